@@ -1,0 +1,34 @@
+// Time and chance. The only file that imports timers, reads a clock or rolls dice; everything else gets a Clock.
+
+import type { Instant } from './core/node.js'
+
+export interface Alarm {
+  cancel(): void
+}
+
+export interface Clock {
+  now(): Instant
+  /** Calls `ring` once after `millis`. Unless `hold` is 'process', the alarm never keeps Node alive. */
+  alarm(millis: number, ring: () => void, hold?: 'process'): Alarm
+  /** Resolves after one full turn of I/O: what had arrived while the event loop was blocked has been read by then. */
+  turn(): Promise<void>
+  /** 0 ≤ x < 1 */
+  random(): number
+}
+
+export const systemClock: Clock = {
+  now: () => ({ mono: performance.now(), wall: Date.now() }),
+  alarm(millis, ring, hold) {
+    // Longer delays than 2^31-1 ms would fire at once.
+    const timer = setTimeout(ring, Math.min(millis, 0x7fffffff))
+    if (hold !== 'process') timer.unref()
+    return { cancel: () => clearTimeout(timer) }
+  },
+  turn: () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))),
+  random: Math.random,
+}
+
+/** `millis` spread evenly by ±20 %, so that many pools do not probe in step. */
+export function jittered(millis: number, clock: Clock): number {
+  return millis * (0.8 + 0.4 * clock.random())
+}

@@ -1,0 +1,364 @@
+// Options, environment and multi-host URLs -> one frozen, fully defaulted Config. Foreign words (standby, read-write) end
+// here. Refuses what cannot work, naming the option and what it may be. Does no I/O and never prints a value of a secret.
+
+import { isIP } from 'node:net'
+import { parse } from 'pg-connection-string'
+import { type BalancePolicy, type PolicyName, policies } from './core/balance.js'
+import { keyOf, type NodeAddress } from './core/node.js'
+import type { ReplicationSettings, ReplicationSource } from './discovery/replication.js'
+import { PgherdError } from './errors.js'
+
+export type TargetSessionAttrs = 'any' | 'prefer-standby' | 'primary' | 'read-write' | 'standby' | 'read-only'
+
+/** What pgherd adds to pg.Pool's options. Every pg option keeps its name, meaning and default. */
+export interface HerdOptions {
+  /** One host, a comma list as in libpq, or an array. */
+  host?: string | readonly string[] | undefined
+  /** One port for all hosts, or one per host. */
+  port?: number | string | readonly number[] | undefined
+  /** libpq's words. Default `any`: reads are routed, writes go to the primary. */
+  targetSessionAttrs?: TargetSessionAttrs | undefined
+  /** Where replicas are found beside the configured hosts. Default: from a single configured host's pg_stat_replication. */
+  discovery?: 'dns' | 'replication' | ReplicationSource | undefined
+  /** The oldest a read may be, in milliseconds. Default 1000. `0`: all reads on the primary; `Infinity`: any replica. */
+  maxLagMillis?: number | undefined
+  /** A second bound, in bytes of WAL; both must hold. Default `Infinity`. */
+  maxLagBytes?: number | undefined
+  /** While no primary can be reached, reads may be this old, in milliseconds. Default 30000. */
+  maxStaleMillis?: number | undefined
+  /** `pool` (default): a read sees every write acknowledged through this pool. `off`: only the lag bound counts. */
+  readYourWrites?: 'pool' | 'off' | undefined
+  /** No replica qualifies: ask the primary (default), or reject with PGHERD_NO_REPLICA. */
+  whenStale?: 'primary' | 'error' | undefined
+  /** `observe`: everything goes to the primary, and `pool.decisions()` tells what would have gone where. */
+  routing?: 'on' | 'observe' | undefined
+  /** How one of several fit replicas is chosen. Default `leastInFlight`. */
+  balance?: PolicyName | BalancePolicy | undefined
+  /** Base of the probe loop, in milliseconds, ±20 %. Default 300. */
+  monitorIntervalMillis?: number | undefined
+  /** How long a statement may wait while no primary is known, in milliseconds. Default 30000. */
+  failoverTimeoutMillis?: number | undefined
+  /** How many statements may wait for a primary at once. Default 1000. */
+  failoverQueue?: number | undefined
+  /** How long a node may answer nothing at all before it counts as down, in milliseconds. Default 3000. */
+  silentMillis?: number | undefined
+  /** Use only insert positions for the lag bound: a proof for asynchronous commits too, at the price of older bounds. */
+  strictAsyncCommit?: boolean | undefined
+  /** May this discovered address be used? Configured ones are not asked about. */
+  onDiscover?: ((node: { readonly host: string; readonly port: number }) => boolean) | undefined
+}
+
+export type Attributes = 'any' | 'primary' | 'standby'
+
+export interface Seed {
+  readonly host: string
+  readonly port: number
+  /** A name whose addresses are looked up; otherwise it is dialed as it stands. */
+  readonly lookup: boolean
+}
+
+export interface Config {
+  readonly seeds: readonly Seed[]
+  /** pg's own options without host, port, connectionString and ssl; the password included and enumerable. */
+  readonly client: Readonly<Record<string, unknown>>
+  readonly ssl: boolean | Readonly<Record<string, unknown>>
+  readonly attributes: Attributes
+  readonly replication: { readonly use: boolean; readonly settings: ReplicationSettings }
+  readonly maxLagMillis: number
+  readonly maxLagBytes: number
+  readonly maxStaleMillis: number
+  readonly readYourWrites: 'pool' | 'off'
+  readonly whenStale: 'primary' | 'error'
+  readonly routing: 'on' | 'observe'
+  readonly balance: BalancePolicy
+  readonly monitorIntervalMillis: number
+  readonly failoverTimeoutMillis: number
+  /** The user chose failoverTimeoutMillis, so even a single server's connect errors are waited out. */
+  readonly patient: boolean
+  readonly connectionTimeoutMillis: number | null
+  readonly failoverQueue: number
+  readonly silentMillis: number
+  readonly strictAsyncCommit: boolean
+  readonly onDiscover: (node: { readonly host: string; readonly port: number }) => boolean
+}
+
+type Options = Readonly<Record<string, unknown>>
+export type Environment = Readonly<Record<string, string | undefined>>
+/** pg.defaults, as far as addresses are concerned. */
+export interface Defaults {
+  readonly host?: string | undefined
+  readonly port?: number | string | undefined
+  readonly ssl?: unknown
+}
+
+/** Every option of ours: what it may be, how that is checked, and what it is when absent. */
+interface Rule {
+  readonly initial: unknown
+  readonly allowed: string
+  readonly accepts: (value: unknown) => boolean
+}
+
+const millis = (initial: number, least: number, most = Infinity): Rule => ({
+  initial,
+  allowed: `a number of milliseconds of at least ${least}${most === Infinity ? ', or Infinity' : ''}`,
+  accepts: (value) => typeof value === 'number' && value >= least && value <= most,
+})
+const oneOf = (initial: string, ...others: readonly string[]): Rule => ({
+  initial,
+  allowed: [initial, ...others].map((word) => `'${word}'`).join(' or '),
+  accepts: (value) => typeof value === 'string' && [initial, ...others].includes(value),
+})
+
+const WORDS: Readonly<Record<TargetSessionAttrs, Attributes>> = {
+  any: 'any',
+  'prefer-standby': 'any',
+  primary: 'primary',
+  'read-write': 'primary',
+  standby: 'standby',
+  'read-only': 'standby',
+}
+
+const RULES = {
+  maxLagMillis: millis(1000, 0),
+  maxLagBytes: {
+    initial: Infinity,
+    allowed: 'a number of bytes of at least 0, or Infinity',
+    accepts: (value) => typeof value === 'number' && value >= 0,
+  },
+  maxStaleMillis: millis(30_000, 0),
+  readYourWrites: oneOf('pool', 'off'),
+  whenStale: oneOf('primary', 'error'),
+  routing: oneOf('on', 'observe'),
+  balance: {
+    initial: 'leastInFlight',
+    allowed: "'leastInFlight' or a function (candidates, moment) => node",
+    accepts: (value) => typeof value === 'function' || Object.hasOwn(policies, String(value)),
+  },
+  monitorIntervalMillis: millis(300, 10, 60_000),
+  failoverTimeoutMillis: millis(30_000, 0),
+  failoverQueue: {
+    initial: 1000,
+    allowed: 'a whole number of at least 0, or Infinity',
+    accepts: (value) => value === Infinity || (Number.isInteger(value) && Number(value) >= 0),
+  },
+  silentMillis: millis(3000, 50, 600_000),
+  strictAsyncCommit: { initial: false, allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
+  onDiscover: {
+    initial: () => true,
+    allowed: 'a function (node) => boolean',
+    accepts: (value) => typeof value === 'function',
+  },
+  targetSessionAttrs: {
+    initial: 'any',
+    allowed: Object.keys(WORDS)
+      .map((word) => `'${word}'`)
+      .join(', '),
+    accepts: (value) => typeof value === 'string' && Object.hasOwn(WORDS, value),
+  },
+  discovery: {
+    initial: undefined,
+    allowed: "'dns', 'replication' or replication({ address })",
+    accepts: (value) => value === 'dns' || value === 'replication' || isReplicationSource(value),
+  },
+} as const satisfies Record<string, Rule>
+
+function isReplicationSource(value: unknown): value is ReplicationSource {
+  const source = value as Partial<ReplicationSource> | null
+  if (typeof source !== 'object' || source?.source !== 'replication') return false
+  return source.address === undefined || typeof source.address === 'function'
+}
+
+function refuse(message: string): never {
+  throw new PgherdError('PGHERD_CONFIG', message)
+}
+
+/** The option's value, checked, or its default. Only `undefined` counts as absent. */
+function chosen(options: Options, name: keyof typeof RULES): unknown {
+  const value = options[name]
+  const rule: Rule = RULES[name]
+  if (value === undefined) return rule.initial
+  if (!rule.accepts(value)) refuse(`option ${name} must be ${rule.allowed}, not ${shown(value)}`)
+  return value
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : typeof value === 'object' ? 'an object' : String(value)
+}
+
+/** Reads everything once. `given` is the user's own options object, before pg hides the password in its copy. */
+export function resolveConfig(given: object, environment: Environment, defaults: Defaults): Config {
+  const raw = given as Options
+  const url = typeof raw.connectionString === 'string' ? parseUrl(raw.connectionString) : null
+  // As pg does: whatever the connection string says beats the option beside it.
+  const options: Options = { ...copied(raw), ...url?.options }
+  const word = raw.targetSessionAttrs ?? options.target_session_attrs ?? (environment.PGTARGETSESSIONATTRS || undefined)
+  const attributes = WORDS[chosen({ targetSessionAttrs: word }, 'targetSessionAttrs') as TargetSessionAttrs]
+  const seeds = seedsOf(url?.hosts ?? null, options, environment, defaults)
+  const balance = chosen(raw, 'balance') as PolicyName | BalancePolicy
+  const timeout = options.connectionTimeoutMillis
+  return Object.freeze({
+    seeds,
+    client: clientOptions(options),
+    ssl: resolveSsl(options.ssl, environment, defaults),
+    attributes,
+    replication: replicationOf(chosen(raw, 'discovery') as HerdOptions['discovery'], seeds.length === 1),
+    maxLagMillis: chosen(raw, 'maxLagMillis') as number,
+    maxLagBytes: chosen(raw, 'maxLagBytes') as number,
+    maxStaleMillis: chosen(raw, 'maxStaleMillis') as number,
+    readYourWrites: chosen(raw, 'readYourWrites') as 'pool' | 'off',
+    whenStale: chosen(raw, 'whenStale') as 'primary' | 'error',
+    routing: chosen(raw, 'routing') as 'on' | 'observe',
+    balance: typeof balance === 'function' ? balance : policies[balance],
+    monitorIntervalMillis: chosen(raw, 'monitorIntervalMillis') as number,
+    failoverTimeoutMillis: chosen(raw, 'failoverTimeoutMillis') as number,
+    patient: raw.failoverTimeoutMillis !== undefined,
+    connectionTimeoutMillis: typeof timeout === 'number' && timeout > 0 ? timeout : null,
+    failoverQueue: chosen(raw, 'failoverQueue') as number,
+    silentMillis: chosen(raw, 'silentMillis') as number,
+    strictAsyncCommit: chosen(raw, 'strictAsyncCommit') as boolean,
+    onDiscover: chosen(raw, 'onDiscover') as Config['onDiscover'],
+  })
+}
+
+/** `{ ...options }` loses a password that pg has made non-enumerable, as in an options object taken from another pool. */
+function copied(options: Options): Options {
+  return 'password' in options ? { ...options, password: options.password } : { ...options }
+}
+
+function replicationOf(discovery: HerdOptions['discovery'], single: boolean): Config['replication'] {
+  const named = discovery === 'replication' || isReplicationSource(discovery)
+  const settings = isReplicationSource(discovery) ? discovery : {}
+  return { use: named || (single && discovery !== 'dns'), settings }
+}
+
+/** Names that only we read, or that would fight with the node's own host and port. */
+const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set([
+  ...Object.keys(RULES),
+  ...['connectionString', 'host', 'port', 'ssl', 'target_session_attrs'],
+])
+
+function clientOptions(options: Options): Readonly<Record<string, unknown>> {
+  return Object.freeze(Object.fromEntries(Object.entries(options).filter(([name]) => !NOT_FOR_CLIENTS.has(name))))
+}
+
+interface Url {
+  readonly options: Options
+  /** Several hosts; null: at most one, which `options.host` names. */
+  readonly hosts: readonly HostPort[] | null
+}
+
+interface HostPort {
+  readonly host: string
+  readonly port: string
+}
+
+const AUTHORITY = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*)(.*)$/is
+
+/** pg's own parser reads everything but a list of hosts, which no URL parser takes: that list is cut out first. */
+function parseUrl(text: string): Url {
+  const [, scheme, authority, rest] = AUTHORITY.exec(text) ?? []
+  const at = authority?.lastIndexOf('@') ?? -1
+  const list = authority?.slice(at + 1) ?? ''
+  if (scheme === undefined || authority === undefined || !list.includes(',')) {
+    return { options: parse(text) as unknown as Options, hosts: null }
+  }
+  const hosts = list.split(',').map(hostPort)
+  const single = `${scheme}${authority.slice(0, at + 1)}one-of-many${rest}`
+  return { options: parse(single) as unknown as Options, hosts }
+}
+
+const HOST_PORT = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d*))?$/
+
+function hostPort(text: string): HostPort {
+  const match = HOST_PORT.exec(text.trim())
+  if (match === null)
+    refuse(`connectionString names a host that cannot be read: '${text}' (expected host or host:port)`)
+  return { host: decodeURIComponent(match[1] ?? match[2] ?? ''), port: match[3] ?? '' }
+}
+
+function seedsOf(
+  hosts: readonly HostPort[] | null,
+  options: Options,
+  environment: Environment,
+  defaults: Defaults
+): readonly Seed[] {
+  const names = hosts?.map(({ host }) => host) ?? list(options.host || environment.PGHOST || defaults.host)
+  const common = list(options.port || environment.PGPORT || defaults.port)
+  if (common.length > 1 && common.length !== names.length) {
+    refuse(`option port must be one port, or one for each of the ${names.length} hosts; ${common.length} were given`)
+  }
+  const seeds = names.map((name, i) => {
+    const own = hosts?.[i]?.port
+    return seedOf(name || 'localhost', own || common[i] || common[0] || '5432')
+  })
+  return [...new Map(seeds.map((seed) => [keyOf(seed), seed])).values()]
+}
+
+/** pg takes anything here, and a comma list is libpq's. */
+function list(value: unknown): string[] {
+  const items = Array.isArray(value) ? value : String(value ?? '').split(',')
+  return items.map((item) => String(item).trim())
+}
+
+function seedOf(host: string, port: string): Seed {
+  const number = Number(port)
+  if (!/^\d+$/.test(port) || number > 65_535) refuse(`option port must be a number from 0 to 65535, not '${port}'`)
+  // RFC 6761: localhost is this machine, whatever number of addresses it has. A path is a Unix socket.
+  const literal = isIP(host) !== 0 || host.startsWith('/') || host === 'localhost'
+  return { host, port: number, lookup: !literal }
+}
+
+/** pg's rules, kept: an absent option is PGSSLMODE's, 'true' and 'no-verify' are words. */
+function resolveSsl(ssl: unknown, environment: Environment, defaults: Defaults): Config['ssl'] {
+  if (ssl === undefined) return fromMode(environment.PGSSLMODE) ?? resolveSsl(defaults.ssl ?? false, {}, {})
+  if (ssl === 'no-verify') return { rejectUnauthorized: false }
+  if (typeof ssl === 'object' && ssl !== null) {
+    // pg makes the key non-enumerable on the user's own object: a second pool from the same object would lose it.
+    const { key } = ssl as { readonly key?: unknown }
+    return key === undefined ? { ...ssl } : { ...ssl, key }
+  }
+  return Boolean(ssl)
+}
+
+function fromMode(mode: string | undefined): Config['ssl'] | null {
+  switch (mode) {
+    case 'prefer':
+    case 'require':
+    case 'verify-ca':
+    case 'verify-full':
+      return true
+    case 'no-verify':
+      return { rejectUnauthorized: false }
+    case 'disable':
+      return false
+    default:
+      return null
+  }
+}
+
+/** What pg needs to dial this very node: one host, one port, no connectionString, the name that its certificate carries. */
+export function clientConfigFor(config: Config, address: NodeAddress): Record<string, unknown> {
+  const { host, port, servername } = address
+  return { ...config.client, host, port, ssl: withServername(config.ssl, servername) }
+}
+
+/** A probe's own session: none of the application's limits, parsers or hooks reach it, and operators can tell it apart. */
+export function probeConfigFor(config: Config, address: NodeAddress): Record<string, unknown> {
+  const { user, password, database, stream, options, sslnegotiation, client_encoding } = config.client
+  const { enableChannelBinding, scramMaxIterations } = config.client
+  const session = { user, password, database, stream, options, sslnegotiation, client_encoding }
+  const given = Object.entries({ ...session, enableChannelBinding, scramMaxIterations })
+  const { host, port, servername } = address
+  return {
+    ...Object.fromEntries(given.filter(([, value]) => value !== undefined)),
+    host,
+    port,
+    ssl: withServername(config.ssl, servername),
+    application_name: 'pgherd probe',
+  }
+}
+
+function withServername(ssl: Config['ssl'], servername: string | null): unknown {
+  if (ssl === false || servername === null) return ssl === true || ssl === false ? ssl : { ...ssl }
+  return ssl === true ? { servername } : { servername, ...ssl }
+}

@@ -1,0 +1,208 @@
+// From what was seen to what is believed: which cluster is ours, who is the primary, which replicas follow it.
+// A function of the picture and the moment of the newest event; keeps nothing, waits for nothing.
+
+import { emptyWal } from './horizon.js'
+import { elapsed, type Instant, isUp, type Node, type NodeKey, type NodeState, type Sighting } from './node.js'
+import { type Claimant, choosePrimary, type PrimaryVerdict } from './primary.js'
+import type { Topology } from './topology.js'
+
+/** Every reachable seed must show one other system identifier for this long before it is believed to be ours now. */
+const NEW_CLUSTER_MILLIS = 30_000
+
+/** `before` is the last settled picture, `draft` the same with the newest event folded in. */
+export function settle(before: Topology, draft: Topology, at: Instant): Topology {
+  const named = identified(draft, at)
+  const servers = serversOf(named)
+  const claimants = claimantsOf(named, servers)
+  const verdict = named.systemIdentifier === null ? NOBODY : decide(named, claimants, at)
+  const ruled = installed(named, verdict, claimants, at)
+  const nodes = new Map<NodeKey, Node>()
+  for (const node of ruled.nodes.values()) {
+    const next = { ...node, state: stateOf(ruled, node, servers) }
+    nodes.set(node.key, { ...next, generation: generationOf(before.nodes.get(node.key), next) })
+  }
+  return { ...ruled, nodes, plural: ruled.plural || servers.size > 1 }
+}
+
+const NOBODY: PrimaryVerdict = { kind: 'none' }
+
+/** The identifier that a hidden one counts as: pg_control_system() may be forbidden. */
+const HIDDEN = ''
+
+function identifierOf(seen: Sighting | null): string | null {
+  return seen === null ? null : (seen.detail?.systemIdentifier ?? HIDDEN)
+}
+
+/** Which cluster is ours. Before the first answer of every configured node nothing is decided: a second cluster may hide there. */
+function identified(topology: Topology, at: Instant): Topology {
+  const shown = new Map<NodeKey, string>()
+  let waiting = false
+  for (const node of topology.nodes.values()) {
+    if (node.address.origin !== 'configured') continue
+    const identifier = identifierOf(node.seen)
+    if (identifier !== null && identifier !== HIDDEN) shown.set(node.key, identifier)
+    waiting ||= node.probedAt === null
+  }
+  const distinct = new Set(shown.values())
+  const [only] = distinct
+  if (topology.systemIdentifier === null) {
+    if (distinct.size > 1) return { ...topology, mixed: shown }
+    if (waiting || ![...topology.nodes.values()].some((node) => node.seen !== null)) return topology
+    return { ...topology, mixed: null, systemIdentifier: only ?? HIDDEN }
+  }
+  if (distinct.size !== 1 || only === undefined || only === topology.systemIdentifier) {
+    return topology.newcomer === null ? topology : { ...topology, newcomer: null }
+  }
+  const newcomer =
+    topology.newcomer?.systemIdentifier === only ? topology.newcomer : { systemIdentifier: only, since: at }
+  if (elapsed(newcomer.since, at) < NEW_CLUSTER_MILLIS) return { ...topology, newcomer }
+  // A restore or a major upgrade: another cluster under the same names, so nothing remembered of the old one holds.
+  const forgotten = { newcomer: null, incumbent: null, highest: null, primary: null, refused: new Set<NodeKey>() }
+  return { ...topology, ...forgotten, systemIdentifier: only }
+}
+
+function isForeign(topology: Topology, seen: Sighting): boolean {
+  const identifier = identifierOf(seen)
+  const ours = topology.systemIdentifier
+  return ours !== null && ours !== HIDDEN && identifier !== HIDDEN && identifier !== ours
+}
+
+/** One server under two addresses is one node: identifier and start time name a server, whatever it is called. */
+function serverOf(node: Node): string | null {
+  const detail = node.seen?.detail
+  if (detail === undefined || detail === null || detail.startedAt === '') return null
+  return `${detail.systemIdentifier ?? HIDDEN}/${detail.startedAt}`
+}
+
+/** Server -> the node that stands for it: the primary, then the configured, then the first. */
+function serversOf(topology: Topology): Map<string, NodeKey> {
+  const found = new Map<string, NodeKey>()
+  const rank = (node: Node) =>
+    (node.key === topology.incumbent?.key ? 2 : 0) + (node.address.origin === 'configured' ? 1 : 0)
+  const ordered = [...topology.nodes.values()].sort((a, b) => rank(b) - rank(a))
+  for (const node of ordered) {
+    const server = serverOf(node)
+    if (server !== null && !found.has(server)) found.set(server, node.key)
+  }
+  return found
+}
+
+function claimantsOf(topology: Topology, servers: ReadonlyMap<string, NodeKey>): Claimant[] {
+  const found: Claimant[] = []
+  for (const node of topology.nodes.values()) {
+    const { key, seen } = node
+    if (seen === null || seen.inRecovery || isForeign(topology, seen)) continue
+    const server = serverOf(node)
+    if (server !== null && servers.get(server) !== key) continue
+    found.push({
+      key,
+      timeline: seen.timeline,
+      replicas: seen.detail?.senders.length ?? 0,
+      configured: node.address.origin === 'configured',
+      refusedBefore: topology.refused.has(key),
+    })
+  }
+  return found
+}
+
+function decide(topology: Topology, claimants: readonly Claimant[], at: Instant): PrimaryVerdict {
+  const { incumbent, highest } = topology
+  return choosePrimary(
+    claimants,
+    incumbent && {
+      key: incumbent.key,
+      timeline: incumbent.timeline,
+      standing: standingOf(topology, claimants),
+      goneMillis: elapsed(incumbent.lastLive, at),
+    },
+    highest && { timeline: highest.timeline, goneMillis: elapsed(highest.lastSeen, at) }
+  )
+}
+
+/** An incumbent whose server now answers under another address has moved there: it is gone here. */
+function standingOf(topology: Topology, claimants: readonly Claimant[]): 'live' | 'suspect' | 'gone' {
+  const node = topology.incumbent === null ? undefined : topology.nodes.get(topology.incumbent.key)
+  // Belief outlives a contest or a verdict of nobody: only a node that was convicted, or said so itself, is gone.
+  if (node === undefined || !claimants.some(({ key }) => key === node.key)) return 'gone'
+  return node.suspect === null ? 'live' : 'suspect'
+}
+
+/** Writes the verdict down: primary, epoch, and what must be remembered to judge the next claim. */
+function installed(topology: Topology, verdict: PrimaryVerdict, claimants: readonly Claimant[], at: Instant): Topology {
+  const refused = refusedOf(topology, verdict, claimants)
+  const highest = stillShown(topology, claimants, at)
+  switch (verdict.kind) {
+    case 'none':
+      return { ...topology, primary: null, contested: null, refused, highest }
+    case 'contested': {
+      const since = topology.contested?.since ?? at
+      return { ...topology, primary: null, contested: { since, claimants: verdict.claimants }, refused, highest }
+    }
+    case 'primary':
+      return crowned({ ...topology, contested: null, refused, highest }, verdict.key, at)
+    default:
+      return verdict satisfies never
+  }
+}
+
+function crowned(topology: Topology, key: NodeKey, at: Instant): Topology {
+  const { incumbent, highest } = topology
+  const timeline = topology.nodes.get(key)?.seen?.timeline ?? null
+  const same = incumbent?.key === key && incumbent.timeline === timeline
+  const top = timeline !== null && timeline >= (highest?.timeline ?? 0) ? { timeline, lastSeen: at } : highest
+  const heir = { ...topology, primary: key, incumbent: { key, timeline, lastLive: at }, highest: top }
+  if (same) return heir
+  // Positions of two timelines do not compare: the history starts anew.
+  return { ...heir, epoch: topology.epoch + 1, wal: { ...emptyWal, strict: topology.rules.strictAsyncCommit } }
+}
+
+function stillShown(topology: Topology, claimants: readonly Claimant[], at: Instant): Topology['highest'] {
+  const { highest } = topology
+  if (highest === null || !claimants.some(({ timeline }) => timeline === highest.timeline)) return highest
+  return { ...highest, lastSeen: at }
+}
+
+function refusedOf(topology: Topology, verdict: PrimaryVerdict, claimants: readonly Claimant[]): ReadonlySet<NodeKey> {
+  const next = new Set([...topology.refused].filter((key) => topology.nodes.get(key)?.seen?.inRecovery !== true))
+  const incumbent = topology.incumbent === null ? undefined : topology.nodes.get(topology.incumbent.key)
+  if (verdict.kind !== 'primary' || verdict.key !== incumbent?.key || incumbent.suspect !== null) return next
+  for (const { key } of claimants) if (key !== verdict.key) next.add(key)
+  next.delete(verdict.key)
+  return next
+}
+
+function stateOf(topology: Topology, node: Node, servers: ReadonlyMap<string, NodeKey>): NodeState {
+  const { seen } = node
+  if (seen === null) return node.state.kind === 'unknown' || node.state.kind === 'down' ? node.state : UNSEEN
+  if (isForeign(topology, seen)) return { kind: 'foreign', systemIdentifier: identifierOf(seen) ?? HIDDEN }
+  const server = serverOf(node)
+  const first = server === null ? undefined : servers.get(server)
+  if (first !== undefined && first !== node.key) return { kind: 'alias', of: first }
+  const { detail } = seen
+  if (detail === null) return UNSEEN
+  if (!seen.inRecovery) {
+    return { kind: topology.primary === node.key ? 'primary' : 'claimant', timeline: seen.timeline, detail }
+  }
+  const position = seen.replay === null || node.probedAt === null ? null : { lsn: seen.replay, askedAt: node.probedAt }
+  return { kind: 'replica', position, follows: follows(topology, seen), detail }
+}
+
+const UNSEEN: NodeState = { kind: 'unknown', failure: null }
+
+/**
+ * A replica on a dead fork can look ahead of the new primary and miss rows. It follows when what it received or
+ * checkpointed carries the primary's own timeline: the former needs pg_read_all_stats, the latter waits for a restartpoint.
+ */
+function follows(topology: Topology, seen: Sighting): boolean {
+  const timeline = topology.incumbent?.timeline ?? null
+  if (timeline === null || seen.detail === null) return false
+  return Math.max(seen.detail.controlTimeline ?? 0, seen.detail.receivedTimeline ?? 0) === timeline
+}
+
+/** +1 when every connection opened before must go: the node went down, is not ours, or lost the office. */
+function generationOf(old: Node | undefined, node: Node): number {
+  if (old === undefined) return node.generation
+  const gone = isUp(old) && !isUp(node)
+  const demoted = old.state.kind === 'primary' && node.state.kind !== 'primary'
+  return old.generation + (gone || demoted ? 1 : 0)
+}

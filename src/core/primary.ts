@@ -1,0 +1,108 @@
+// Who is the primary? One verdict over all nodes that say they are not in recovery. Knows no clock and no other state.
+//
+// The danger is never a late verdict, always a wrong one: a replica promoted for a test, a thawed old primary, a fork.
+
+import type { NodeKey } from './node.js'
+
+/** A node of our cluster that says it is not in recovery. */
+export interface Claimant {
+  readonly key: NodeKey
+  /** null: the role may not see it; then only incumbency decides. */
+  readonly timeline: number | null
+  /** Streaming replicas attached to it: `count(*)` of pg_stat_replication works for any role. */
+  readonly replicas: number
+  readonly configured: boolean
+  /** It has been refused beside a live incumbent, and has not been a replica since. */
+  readonly refusedBefore: boolean
+}
+
+export interface Incumbent {
+  readonly key: NodeKey
+  readonly timeline: number | null
+  /** live: it answers and claims. suspect: it does not answer, nothing is proven. gone: down, in recovery or removed. */
+  readonly standing: 'live' | 'suspect' | 'gone'
+  /** Milliseconds since it was last known to be the primary; 0 while live. */
+  readonly goneMillis: number
+}
+
+/** The highest timeline ever seen on a node that was not in recovery, and for how long nobody has shown it. */
+export interface Highest {
+  readonly timeline: number
+  readonly goneMillis: number
+}
+
+export type PrimaryVerdict =
+  | { readonly kind: 'primary'; readonly key: NodeKey }
+  /** The incumbent keeps its place, but nothing may be sent to it until it has answered. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'contested'; readonly claimants: readonly NodeKey[] }
+
+/** How long a higher timeline must have been gone before a lower one, or a claimant once refused, is believed. */
+export const PATIENCE_MILLIS = 10_000
+
+const NONE: PrimaryVerdict = { kind: 'none' }
+
+export function choosePrimary(
+  claimants: readonly Claimant[],
+  incumbent: Incumbent | null,
+  highest: Highest | null
+): PrimaryVerdict {
+  if (incumbent !== null && incumbent.standing !== 'gone') return besideIncumbent(claimants, incumbent)
+  const entitled = claimants.filter(
+    (claimant) => !outdated(claimant, highest) && !(claimant.refusedBefore && mustWait(claimant, incumbent))
+  )
+  return amongEquals(entitled)
+}
+
+/** A stale fork comes back with the timeline it had. It is believed only when nobody has shown a higher one for long. */
+function outdated(claimant: Claimant, highest: Highest | null): boolean {
+  if (highest === null || claimant.timeline === null) return false
+  return claimant.timeline < highest.timeline && highest.goneMillis < PATIENCE_MILLIS
+}
+
+/** A replica promoted for a test must not take over because the primary restarts. Unless somebody follows it by now. */
+function mustWait(claimant: Claimant, incumbent: Incumbent | null): boolean {
+  return claimant.replicas === 0 && incumbent !== null && incumbent.goneMillis < PATIENCE_MILLIS
+}
+
+function besideIncumbent(claimants: readonly Claimant[], incumbent: Incumbent): PrimaryVerdict {
+  // A frozen node cannot be compared. It is convicted after silentMillis, or it answers.
+  if (incumbent.standing === 'suspect') return { kind: 'primary', key: incumbent.key }
+  const present = claimants.find((claimant) => claimant.key === incumbent.key)
+  if (present === undefined) return NONE
+  // A lower timeline is an old fork, whoever follows it. A node merely found never displaces one that the user named.
+  const rivals = claimants.filter(
+    (rival) =>
+      rival.key !== present.key &&
+      (rival.configured || !present.configured) &&
+      !(rival.timeline !== null && present.timeline !== null && rival.timeline < present.timeline)
+  )
+  // Only the incumbent has replicas: it stays.
+  const serious = present.replicas > 0 ? rivals.filter((rival) => rival.replicas > 0) : rivals
+  if (serious.length === 0) return { kind: 'primary', key: present.key }
+  const [rival] = serious
+  if (rival !== undefined && serious.length === 1 && displaces(rival, present))
+    return { kind: 'primary', key: rival.key }
+  return { kind: 'contested', claimants: [present.key, ...serious.map(({ key }) => key)] }
+}
+
+function displaces(rival: Claimant, present: Claimant): boolean {
+  const higher = rival.timeline !== null && present.timeline !== null && rival.timeline > present.timeline
+  return higher && rival.replicas > 0 && present.replicas === 0
+}
+
+/** Nobody holds the office: the highest timeline does, unless two have it or a lower one is the one that is followed. */
+function amongEquals(entitled: readonly Claimant[]): PrimaryVerdict {
+  const named = entitled.filter((claimant) => claimant.configured)
+  const candidates = named.length > 0 ? named : entitled
+  const [first] = candidates
+  if (first === undefined) return NONE
+  if (candidates.length === 1) return { kind: 'primary', key: first.key }
+  const top = Math.max(...candidates.map(({ timeline }) => timeline ?? 0))
+  const leaders = candidates.filter(({ timeline }) => (timeline ?? 0) === top)
+  const [leader] = leaders
+  const followedElsewhere =
+    leader?.replicas === 0 && candidates.some((other) => other.key !== leader.key && other.replicas > 0)
+  if (leader !== undefined && leaders.length === 1 && !followedElsewhere) return { kind: 'primary', key: leader.key }
+  return { kind: 'contested', claimants: candidates.map(({ key }) => key) }
+}

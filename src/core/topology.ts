@@ -1,0 +1,262 @@
+// The immutable picture of the herd, and the one function that changes it: reduce(topology, event).
+// Takes in what was discovered, probed or accused; core/belief.ts turns it into roles. Never looks at a clock.
+
+import { settle } from './belief.js'
+import { type Failure, verdictOf } from './failure.js'
+import { addSample, emptyWal, type Wal } from './horizon.js'
+import {
+  elapsed,
+  type Instant,
+  isUp,
+  keyOf,
+  type Node,
+  type NodeAddress,
+  type NodeKey,
+  type ProbeResult,
+  type Sighting,
+} from './node.js'
+
+/** What the user decided once and for all, as far as belief depends on it. */
+export interface Rules {
+  /** How many hosts the user named. */
+  readonly hosts: number
+  /** Nothing at all answered for this long: the node is down. */
+  readonly silentMillis: number
+  /** The flush position is never used for the lag bound. */
+  readonly strictAsyncCommit: boolean
+}
+
+export interface Topology {
+  readonly version: number
+  /** +1 whenever another node, or another timeline, becomes the primary. 0: there has been none yet. */
+  readonly epoch: number
+  readonly primary: NodeKey | null
+  readonly nodes: ReadonlyMap<NodeKey, Node>
+  /** More than one server has ever been known or configured. */
+  readonly plural: boolean
+  /** Several nodes claim to be the primary and nothing decides between them. */
+  readonly contested: { readonly since: Instant; readonly claimants: readonly NodeKey[] } | null
+  /** The cluster we belong to; null until every configured node has been looked at once. */
+  readonly systemIdentifier: string | null
+  /** The configured nodes belong to different clusters, and none was ever chosen. */
+  readonly mixed: ReadonlyMap<NodeKey, string> | null
+  /** The cluster that every reachable configured node shows instead of ours. */
+  readonly newcomer: { readonly systemIdentifier: string; readonly since: Instant } | null
+  /** The last accepted primary, whether it is there or not. */
+  readonly incumbent: { readonly key: NodeKey; readonly timeline: number | null; readonly lastLive: Instant } | null
+  /** The highest timeline of an accepted primary. */
+  readonly highest: { readonly timeline: number; readonly lastSeen: Instant } | null
+  /** Nodes that claimed beside a live incumbent and were not believed. */
+  readonly refused: ReadonlySet<NodeKey>
+  /** The last good list of every source. */
+  readonly sources: ReadonlyMap<string, readonly NodeAddress[]>
+  /** Sources whose newest look failed. */
+  readonly blind: ReadonlyMap<string, Failure>
+  /** The primary's WAL history in this epoch. */
+  readonly wal: Wal
+  readonly rules: Rules
+}
+
+export type TopologyEvent =
+  | {
+      readonly kind: 'discovered'
+      readonly source: string
+      readonly addresses: readonly NodeAddress[]
+      readonly at: Instant
+    }
+  | { readonly kind: 'discovery-failed'; readonly source: string; readonly failure: Failure; readonly at: Instant }
+  | {
+      readonly kind: 'probed'
+      readonly key: NodeKey
+      readonly startedAt: Instant
+      readonly at: Instant
+      readonly result: ProbeResult
+    }
+  | {
+      readonly kind: 'accused'
+      readonly key: NodeKey
+      readonly generation: number
+      readonly failure: Failure
+      readonly at: Instant
+    }
+
+export function emptyTopology(rules: Rules): Topology {
+  return {
+    version: 0,
+    epoch: 0,
+    primary: null,
+    nodes: new Map(),
+    plural: rules.hosts > 1,
+    contested: null,
+    systemIdentifier: null,
+    mixed: null,
+    newcomer: null,
+    incumbent: null,
+    highest: null,
+    refused: new Set(),
+    sources: new Map(),
+    blind: new Map(),
+    wal: { ...emptyWal, strict: rules.strictAsyncCommit },
+    rules,
+  }
+}
+
+/** The same reference comes back when the event is late news or changes nothing. */
+export function reduce(topology: Topology, event: TopologyEvent): Topology {
+  switch (event.kind) {
+    case 'discovered':
+      return discovered(topology, event.source, event.addresses, event.at)
+    case 'discovery-failed':
+      return bumped({ ...topology, blind: new Map(topology.blind).set(event.source, event.failure) })
+    case 'probed':
+      return probed(topology, event)
+    case 'accused':
+      return accused(topology, event)
+    default:
+      return event satisfies never
+  }
+}
+
+function bumped(topology: Topology): Topology {
+  return { ...topology, version: topology.version + 1 }
+}
+
+/** An empty list is an outage of the source, not of the cluster: the last list stands. */
+function discovered(topology: Topology, source: string, addresses: readonly NodeAddress[], at: Instant): Topology {
+  if (addresses.length === 0) return topology
+  const blind = new Map(topology.blind)
+  blind.delete(source)
+  const sources = new Map(topology.sources).set(source, [...addresses, ...attached(topology, source, addresses)])
+  const listed = new Map<NodeKey, NodeAddress>()
+  for (const address of [...sources.values()].flat()) {
+    const known = listed.get(keyOf(address))
+    if (known === undefined || address.origin === 'configured') listed.set(keyOf(address), address)
+  }
+  const nodes = new Map<NodeKey, Node>()
+  for (const [key, address] of listed) nodes.set(key, topology.nodes.get(key) ?? stranger(key, address))
+  // A name may forget its primary while that still serves: it goes when it stops.
+  const present = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
+  if (present !== undefined && !nodes.has(present.key)) nodes.set(present.key, present)
+  if (sameKeys(nodes, topology.nodes) && topology.blind.size === blind.size) return topology
+  return settle(topology, bumped({ ...topology, blind, sources, nodes }), at)
+}
+
+/** pg_stat_replication lists who streams right now: a replica it lost is still a node while it answers. */
+function attached(topology: Topology, source: string, addresses: readonly NodeAddress[]): NodeAddress[] {
+  if (source !== 'replication') return []
+  const fresh = new Set(addresses.map(keyOf))
+  return (topology.sources.get(source) ?? []).filter((address) => {
+    const node = topology.nodes.get(keyOf(address))
+    return !fresh.has(keyOf(address)) && node !== undefined && isUp(node)
+  })
+}
+
+function stranger(key: NodeKey, address: NodeAddress): Node {
+  const state = { kind: 'unknown', failure: null } as const
+  return { key, address, generation: 0, state, suspect: null, seen: null, probedAt: null, answeredAt: null }
+}
+
+function sameKeys(a: ReadonlyMap<NodeKey, unknown>, b: ReadonlyMap<NodeKey, unknown>): boolean {
+  return a.size === b.size && [...a.keys()].every((key) => b.has(key))
+}
+
+type Probed = Extract<TopologyEvent, { kind: 'probed' }>
+
+function probed(topology: Topology, event: Probed): Topology {
+  const node = topology.nodes.get(event.key)
+  if (node === undefined) return topology
+  if (node.probedAt !== null && event.startedAt.mono < node.probedAt.mono) return topology
+  const next =
+    event.result.kind === 'answer'
+      ? answered(node, event, event.result.sighting)
+      : unanswered(node, event, event.result.failure, topology.rules)
+  const nodes = new Map(topology.nodes).set(event.key, next)
+  const settled = settle(topology, bumped({ ...topology, nodes }), event.at)
+  const { seen } = next
+  if (event.result.kind !== 'answer' || settled.primary !== event.key || seen === null) return settled
+  return { ...settled, wal: addSample(settled.wal, event.startedAt, seen) }
+}
+
+function answered(node: Node, event: Probed, sighting: Sighting): Node {
+  const seen = { ...sighting, detail: sighting.detail ?? node.seen?.detail ?? null }
+  return { ...node, seen, probedAt: event.startedAt, answeredAt: event.at, suspect: remaining(node, event.startedAt) }
+}
+
+/** Only a probe that left after the accusation answers it. */
+function remaining(node: Node, startedAt: Instant): Node['suspect'] {
+  return node.suspect !== null && startedAt.mono < node.suspect.since.mono ? node.suspect : null
+}
+
+/** A failed probe takes the position with it: the next connection may find a server that crashed and went backwards. */
+function unanswered(node: Node, event: Probed, failure: Failure, rules: Rules): Node {
+  const kept = { ...node, probedAt: event.startedAt, seen: node.seen === null ? null : { ...node.seen, replay: null } }
+  switch (verdictOf(failure)) {
+    case 'down':
+      return convicted(kept, failure, event.at)
+    case 'alive': {
+      const state = isUp(node) ? node.state : ({ kind: 'unknown', failure } as const)
+      return { ...kept, state, answeredAt: event.at, suspect: remaining(node, event.startedAt) }
+    }
+    case 'suspect': {
+      if (!isUp(node)) return { ...kept, state: node.state.kind === 'down' ? node.state : { kind: 'unknown', failure } }
+      const silent = node.answeredAt === null ? Infinity : elapsed(node.answeredAt, event.at)
+      if (silent >= rules.silentMillis) return convicted(kept, failure, event.at)
+      return { ...kept, suspect: node.suspect ?? { since: event.at, failure } }
+    }
+  }
+}
+
+function convicted(node: Node, failure: Failure, at: Instant): Node {
+  const since = node.state.kind === 'down' ? node.state.since : at
+  return { ...node, state: { kind: 'down', since, failure }, seen: null, suspect: null }
+}
+
+type Accused = Extract<TopologyEvent, { kind: 'accused' }>
+
+function accused(topology: Topology, event: Accused): Topology {
+  const node = topology.nodes.get(event.key)
+  if (node === undefined || node.generation !== event.generation) return topology
+  if (node.suspect !== null || !isUp(node)) return topology
+  const suspect = { since: event.at, failure: event.failure }
+  const nodes = new Map(topology.nodes).set(event.key, { ...node, suspect })
+  return settle(topology, bumped({ ...topology, nodes }), event.at)
+}
+
+/** What a follower of the picture may have to act on, in the order given. Positions and samples are no changes. */
+export type Change =
+  | { readonly kind: 'added' | 'removed' | 'suspect' | 'cleared' | 'generation'; readonly key: NodeKey }
+  | { readonly kind: 'state'; readonly key: NodeKey; readonly from: string; readonly to: string }
+  | { readonly kind: 'primary'; readonly from: NodeKey | null; readonly to: NodeKey | null }
+  | { readonly kind: 'epoch'; readonly epoch: number }
+  | { readonly kind: 'contested'; readonly claimants: readonly NodeKey[] }
+
+export function changes(before: Topology, after: Topology): readonly Change[] {
+  if (before === after) return []
+  const found: Change[] = []
+  for (const key of before.nodes.keys()) if (!after.nodes.has(key)) found.push({ kind: 'removed', key })
+  for (const [key, node] of after.nodes) {
+    const old = before.nodes.get(key)
+    if (old === node) continue
+    if (old === undefined) found.push({ kind: 'added', key })
+    else found.push(...nodeChanges(old, node))
+  }
+  if (before.primary !== after.primary) found.push({ kind: 'primary', from: before.primary, to: after.primary })
+  if (before.epoch !== after.epoch) found.push({ kind: 'epoch', epoch: after.epoch })
+  if (after.contested !== null && before.contested === null) {
+    found.push({ kind: 'contested', claimants: after.contested.claimants })
+  }
+  return found
+}
+
+function nodeChanges(old: Node, node: Node): Change[] {
+  const { key } = node
+  const found: Change[] = []
+  if (old.state.kind !== node.state.kind) {
+    found.push({ kind: 'state', key, from: old.state.kind, to: node.state.kind })
+  }
+  if (old.generation !== node.generation) found.push({ kind: 'generation', key })
+  if ((old.suspect === null) !== (node.suspect === null)) {
+    found.push({ kind: node.suspect === null ? 'cleared' : 'suspect', key })
+  }
+  return found
+}

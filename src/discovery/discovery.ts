@@ -1,0 +1,15 @@
+// Where nodes may be. A source only names addresses: whether a node is there, and what it is, a probe finds out.
+
+import type { NodeAddress } from '../core/node.js'
+
+export interface Discovery {
+  /** Unique within a herd; shown in errors. */
+  readonly name: string
+  /** Rejects when the source cannot be asked; an empty list means the same. */
+  discover(): Promise<readonly NodeAddress[]>
+}
+
+/** What the user named as an address: nothing to look up. */
+export function fixed(addresses: readonly NodeAddress[]): Discovery {
+  return { name: 'configured', discover: async () => addresses }
+}

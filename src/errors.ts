@@ -1,0 +1,64 @@
+// Our own errors and their codes. Errors of the server and of pg are never wrapped: they pass through, with `outcome` added.
+
+import type { Outcome } from './core/failure.js'
+import type { NodeKey } from './core/node.js'
+import type { Refusal } from './core/selection.js'
+
+export type PgherdErrorCode =
+  | 'PGHERD_CONFIG'
+  | 'PGHERD_NO_PRIMARY'
+  | 'PGHERD_CONTESTED_PRIMARY'
+  | 'PGHERD_MIXED_CLUSTERS'
+  | 'PGHERD_NO_REPLICA'
+  | 'PGHERD_QUEUE_FULL'
+  | 'PGHERD_WEAK_AUTH'
+  // The following three are met on the way to another attempt; a caller sees one only where no attempt is left.
+  | 'PGHERD_DROPPED'
+  | 'PGHERD_STALE'
+  | 'PGHERD_NOT_PRIMARY'
+
+/** One line per node: what is believed of it, and why it could not serve. */
+export interface NodeReport {
+  readonly state: string
+  readonly refused: Refusal | null
+  /** The newest failure, in the words of the server or the socket. */
+  readonly detail: string | null
+}
+
+export interface PgherdErrorFields {
+  readonly nodes?: ReadonlyMap<NodeKey, NodeReport>
+  readonly cause?: unknown
+}
+
+/** An error of pgherd itself. The statement was never sent: `outcome` is always 'not-sent'. */
+export class PgherdError extends Error {
+  readonly code: PgherdErrorCode
+  readonly outcome: Outcome = 'not-sent'
+  /** Every known node, and why it was not used. Empty where nodes played no part. */
+  readonly nodes: ReadonlyMap<NodeKey, NodeReport>
+
+  constructor(code: PgherdErrorCode, message: string, fields: PgherdErrorFields = {}) {
+    super(message + listed(fields.nodes), fields.cause === undefined ? undefined : { cause: fields.cause })
+    this.name = 'PgherdError'
+    this.code = code
+    this.nodes = fields.nodes ?? new Map()
+  }
+}
+
+function listed(nodes: ReadonlyMap<NodeKey, NodeReport> | undefined): string {
+  if (nodes === undefined || nodes.size === 0) return ''
+  return [...nodes]
+    .map(([key, { state, refused, detail }]) => {
+      const why = [refused === state ? null : refused, detail].filter((part) => part !== null).join(', ')
+      return `\n  ${key}: ${state}${why === '' ? '' : ` (${why})`}`
+    })
+    .join('')
+}
+
+/** Adds what is known of the statement's fate to an error that is passed through. Frozen errors stay as they are. */
+export function withOutcome(error: unknown, outcome: Outcome): unknown {
+  if (typeof error === 'object' && error !== null && !('outcome' in error) && Object.isExtensible(error)) {
+    Object.defineProperty(error, 'outcome', { value: outcome, enumerable: true, configurable: true, writable: true })
+  }
+  return error
+}

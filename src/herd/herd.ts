@@ -1,0 +1,282 @@
+// The live whole: wires belief, looking and waiting together and offers three verbs. run(errand, attempt) is the main path
+// of every statement; report(fact) takes in what a face noticed; subscribe(listener) tells faces what changed. Holds no
+// application connection and knows nothing of the faces.
+
+import type { Clock } from '../clock.js'
+import { type Config, probeConfigFor } from '../config.js'
+import type { Moment } from '../core/balance.js'
+import { type Failure, failureOf, mayRetry, outcomeOf, type Phase, type Repeatable } from '../core/failure.js'
+import { elapsed, type Instant, isUp, keyOf, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
+import { type Choice, type Chosen, select, type Target } from '../core/selection.js'
+import { type Change, emptyTopology, type Topology } from '../core/topology.js'
+import { type Discovery, fixed } from '../discovery/discovery.js'
+import { dns } from '../discovery/dns.js'
+import { replicasOf } from '../discovery/replication.js'
+import { withOutcome } from '../errors.js'
+import { Monitor } from './monitor.js'
+import { connectionProbe, type ProbeFactory } from './probe.js'
+import { hopeless, refusal } from './refusal.js'
+import { Sources } from './sources.js'
+import { Store } from './store.js'
+
+/** What a caller wants done: where, and whether it may be done again after a failure. */
+export interface Errand {
+  readonly target: Target
+  readonly repeat: Repeatable
+}
+
+/** One attempt: the node that was chosen, and how far the statement got there. The face moves `phase` on. */
+export interface Place extends Chosen {
+  phase: Phase
+}
+
+export type Fact =
+  /** A connection to this node failed, or said that the node is in recovery. */
+  { readonly kind: 'accused'; readonly key: NodeKey; readonly generation: number; readonly failure: Failure }
+
+export type HerdListener = (after: Topology, before: Topology, found: readonly Change[]) => void
+
+/** A dead idle connection is no reason to fail a write; a node that eats every fresh one is. */
+const MOST_TRIES = 3
+
+export interface HerdParts {
+  readonly clock: Clock
+  readonly probes?: ProbeFactory
+  readonly sources?: readonly Discovery[]
+}
+
+export class Herd {
+  readonly #config: Config
+  readonly #clock: Clock
+  readonly #store: Store
+  readonly #monitor: Monitor
+  readonly #sources: Sources
+  readonly #inFlight = new Map<NodeKey, number>()
+  #state: 'new' | 'open' | 'ended' = 'new'
+  #running = 0
+
+  constructor(config: Config, parts: HerdParts) {
+    const { clock } = parts
+    const probes = parts.probes ?? connectionProbe(clock, Math.min(1000, config.silentMillis / 3))
+    this.#config = config
+    this.#clock = clock
+    const rules = {
+      hosts: config.seeds.length,
+      silentMillis: config.silentMillis,
+      strictAsyncCommit: config.strictAsyncCommit,
+    }
+    this.#store = new Store(emptyTopology(rules), clock)
+    const probeOf = (address: NodeAddress, interrupted: () => void) =>
+      probes(probeConfigFor(config, address), address.origin, interrupted)
+    const busy = () => this.#running > 0
+    // A tight bound needs samples to match: three of them within it.
+    const interval = Math.min(config.monitorIntervalMillis, Math.max(20, config.maxLagMillis / 3))
+    this.#monitor = new Monitor(this.#store, clock, interval, probeOf, busy)
+    this.#sources = new Sources(this.#store, clock, parts.sources ?? sourcesOf(config), busy)
+    this.#store.subscribe((after, before) => {
+      this.#monitor.follow(after)
+      if (after.primary === null && before.primary !== null) this.#sources.wake()
+      this.#discoverReplicas(after, before)
+    })
+  }
+
+  get topology(): Topology {
+    return this.#store.topology
+  }
+
+  subscribe(listener: HerdListener): () => void {
+    return this.#store.subscribe(listener)
+  }
+
+  report(fact: Fact): void {
+    const { key, generation, failure } = fact
+    this.#store.dispatch({ kind: 'accused', key, generation, failure, at: this.#clock.now() })
+    this.#monitor.wake(key)
+  }
+
+  /** Choose a node, let the face attempt it, judge the failure, again or throw. */
+  async run<T>(errand: Errand, attempt: (place: Place) => Promise<T>): Promise<T> {
+    const startedAt = this.open()
+    const history = new History()
+    this.#running++
+    try {
+      for (;;) {
+        const place = this.#choose(errand.target, history) ?? (await this.#wait(errand.target, history, startedAt))
+        this.#count(place.node.key, 1)
+        try {
+          return await attempt(place)
+        } catch (error) {
+          const failure = failureOf(error, place.phase)
+          const again = history.add(place, failure) && mayRetry(failure, errand.repeat) && this.#mayWait(startedAt)
+          if (failure.accuses) this.report({ kind: 'accused', ...identity(place.node), failure })
+          if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure))
+        } finally {
+          this.#count(place.node.key, -1)
+        }
+      }
+    } finally {
+      this.#running--
+    }
+  }
+
+  /** The decision as it would fall now, without acting on it. */
+  look(target: Target): Choice {
+    this.open()
+    return select(this.topology, target, this.#config.balance, this.#moment(NOBODY))
+  }
+
+  /** Resolves with true as soon as the picture satisfies `test`, with false after `millis`. */
+  async until(test: (topology: Topology) => boolean, millis: number): Promise<boolean> {
+    this.open()
+    this.#running++
+    try {
+      return (await this.#store.waitFor((topology) => test(topology) || undefined, millis)) ?? false
+    } finally {
+      this.#running--
+    }
+  }
+
+  /** The first statement starts everything; after a rest it wakes the loops. */
+  open(): Instant {
+    const now = this.#clock.now()
+    if (this.#state === 'ended') throw new Error('Cannot use a pool after calling end on the pool')
+    if (this.#state === 'new') {
+      this.#state = 'open'
+      this.#sources.start()
+    }
+    this.#monitor.touch(now)
+    return now
+  }
+
+  /** Ends looking, and answers everybody who still waits for a node. */
+  end(): void {
+    this.#state = 'ended'
+    this.#monitor.stop()
+    this.#sources.stop()
+    this.#store.rejectWaiters(new Error('Cannot use a pool after calling end on the pool'))
+  }
+
+  #choose(target: Target, history: History): Place | undefined {
+    const choice = select(this.topology, target, this.#config.balance, this.#moment(history.avoided))
+    if (target.role === 'replica') this.#followEvidence(choice)
+    return choice.node === null ? undefined : { ...choice, phase: 'connect' }
+  }
+
+  /** A read that only lacks proof asks for it on behalf of the next. */
+  #followEvidence(choice: Choice): void {
+    if (choice.node !== null && choice.reason === 'proven') this.#monitor.satisfied()
+    else if ([...choice.refused.values()].some((refusal) => PROVABLE.has(refusal))) this.#monitor.demand()
+  }
+
+  async #wait(target: Target, history: History, startedAt: Instant): Promise<Place> {
+    const { failoverQueue } = this.#config
+    const find = (): Place | undefined => {
+      const place = this.#choose(target, history)
+      if (place !== undefined) return place
+      const error = hopeless(this.topology, target, this.#config, this.#clock.now(), history.newest)
+      if (error !== null) throw error
+      return undefined
+    }
+    if (this.topology.epoch > 0 && this.#store.waiting >= failoverQueue) {
+      throw refusal('PGHERD_QUEUE_FULL', this.topology, this.look(target).refused, this.#config, history.newest)
+    }
+    const place = await this.#store.waitFor(find, this.#patience() - elapsed(startedAt, this.#clock.now()))
+    if (place !== undefined) return place
+    throw refusal(
+      missing(this.topology, target),
+      this.topology,
+      this.look(target).refused,
+      this.#config,
+      history.newest
+    )
+  }
+
+  #patience(): number {
+    return Math.min(this.#config.failoverTimeoutMillis, this.#config.connectionTimeoutMillis ?? Infinity)
+  }
+
+  #mayWait(startedAt: Instant): boolean {
+    return this.#state === 'open' && elapsed(startedAt, this.#clock.now()) < this.#patience()
+  }
+
+  /** While only one server was ever known its errors are the answer, as with pg: at once, after its last address. */
+  #hasOther(history: History): boolean {
+    if (this.topology.plural || this.#config.patient) return true
+    return [...this.topology.nodes.values()].some(
+      (node) => !history.avoided.has(node.key) && node.state.kind !== 'alias'
+    )
+  }
+
+  #moment(avoid: ReadonlySet<NodeKey>): Moment {
+    return {
+      now: this.#clock.now(),
+      random: this.#clock.random(),
+      inFlight: (key) => this.#inFlight.get(key) ?? 0,
+      avoid,
+    }
+  }
+
+  #count(key: NodeKey, change: 1 | -1): void {
+    this.#inFlight.set(key, (this.#inFlight.get(key) ?? 0) + change)
+  }
+
+  /** The primary names its replicas in every full probe. */
+  #discoverReplicas(after: Topology, before: Topology): void {
+    const primary = after.primary === null ? undefined : after.nodes.get(after.primary)
+    const senders = primary?.seen?.detail?.senders
+    if (primary === undefined || senders === undefined) return
+    if (senders === before.nodes.get(primary.key)?.seen?.detail?.senders && after.primary === before.primary) return
+    const { use, settings } = this.#config.replication
+    const found = replicasOf(senders, primary.address, settings, use ? 'discovered' : 'shown')
+    const addresses = found.filter((address) => after.nodes.has(keyOf(address)) || this.#config.onDiscover(address))
+    this.#store.dispatch({ kind: 'discovered', source: 'replication', addresses, at: this.#clock.now() })
+  }
+}
+
+const NOBODY: ReadonlySet<NodeKey> = new Set()
+/** Refusals that newer evidence may lift. */
+const PROVABLE: ReadonlySet<string> = new Set(['unproven', 'too-far-behind', 'no-position'])
+
+function missing(
+  topology: Topology,
+  target: Target
+): 'PGHERD_NO_PRIMARY' | 'PGHERD_CONTESTED_PRIMARY' | 'PGHERD_NO_REPLICA' {
+  if (target.role === 'replica' && target.otherwise === 'refuse') return 'PGHERD_NO_REPLICA'
+  return topology.contested === null ? 'PGHERD_NO_PRIMARY' : 'PGHERD_CONTESTED_PRIMARY'
+}
+
+function identity({ key, generation }: Node): { readonly key: NodeKey; readonly generation: number } {
+  return { key, generation }
+}
+
+function sourcesOf(config: Config): readonly Discovery[] {
+  const literal = config.seeds.filter(({ lookup }) => !lookup)
+  const addresses = literal.map(
+    ({ host, port }): NodeAddress => ({ host, port, servername: null, origin: 'configured' })
+  )
+  const names = config.seeds.filter(({ lookup }) => lookup)
+  return [...(addresses.length > 0 ? [fixed(addresses)] : []), ...names.map(({ host, port }) => dns(host, port))]
+}
+
+/** What has been tried for one statement, so that no node can hold it in a loop. */
+class History {
+  readonly #avoided = new Set<NodeKey>()
+  readonly #tries = new Map<string, number>()
+  newest: Failure | null = null
+
+  get avoided(): ReadonlySet<NodeKey> {
+    return this.#avoided
+  }
+
+  /** False: this node, with the connections it has now, has had its chances. */
+  add({ node }: Place, failure: Failure): boolean {
+    this.#avoided.add(node.key)
+    this.newest = failure
+    const name = `${node.key}#${node.generation}`
+    const tries = (this.#tries.get(name) ?? 0) + 1
+    this.#tries.set(name, tries)
+    // Nothing to wait for, and the primary is the only one of its kind.
+    if (failure.kind === 'full' && !(isUp(node) && node.state.kind === 'replica')) return false
+    return tries < (failure.sent === 'never' ? MOST_TRIES : 2)
+  }
+}

@@ -1,0 +1,242 @@
+// When to look: one probe loop per node, evidence on demand, rest when nobody asks. Never judges an answer: it dispatches
+// what was seen. A node that hangs delays its own loop only.
+
+import { type Alarm, type Clock, jittered } from '../clock.js'
+import { failureOf } from '../core/failure.js'
+import { elapsed, type Instant, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
+import type { Topology } from '../core/topology.js'
+import type { Probe } from './probe.js'
+import type { Store } from './store.js'
+
+/** Without a trusted primary every tick counts: statements are waiting. */
+const FAST_MILLIS = 50
+/** A node that was only found, and never answered, is asked less and less often. */
+const SLOWEST_MILLIS = 30_000
+/** What changes slowly is asked for this often, and whenever a decision hangs on it. */
+const FULL_MILLIS = 3_000
+/** No statement for this long: the loops rest and their connections close. */
+const REST_MILLIS = 10_000
+/** Evidence asked for by reads comes at most this often. */
+const DEMAND_MILLIS = 2
+
+interface Loop {
+  readonly key: NodeKey
+  readonly probe: Probe
+  /** The look in progress, and the one that begins after it: whoever asks during a look shares that one. */
+  current: Promise<void> | null
+  next: Promise<void> | null
+  /** Ends the pause between two looks. */
+  resume: (() => void) | null
+  fullAt: Instant | null
+  misses: number
+  stopped: boolean
+}
+
+export class Monitor {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #intervalMillis: number
+  readonly #probeOf: (address: NodeAddress, interrupted: () => void) => Probe
+  readonly #busy: () => boolean
+  readonly #loops = new Map<NodeKey, Loop>()
+  #touchedAt: Instant
+  #resting = false
+  #demand: Alarm | 'running' | null = null
+  #demandMillis = DEMAND_MILLIS
+
+  constructor(
+    store: Store,
+    clock: Clock,
+    intervalMillis: number,
+    probeOf: (address: NodeAddress, interrupted: () => void) => Probe,
+    busy: () => boolean
+  ) {
+    this.#store = store
+    this.#clock = clock
+    this.#intervalMillis = intervalMillis
+    this.#probeOf = probeOf
+    this.#busy = busy
+    this.#touchedAt = clock.now()
+  }
+
+  /** Starts a loop for every node that is to be looked at, ends those of nodes that are gone. */
+  follow(topology: Topology): void {
+    for (const [key, loop] of this.#loops) if (!topology.nodes.has(key)) this.#end(loop)
+    for (const node of topology.nodes.values()) {
+      if (node.address.origin !== 'shown' && !this.#loops.has(node.key)) this.#begin(node)
+    }
+  }
+
+  /** A statement came. After a rest nothing is known for sure: the primary has to answer before it is trusted again. */
+  touch(now: Instant): void {
+    this.#touchedAt = now
+    if (!this.#resting) return
+    this.#resting = false
+    const { primary, nodes } = this.#store.topology
+    const node = primary === null ? undefined : nodes.get(primary)
+    if (node !== undefined) {
+      const failure = failureOf(new Error('not looked at since the last statement'), 'connect')
+      this.#store.dispatch({ kind: 'accused', key: node.key, generation: node.generation, failure, at: now })
+    }
+    for (const loop of this.#loops.values()) loop.resume?.()
+  }
+
+  /** Looks at this node now, or right after the look in progress. */
+  wake(key: NodeKey): void {
+    const loop = this.#loops.get(key)
+    if (loop === undefined) return
+    if (loop.resume === null) void this.#look(loop)
+    else loop.resume()
+  }
+
+  wakeAll(): void {
+    for (const key of this.#loops.keys()) this.wake(key)
+  }
+
+  /**
+   * A read found no proof: ask the primary where it is, then the replicas. While that brings no replica up to date the
+   * next round waits longer, up to the interval of the loops.
+   */
+  demand(): void {
+    if (this.#demand !== null) return
+    this.#demand = 'running'
+    const startedAt = this.#clock.now()
+    void this.#gather().then(() => {
+      const rest = this.#demandMillis - elapsed(startedAt, this.#clock.now())
+      this.#demandMillis = Math.min(this.#demandMillis * 2, this.#intervalMillis)
+      const free = () => {
+        this.#demand = null
+      }
+      this.#demand = null
+      if (rest > 0) this.#demand = this.#clock.alarm(rest, free)
+    })
+  }
+
+  /** A read was proven: the next demand is served at once again. */
+  satisfied(): void {
+    this.#demandMillis = DEMAND_MILLIS
+  }
+
+  stop(): void {
+    if (this.#demand !== null && this.#demand !== 'running') this.#demand.cancel()
+    for (const loop of this.#loops.values()) this.#end(loop)
+  }
+
+  async #gather(): Promise<void> {
+    const { primary } = this.#store.topology
+    const first = primary === null ? undefined : this.#loops.get(primary)
+    if (first !== undefined) await this.#look(first)
+    const replicas = [...this.#store.topology.nodes.values()].filter(({ state }) => state.kind === 'replica')
+    const loops = replicas.map(({ key }) => this.#loops.get(key)).filter((loop) => loop !== undefined)
+    // The fastest replica is enough to go on: one that hangs must not hold up the next round.
+    await Promise.race([Promise.all(loops.map((loop) => this.#look(loop))), this.#pauseOf(FAST_MILLIS)])
+  }
+
+  #pauseOf(millis: number): Promise<void> {
+    return new Promise((resolve) => this.#clock.alarm(millis, resolve))
+  }
+
+  #begin(node: Node): void {
+    const loop: Loop = {
+      key: node.key,
+      probe: this.#probeOf(node.address, () => this.wake(node.key)),
+      current: null,
+      next: null,
+      resume: null,
+      fullAt: null,
+      misses: 0,
+      stopped: false,
+    }
+    this.#loops.set(node.key, loop)
+    void this.#run(loop)
+  }
+
+  #end(loop: Loop): void {
+    loop.stopped = true
+    this.#loops.delete(loop.key)
+    loop.probe.close()
+    loop.resume?.()
+  }
+
+  async #run(loop: Loop): Promise<void> {
+    while (!loop.stopped) {
+      await this.#look(loop)
+      if (loop.stopped) return
+      if (this.#mayRest()) await this.#rest(loop)
+      else await this.#pause(loop, this.#intervalOf(loop))
+    }
+  }
+
+  #look(loop: Loop): Promise<void> {
+    if (loop.current === null) {
+      loop.current = this.#lookNow(loop).finally(() => {
+        loop.current = null
+      })
+      return loop.current
+    }
+    loop.next ??= loop.current.then(() => {
+      loop.next = null
+      return this.#look(loop)
+    })
+    return loop.next
+  }
+
+  async #lookNow(loop: Loop): Promise<void> {
+    if (loop.stopped) return
+    const startedAt = this.#clock.now()
+    const depth = this.#wantsFull(loop, startedAt) ? 'full' : 'lean'
+    const result = await loop.probe.look(depth)
+    if (loop.stopped) return
+    loop.misses = result.kind === 'answer' ? 0 : loop.misses + 1
+    if (result.kind === 'answer' && result.sighting.detail !== null) loop.fullAt = startedAt
+    this.#store.dispatch({ kind: 'probed', key: loop.key, startedAt, at: this.#clock.now(), result })
+  }
+
+  /** Timelines, replicas attached and identity decide claims: while a claim is open, each look asks for all of it. */
+  #wantsFull(loop: Loop, now: Instant): boolean {
+    const { topology } = this.#store
+    if (loop.fullAt === null || topology.primary === null || elapsed(loop.fullAt, now) > FULL_MILLIS) return true
+    const own = topology.nodes.get(loop.key)?.state
+    if (own?.kind === 'replica') return !own.follows
+    return own?.kind === 'claimant' || [...topology.nodes.values()].some(({ state }) => state.kind === 'claimant')
+  }
+
+  #intervalOf(loop: Loop): number {
+    const { topology } = this.#store
+    const node = topology.nodes.get(loop.key)
+    if (node?.address.origin === 'discovered' && node.answeredAt === null) {
+      return jittered(Math.min(SLOWEST_MILLIS, this.#intervalMillis * 2 ** loop.misses), this.#clock)
+    }
+    const primary = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
+    const urgent = primary === undefined || primary.suspect !== null || node?.suspect !== null
+    return jittered(urgent ? Math.min(FAST_MILLIS, this.#intervalMillis) : this.#intervalMillis, this.#clock)
+  }
+
+  #pause(loop: Loop, millis: number): Promise<void> {
+    return new Promise((resolve) => {
+      const over = () => {
+        loop.resume = null
+        alarm.cancel()
+        resolve()
+      }
+      const alarm = this.#clock.alarm(millis, over)
+      loop.resume = over
+    })
+  }
+
+  #mayRest(): boolean {
+    return !this.#busy() && elapsed(this.#touchedAt, this.#clock.now()) > REST_MILLIS
+  }
+
+  /** Until the next statement. */
+  #rest(loop: Loop): Promise<void> {
+    this.#resting = true
+    loop.probe.close()
+    return new Promise((resolve) => {
+      loop.resume = () => {
+        loop.resume = null
+        resolve()
+      }
+    })
+  }
+}

@@ -1,0 +1,117 @@
+// When there is no node: may a statement go on waiting, or is there nothing to hope for? And the error that says so, with
+// every node's state, why it was refused, and what the reader can do. Decides from the picture alone.
+
+import type { Config } from '../config.js'
+import type { Failure } from '../core/failure.js'
+import { elapsed, type Instant, isUp, type Node, type NodeKey } from '../core/node.js'
+import type { Refusal, Target } from '../core/selection.js'
+import type { Topology } from '../core/topology.js'
+import { type NodeReport, PgherdError, type PgherdErrorCode } from '../errors.js'
+
+/** The error to throw at once, or null: waiting may help. */
+export function hopeless(
+  topology: Topology,
+  target: Target,
+  config: Config,
+  now: Instant,
+  newest: Failure | null
+): unknown {
+  if (topology.mixed !== null) return refusal('PGHERD_MIXED_CLUSTERS', topology, new Map(), config, null)
+  const { contested } = topology
+  if (contested !== null && elapsed(contested.since, now) >= config.silentMillis) {
+    return refusal('PGHERD_CONTESTED_PRIMARY', topology, new Map(), config, null)
+  }
+  const early = unreached(topology, config, newest)
+  if (early !== null) return early
+  if (target.role === 'replica' && target.otherwise === 'refuse' && settled(topology)) {
+    return refusal('PGHERD_NO_REPLICA', topology, new Map(), config, newest)
+  }
+  return null
+}
+
+/** Errors that no waiting cures: a wrong password everywhere, the one server that refuses, the one name that does not resolve. */
+function unreached(topology: Topology, config: Config, newest: Failure | null): unknown {
+  const nodes = [...topology.nodes.values()].filter(({ address }) => address.origin !== 'shown')
+  if (nodes.length === 0) {
+    const [blind] = topology.blind.values()
+    const named = topology.blind.size
+    return blind !== undefined && named >= config.seeds.length && !config.patient ? blind.error : null
+  }
+  const failures = nodes.map(failureOfNode)
+  if (nodes.some((node, i) => failures[i] === null || isUp(node))) return null
+  const denied = failures.find((failure) => failure?.kind === 'denied')
+  if (denied) return denied.error
+  if (topology.plural || config.patient || nodes.some(({ probedAt }) => probedAt === null)) return null
+  return newest?.error ?? failures.find((failure) => failure !== null)?.error ?? null
+}
+
+function failureOfNode(node: Node): Failure | null {
+  return node.state.kind === 'unknown' || node.state.kind === 'down' ? node.state.failure : null
+}
+
+/** Nothing is about to change by itself: the primary is known and every node has been looked at. */
+function settled(topology: Topology): boolean {
+  if (topology.primary === null || topology.wal.samples.length < 2) return false
+  return [...topology.nodes.values()].every(
+    ({ suspect, probedAt, address }) => suspect === null && (probedAt !== null || address.origin !== 'configured')
+  )
+}
+
+type Told = Extract<
+  PgherdErrorCode,
+  'PGHERD_NO_PRIMARY' | 'PGHERD_CONTESTED_PRIMARY' | 'PGHERD_MIXED_CLUSTERS' | 'PGHERD_NO_REPLICA' | 'PGHERD_QUEUE_FULL'
+>
+
+const TEXTS: Readonly<Record<Told, (config: Config) => string>> = {
+  PGHERD_NO_PRIMARY: ({ connectionTimeoutMillis, failoverTimeoutMillis }) => {
+    const own = connectionTimeoutMillis !== null && connectionTimeoutMillis < failoverTimeoutMillis
+    const limit = own
+      ? `connectionTimeoutMillis (${connectionTimeoutMillis} ms): timeout exceeded when trying to connect`
+      : `failoverTimeoutMillis (${failoverTimeoutMillis} ms)`
+    return `no primary was found within ${limit}. Promote a replica, or name a host that leads to the primary.`
+  },
+  PGHERD_CONTESTED_PRIMARY: () =>
+    'several nodes claim to be the primary and nothing decides between them, so none is written to. ' +
+    'Stop the wrong one or make it a replica.',
+  PGHERD_MIXED_CLUSTERS: () =>
+    'the configured hosts belong to different clusters (their system identifiers differ). ' +
+    'Keep only the hosts of one cluster in connectionString or host.',
+  PGHERD_NO_REPLICA: () =>
+    "no replica may serve this read. Raise maxLagMillis, or let the primary serve it with whenStale: 'primary'.",
+  PGHERD_QUEUE_FULL: ({ failoverQueue }) =>
+    `${failoverQueue} statements already wait for a primary. Shed load, or raise failoverQueue.`,
+}
+
+export function refusal(
+  code: Told,
+  topology: Topology,
+  refused: ReadonlyMap<NodeKey, Refusal>,
+  config: Config,
+  newest: Failure | null
+): PgherdError {
+  const nodes = new Map<NodeKey, NodeReport>()
+  for (const node of topology.nodes.values()) {
+    nodes.set(node.key, { state: stateText(node), refused: refused.get(node.key) ?? null, detail: detailText(node) })
+  }
+  const blind = [...topology.blind].map(([source, { message }]) => `\n  ${source}: ${message}`).join('')
+  const cause = newest === null ? {} : { cause: newest.error }
+  return new PgherdError(code, TEXTS[code](config) + blind, { nodes, ...cause })
+}
+
+function stateText({ state }: Node): string {
+  if (state.kind === 'foreign') return `foreign, system identifier ${state.systemIdentifier}`
+  if (state.kind === 'alias') return `the same server as ${state.of}`
+  return state.kind
+}
+
+function detailText(node: Node): string | null {
+  const { suspect, seen } = node
+  const failure = failureOfNode(node)
+  if (failure !== null) return failure.message
+  if (suspect !== null) return suspect.failure.message
+  if (node.state.kind === 'claimant') {
+    const { timeline, detail } = node.state
+    return `timeline ${timeline ?? 'unknown'}, system identifier ${detail.systemIdentifier ?? 'unknown'}, ${detail.senders.length} replicas attached`
+  }
+  return seen?.detail?.systemIdentifier ? `system identifier ${seen.detail.systemIdentifier}` : null
+}

@@ -1,0 +1,110 @@
+// Holds the current Topology: the one writer. dispatch(event), subscribe(), waitFor(). Synchronous: two events never interleave.
+
+import type { Alarm, Clock } from '../clock.js'
+import { type Change, changes, reduce, type Topology, type TopologyEvent } from '../core/topology.js'
+
+export type Listener = (after: Topology, before: Topology, found: readonly Change[]) => void
+
+interface Waiter {
+  /** Asks the present picture; true ends the wait. */
+  readonly attempt: () => boolean
+  readonly reject: (error: unknown) => void
+}
+
+export class Store {
+  readonly #clock: Clock
+  readonly #listeners = new Set<Listener>()
+  readonly #waiters = new Set<Waiter>()
+  readonly #news: TopologyEvent[] = []
+  #topology: Topology
+  #folding = false
+
+  constructor(initial: Topology, clock: Clock) {
+    this.#topology = initial
+    this.#clock = clock
+  }
+
+  get topology(): Topology {
+    return this.#topology
+  }
+
+  /** How many statements wait right now. */
+  get waiting(): number {
+    return this.#waiters.size
+  }
+
+  /** An event dispatched by a listener is folded after the present one has been told to everybody. */
+  dispatch(event: TopologyEvent): void {
+    this.#news.push(event)
+    if (this.#folding) return
+    this.#folding = true
+    try {
+      for (let next = this.#news.shift(); next !== undefined; next = this.#news.shift()) this.#fold(next)
+    } finally {
+      this.#folding = false
+    }
+  }
+
+  #fold(event: TopologyEvent): void {
+    const before = this.#topology
+    const after = reduce(before, event)
+    if (after === before) return
+    this.#topology = after
+    const found = changes(before, after)
+    for (const listener of [...this.#listeners]) listener(after, before, found)
+    // FIFO: a Set keeps the order of arrival, and a waiter that ends takes itself out.
+    for (const waiter of [...this.#waiters]) waiter.attempt()
+  }
+
+  subscribe(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Ends every wait with an error, in order. */
+  rejectWaiters(error: unknown): void {
+    for (const waiter of [...this.#waiters]) waiter.reject(error)
+  }
+
+  /**
+   * Resolves with the first value other than undefined that `find` gives, asked now and after every change of the picture;
+   * with undefined when `millis` are over. A rejection of `find` (it may throw) rejects. The wait keeps Node alive: somebody awaits it.
+   */
+  waitFor<T>(find: (topology: Topology) => T | undefined, millis: number): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      let alarm: Alarm | undefined
+      const done = () => {
+        this.#waiters.delete(waiter)
+        alarm?.cancel()
+        return true
+      }
+      const waiter: Waiter = {
+        attempt: () => {
+          try {
+            const value = find(this.#topology)
+            if (value === undefined) return false
+            done()
+            resolve(value)
+          } catch (error) {
+            done()
+            reject(error)
+          }
+          return true
+        },
+        reject: (error) => {
+          done()
+          reject(error)
+        },
+      }
+      if (waiter.attempt()) return
+      this.#waiters.add(waiter)
+      const overdue = () => {
+        if (this.#waiters.has(waiter)) {
+          done()
+          resolve(undefined)
+        }
+      }
+      alarm = this.#clock.alarm(millis, overdue, 'process')
+    })
+  }
+}
