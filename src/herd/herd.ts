@@ -6,6 +6,7 @@ import type { Clock } from '../clock.js'
 import { type Config, probeConfigFor } from '../config.js'
 import type { Moment } from '../core/balance.js'
 import { type Failure, failureOf, mayRetry, outcomeOf, type Phase, type Repeatable } from '../core/failure.js'
+import { lagOf } from '../core/horizon.js'
 import { elapsed, type Instant, isUp, keyOf, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
 import { type Choice, type Chosen, select, type Target } from '../core/selection.js'
 import { type Change, emptyTopology, type Topology } from '../core/topology.js'
@@ -98,18 +99,22 @@ export class Herd {
   async run<T>(errand: Errand, attempt: (place: Place) => Promise<T>): Promise<T> {
     const startedAt = this.open()
     const history = new History()
+    let { target } = errand
     this.#running++
     try {
       for (;;) {
-        const place = this.#choose(errand.target, history) ?? (await this.#wait(errand.target, history, startedAt))
+        const place = this.#choose(target, history) ?? (await this.#wait(target, history, startedAt))
         this.#count(place.node.key, 1)
         try {
           return await attempt(place)
         } catch (error) {
           const failure = failureOf(error, place.phase)
           const again = history.add(place, failure) && mayRetry(failure, errand.repeat) && this.#mayWait(startedAt)
-          if (failure.accuses) this.report({ kind: 'accused', ...identity(place.node), failure })
+          const misrouted = failure.kind === 'role' && place.node.state.kind === 'replica'
+          if (failure.accuses && !misrouted) this.report({ kind: 'accused', ...identity(place.node), failure })
           if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure))
+          // A replica found a write in what looked like a read: the primary's, not another replica's.
+          if (misrouted && target.role === 'replica' && target.otherwise === 'primary') target = { role: 'primary' }
         } finally {
           this.#count(place.node.key, -1)
         }
@@ -125,12 +130,25 @@ export class Herd {
     return select(this.topology, target, this.#config.balance, this.#moment(NOBODY))
   }
 
-  /** Resolves with true as soon as the picture satisfies `test`, with false after `millis`. */
-  async until(test: (topology: Topology) => boolean, millis: number): Promise<boolean> {
+  /** How many statements wait for a node right now. */
+  get waiting(): number {
+    return this.#store.waiting
+  }
+
+  /** Waits until the wanted nodes are there; the error after `millis` tells what is missing. */
+  async ready(wanted: Wanted, millis: number): Promise<void> {
     this.open()
     this.#running++
+    const patient = { ...this.#config, patient: true }
+    const find = (topology: Topology) => {
+      const error = hopeless(topology, { role: 'primary' }, patient, this.#clock.now(), null)
+      if (error !== null) throw error
+      return isReady(topology, wanted, this.#clock.now()) || undefined
+    }
     try {
-      return (await this.#store.waitFor((topology) => test(topology) || undefined, millis)) ?? false
+      if (await this.#store.waitFor(find, millis)) return
+      const code = wanted.primary && trustedPrimary(this.topology) === null ? 'PGHERD_NO_PRIMARY' : 'PGHERD_NO_REPLICA'
+      throw refusal(code, this.topology, new Map(), { ...patient, failoverTimeoutMillis: millis }, null)
     } finally {
       this.#running--
     }
@@ -164,8 +182,8 @@ export class Herd {
 
   /** A read that only lacks proof asks for it on behalf of the next. */
   #followEvidence(choice: Choice): void {
-    if (choice.node !== null && choice.reason === 'proven') this.#monitor.satisfied()
-    else if ([...choice.refused.values()].some((refusal) => PROVABLE.has(refusal))) this.#monitor.demand()
+    if (choice.node?.state.kind === 'replica') return
+    if ([...choice.refused.values()].some((refusal) => PROVABLE.has(refusal))) this.#monitor.demand()
   }
 
   async #wait(target: Target, history: History, startedAt: Instant): Promise<Place> {
@@ -201,7 +219,7 @@ export class Herd {
 
   /** While only one server was ever known its errors are the answer, as with pg: at once, after its last address. */
   #hasOther(history: History): boolean {
-    if (this.topology.plural || this.#config.patient) return true
+    if (this.topology.plural || this.#config.patient || history.newest?.kind === 'dropped') return true
     return [...this.topology.nodes.values()].some(
       (node) => !history.avoided.has(node.key) && node.state.kind !== 'alias'
     )
@@ -231,6 +249,27 @@ export class Herd {
     const addresses = found.filter((address) => after.nodes.has(keyOf(address)) || this.#config.onDiscover(address))
     this.#store.dispatch({ kind: 'discovered', source: 'replication', addresses, at: this.#clock.now() })
   }
+}
+
+export interface Wanted {
+  readonly primary: boolean
+  readonly replicas: number
+  readonly maxLagMillis: number
+}
+
+function trustedPrimary(topology: Topology): Node | null {
+  const node = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
+  return node === undefined || node.suspect !== null ? null : node
+}
+
+function isReady(topology: Topology, wanted: Wanted, now: Instant): boolean {
+  if (wanted.primary && trustedPrimary(topology) === null) return false
+  let fit = 0
+  for (const { state, suspect } of topology.nodes.values()) {
+    if (state.kind !== 'replica' || suspect !== null || !state.follows || state.position === null) continue
+    if (lagOf(topology.wal, state.position.lsn, now) <= wanted.maxLagMillis) fit++
+  }
+  return fit >= wanted.replicas
 }
 
 const NOBODY: ReadonlySet<NodeKey> = new Set()
@@ -270,7 +309,8 @@ class History {
 
   /** False: this node, with the connections it has now, has had its chances. */
   add({ node }: Place, failure: Failure): boolean {
-    this.#avoided.add(node.key)
+    // A node whose connections were given up is not to blame: the next choice sees what became of it.
+    if (failure.kind !== 'dropped') this.#avoided.add(node.key)
     this.newest = failure
     const name = `${node.key}#${node.generation}`
     const tries = (this.#tries.get(name) ?? 0) + 1

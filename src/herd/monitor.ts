@@ -94,27 +94,22 @@ export class Monitor {
   }
 
   /**
-   * A read found no proof: ask the primary where it is, then the replicas. While that brings no replica up to date the
-   * next round waits longer, up to the interval of the loops.
+   * A read found no proof: ask the primary where it is, then the replicas. While no replica gets there the next round waits
+   * longer, up to the interval of the loops; writes that go on meanwhile are no reason to wait.
    */
   demand(): void {
     if (this.#demand !== null) return
     this.#demand = 'running'
     const startedAt = this.#clock.now()
-    void this.#gather().then(() => {
+    void this.#gather().then((caughtUp) => {
+      this.#demandMillis = caughtUp ? DEMAND_MILLIS : Math.min(this.#demandMillis * 2, this.#intervalMillis)
       const rest = this.#demandMillis - elapsed(startedAt, this.#clock.now())
-      this.#demandMillis = Math.min(this.#demandMillis * 2, this.#intervalMillis)
       const free = () => {
         this.#demand = null
       }
-      this.#demand = null
       if (rest > 0) this.#demand = this.#clock.alarm(rest, free)
+      else free()
     })
-  }
-
-  /** A read was proven: the next demand is served at once again. */
-  satisfied(): void {
-    this.#demandMillis = DEMAND_MILLIS
   }
 
   stop(): void {
@@ -122,7 +117,8 @@ export class Monitor {
     for (const loop of this.#loops.values()) this.#end(loop)
   }
 
-  async #gather(): Promise<void> {
+  /** True: some replica has reached the position that the primary had at the beginning. */
+  async #gather(): Promise<boolean> {
     const { primary } = this.#store.topology
     const first = primary === null ? undefined : this.#loops.get(primary)
     if (first !== undefined) await this.#look(first)
@@ -130,6 +126,11 @@ export class Monitor {
     const loops = replicas.map(({ key }) => this.#loops.get(key)).filter((loop) => loop !== undefined)
     // The fastest replica is enough to go on: one that hangs must not hold up the next round.
     await Promise.race([Promise.all(loops.map((loop) => this.#look(loop))), this.#pauseOf(FAST_MILLIS)])
+    const { nodes, wal } = this.#store.topology
+    const goal = wal.samples.at(-1)?.flush
+    const reached = ({ state }: Node) =>
+      state.kind === 'replica' && goal !== undefined && state.position !== null && state.position.lsn >= goal
+    return [...nodes.values()].some(reached)
   }
 
   #pauseOf(millis: number): Promise<void> {

@@ -1,0 +1,200 @@
+// The connections of one node in one generation: an inner pg.Pool that dials one address with the right TLS name. Condemning
+// drops it whole. Decides nothing about nodes; what happens on its wires it tells its owner.
+
+import type { Client, PoolClient } from 'pg'
+import type { Clock } from '../clock.js'
+import { type Failure, failureOf } from '../core/failure.js'
+import { parseLsn } from '../core/lsn.js'
+import type { Instant, Node, NodeKey } from '../core/node.js'
+import { PgherdError } from '../errors.js'
+import { type ClientClass, withoutWeakAuth } from '../guard.js'
+import type { Place } from '../herd/herd.js'
+import type { QueryArgs } from './query-args.js'
+import { reset, type Wire, watch, wireOf } from './wire.js'
+
+type Release = (error?: Error | boolean) => void
+type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
+
+/** The parts of pg-pool that a pool over pools needs, published or not. */
+export interface InnerPool {
+  readonly totalCount: number
+  readonly idleCount: number
+  readonly waitingCount: number
+  readonly expiredCount: number
+  readonly _clients: readonly Client[]
+  readonly _idle: readonly unknown[]
+  readonly _pendingQueue: { readonly callback: Connected }[]
+  connect(callback: Connected): void
+  end(): Promise<void>
+  emit: (event: string, ...args: unknown[]) => boolean
+}
+
+export type InnerPoolClass = new (options: object) => InnerPool
+
+export interface NodePoolOwner {
+  readonly clock: Clock
+  readonly PoolClass: InnerPoolClass
+  readonly Client: ClientClass
+  clientConfig(node: Node): Record<string, unknown>
+  /** Every event of the inner pool, to be emitted by the outer one. */
+  relay(pool: NodePool, event: string, args: unknown[]): boolean
+  acknowledged(at: Instant, text: string | null): void
+  accused(node: Node, failure: Failure): void
+}
+
+export class NodePool {
+  readonly key: NodeKey
+  readonly generation: number
+  readonly inner: InnerPool
+  readonly #owner: NodePoolOwner
+  readonly #node: Node
+  #condemned = false
+
+  constructor(node: Node, owner: NodePoolOwner) {
+    this.key = node.key
+    this.generation = node.generation
+    this.#node = node
+    this.#owner = owner
+    this.inner = new owner.PoolClass({ ...owner.clientConfig(node), Client: this.#clientClass() })
+    this.inner.emit = (event, ...args) => owner.relay(this, event, args)
+  }
+
+  get condemned(): boolean {
+    return this.#condemned
+  }
+
+  /** Each physical client is watched from its first byte, and always has an error listener: a killed backend must not end the process. */
+  #clientClass(): ClientClass {
+    const { clock, Client, acknowledged } = this.#owner
+    const Base = this.#node.address.origin === 'configured' ? Client : withoutWeakAuth(Client)
+    const accuse = (error: unknown) => this.#accuse(failureOf(error, 'idle'))
+    const standby = (is: boolean) => {
+      if (is) this.#accuse(failureOf(notPrimary(this.key), 'idle'))
+    }
+    return class extends Base {
+      constructor(config?: object) {
+        super(config)
+        this.on('error', accuse)
+        watch(this, clock, { acknowledged, standby })
+      }
+    }
+  }
+
+  #accuse(failure: Failure): void {
+    if (failure.accuses && !this.#condemned) this.#owner.accused(this.#node, failure)
+  }
+
+  /** A client of this node, ready and of the role that was asked for. */
+  connect(place: Place): Promise<PoolClient> {
+    return new Promise((resolve, reject) => {
+      this.#acquire(place, reject, (client) => resolve(client))
+    })
+  }
+
+  /** One statement on a client of its own, as pg.Pool's query(): released when done, removed when it failed. */
+  query(place: Place, args: QueryArgs, reading: boolean): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#acquire(place, reject, (client, wire) => {
+        const run = () => this.#dispatch(client, wire, place, args, reading, resolve, reject)
+        if (needsProof(place, wire)) this.#prove(client, wire, place, run, reject)
+        else run()
+      })
+    })
+  }
+
+  #acquire(place: Place, reject: (error: unknown) => void, use: (client: PoolClient, wire: Wire) => void): void {
+    if (this.#condemned) {
+      reject(dropped(this.key))
+      return
+    }
+    this.inner.connect((error, client, release) => {
+      if (error !== undefined && error !== null) return reject(this.#condemned ? dropped(this.key) : error)
+      if (client === undefined) return reject(new Error('the pool gave no client'))
+      const wire = wireOf(client) ?? UNWATCHED
+      const wrongRole = place.required === null && place.reason === 'primary' && wire.standby === true
+      if (!this.#condemned && !wrongRole) return use(client, wire)
+      release(true)
+      reject(this.#condemned ? dropped(this.key) : notPrimary(this.key))
+    })
+  }
+
+  #dispatch(
+    client: PoolClient,
+    wire: Wire,
+    place: Place,
+    args: QueryArgs,
+    reading: boolean,
+    resolve: (result: unknown) => void,
+    reject: (error: unknown) => void
+  ): void {
+    let settled = false
+    const settle = (error: Error | null | undefined, result: unknown) => {
+      if (settled) return
+      settled = true
+      client.removeListener('error', settle)
+      if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
+      wire.reading = false
+      client.release(error ?? undefined)
+      if (error) reject(error)
+      else resolve(result)
+    }
+    client.once('error', settle)
+    wire.reading = reading
+    try {
+      place.phase = 'handed'
+      // The callback form takes exactly what the user gave, submittables included.
+      const { query } = client as unknown as { query(first: unknown, second: unknown, done: typeof settle): void }
+      query.call(client, args.query, args.values, settle)
+    } catch (error) {
+      place.phase = 'connect'
+      settle(error as Error, undefined)
+    }
+  }
+
+  /** A connection younger than its node's known position may lead to a server that crashed and went backwards: it shows its own. */
+  #prove(client: PoolClient, wire: Wire, place: Place, run: () => void, reject: (error: unknown) => void): void {
+    wire.reading = true
+    const text = 'select pg_last_wal_replay_lsn()::text as lsn'
+    client.query<{ lsn: string | null }>(text, (error, result) => {
+      wire.reading = false
+      wire.proven = error ? null : parseLsn(result.rows[0]?.lsn)
+      if (wire.proven !== null && place.required !== null && wire.proven >= place.required) return run()
+      client.release(error ?? undefined)
+      reject(
+        error ?? new PgherdError('PGHERD_STALE', `a new connection to ${this.key} is behind the position it must have`)
+      )
+    })
+  }
+
+  /** Nothing that was handed to this node may still happen; who was only waiting is told that nothing was sent. */
+  condemn(): void {
+    if (this.#condemned) return
+    this.#condemned = true
+    for (const { callback } of this.inner._pendingQueue.splice(0)) callback(dropped(this.key), undefined, () => {})
+    for (const client of this.inner._clients) reset(client)
+    void this.end()
+  }
+
+  async end(): Promise<void> {
+    // A condemned pool has been told to end before.
+    await this.inner.end().catch(() => {})
+  }
+}
+
+/** The native client has no wire to watch: it is treated as always ready, never proven. */
+const UNWATCHED: Wire = { readyAt: null, standby: null, completed: false, reading: false, proven: null }
+
+function needsProof({ required, node }: Place, wire: Wire): boolean {
+  if (required === null || node.state.kind !== 'replica') return false
+  if (wire.proven !== null && wire.proven >= required) return false
+  const askedAt = node.state.position?.askedAt
+  return wire.readyAt === null || askedAt === undefined || wire.readyAt.mono >= askedAt.mono
+}
+
+function dropped(key: NodeKey): PgherdError {
+  return new PgherdError('PGHERD_DROPPED', `the connections to ${key} were given up before the statement was sent`)
+}
+
+function notPrimary(key: NodeKey): PgherdError {
+  return new PgherdError('PGHERD_NOT_PRIMARY', `${key} is in recovery: it is no primary`)
+}

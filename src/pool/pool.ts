@@ -1,0 +1,305 @@
+// class Pool extends pg.Pool: pg's contract on the outside, the herd inside. It turns calls into errands, keeps one NodePool
+// per node and generation, and tells pg's and our own events. It inherits for identity and surface only: no connection is its own.
+
+import type { EventEmitter } from 'node:events'
+import type { PoolClient } from 'pg'
+import { type Clock, systemClock } from '../clock.js'
+import { type Config, clientConfigFor, resolveConfig } from '../config.js'
+import type { Failure } from '../core/failure.js'
+import type { Instant, Node, NodeKey } from '../core/node.js'
+import type { Change, Topology } from '../core/topology.js'
+import { PgherdError } from '../errors.js'
+import type { ClientClass } from '../guard.js'
+import { Herd, type Place } from '../herd/herd.js'
+import { Decisions } from './decisions.js'
+import { type InnerPool, type InnerPoolClass, NodePool, type NodePoolOwner } from './node-pool.js'
+import { type Callback, isSubmittable, type QueryArgs, queryArgs } from './query-args.js'
+import { ON_PRIMARY, Routing } from './routing.js'
+import { type Explanation, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
+import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
+
+/** What a copy of pg must bring: pg itself, pg.native, or a fork of it. */
+export interface PgLike {
+  readonly Pool: unknown
+  readonly Client: unknown
+  readonly defaults: object
+}
+
+/** pg.Pool, as loosely as a subclass that replaces its accessors needs it. */
+type BaseClass = new (
+  options?: object
+) => EventEmitter & {
+  readonly options: Record<string, unknown>
+  readonly Client: ClientClass
+  Promise: PromiseConstructor
+}
+
+type Release = (error?: Error | boolean) => void
+type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
+
+const NOTHING: InnerPool['_clients'] = []
+
+/** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
+export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstructor {
+  const Base = pg.Pool as BaseClass
+
+  // Libraries recognise a pool by this very name as well as by instanceof.
+  class Pool extends Base {
+    readonly #config: Config
+    readonly #herd: Herd
+    readonly #routing: Routing
+    readonly #decisions = new Decisions()
+    readonly #pools = new Map<NodeKey, NodePool>()
+    /** Inner pools that are on their way out: their last clients have not come back yet. */
+    readonly #leaving = new Set<NodePool>()
+    #writtenAt: Instant | null = null
+    #asynchronous = false
+    #lostAt: Instant | null = null
+    #ending = false
+    #ended = false
+
+    constructor(options?: object) {
+      const config = resolveConfig(options ?? {}, process.env, pg.defaults)
+      super(options)
+      this.#config = config
+      this.#herd = new Herd(config, { clock })
+      this.#routing = new Routing(config)
+      this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))
+    }
+
+    query(query: unknown, second?: unknown, third?: unknown): unknown {
+      if (typeof query === 'function') return this.#refuseFunction(query as Callback)
+      try {
+        const args = queryArgs(query, second, third)
+        return this.#answer(this.#run(args), args.callback)
+      } catch (error) {
+        return this.#answer(Promise.reject(error), (typeof second === 'function' ? second : third) as Callback)
+      }
+    }
+
+    connect(callback?: Connected): unknown {
+      const client = this.#ending ? Promise.reject(endedError()) : this.#connect()
+      if (callback === undefined) return this.#promised(client)
+      client.then(
+        (ready) => process.nextTick(callback, undefined, ready, ready.release),
+        (error) => process.nextTick(callback, error, undefined, () => {})
+      )
+      return undefined
+    }
+
+    end(callback?: (error?: Error) => void): unknown {
+      if (this.#ending) return this.#answer(Promise.reject(new Error('Called end on pool more than once')), callback)
+      this.#ending = true
+      this.#herd.end()
+      const pools = [...this.#pools.values(), ...this.#leaving]
+      const ended = Promise.all(pools.map((pool) => pool.end())).then(() => {
+        this.#ended = true
+      })
+      return this.#answer(ended, callback)
+    }
+
+    topology(): TopologySnapshot {
+      return snapshotOf(this.#herd.topology, clock.now())
+    }
+
+    explain(sql: string): Explanation {
+      const verdict = this.#routing.read(sql)
+      const { target } = this.#routing.route(queryArgs(sql, undefined, undefined), verdict, this.#written())
+      const choice = this.#herd.look(this.#config.routing === 'observe' ? ON_PRIMARY.target : target)
+      return Object.freeze({
+        intent: verdict.intent,
+        word: verdict.word,
+        reason: verdict.reason,
+        node: choice.node?.key ?? null,
+        refused: refusalsOf(this.#herd.topology, choice),
+      })
+    }
+
+    async ready(options: ReadyOptions = {}): Promise<void> {
+      const { primary = true, replicas = 0, timeoutMillis = this.#config.failoverTimeoutMillis } = options
+      await this.#herd.ready({ primary, replicas, maxLagMillis: this.#config.maxLagMillis }, timeoutMillis)
+    }
+
+    decisions(): ReturnType<Decisions['list']> {
+      return this.#decisions.list()
+    }
+
+    get totalCount(): number {
+      return this.#sum('totalCount')
+    }
+
+    get idleCount(): number {
+      return this.#sum('idleCount')
+    }
+
+    get waitingCount(): number {
+      return this.#sum('waitingCount') + this.#herd.waiting
+    }
+
+    get expiredCount(): number {
+      return this.#sum('expiredCount')
+    }
+
+    // Libraries reach into these. They are the primary's; pg-pool's constructor assigns them before there is a primary.
+    get _clients(): readonly unknown[] {
+      return this.#primaryPool()?.inner._clients ?? NOTHING
+    }
+    set _clients(_: unknown) {}
+    get _idle(): readonly unknown[] {
+      return this.#primaryPool()?.inner._idle ?? NOTHING
+    }
+    set _idle(_: unknown) {}
+    get _pendingQueue(): readonly unknown[] {
+      return this.#primaryPool()?.inner._pendingQueue ?? NOTHING
+    }
+    set _pendingQueue(_: unknown) {}
+    get ending(): boolean {
+      return this.#ending
+    }
+    set ending(_: unknown) {}
+    get ended(): boolean {
+      return this.#ended
+    }
+    set ended(_: unknown) {}
+
+    async #connect(): Promise<PoolClient> {
+      const errand = this.#config.attributes === 'standby' ? this.#routing.anyReplica(this.#written()) : ON_PRIMARY
+      return this.#herd.run(errand, (place) => this.#poolOf(place).connect(place))
+    }
+
+    async #run(args: QueryArgs): Promise<unknown> {
+      if (this.#ending) throw endedError()
+      // A cursor or a stream lives as long as its reader pleases: it is the primary's, and is never repeated.
+      if (isSubmittable(args.query) || args.text === null) return this.#attempt(ON_PRIMARY, args)
+      // One server: nothing to decide, and nothing to remember for another.
+      if (!this.#herd.topology.plural && this.#config.attributes === 'any') return this.#attempt(ON_PRIMARY, args)
+      const verdict = this.#routing.read(args.text)
+      const routed = this.#routing.route(args, verdict, this.#written())
+      const observed = this.#config.routing === 'observe'
+      if (!observed) return this.#attempt(routed, args, verdict.reason)
+      this.#decisions.count(this.#herd.look(routed.target), verdict.reason)
+      return this.#attempt({ ...routed, target: ON_PRIMARY.target }, args)
+    }
+
+    #attempt(routed: typeof ON_PRIMARY, args: QueryArgs, reason?: string): Promise<unknown> {
+      return this.#herd.run(routed, (place) => {
+        if (reason !== undefined) this.#decisions.count(place, reason)
+        return this.#poolOf(place).query(place, args, routed.reading)
+      })
+    }
+
+    #written() {
+      return { since: this.#writtenAt, asynchronous: this.#asynchronous }
+    }
+
+    #poolOf({ node }: Place): NodePool {
+      const current = this.#pools.get(node.key)
+      if (current?.generation === node.generation) return current
+      // The node went through a failure between the choice and this call.
+      if (this.#herd.topology.nodes.get(node.key)?.generation !== node.generation) {
+        throw new PgherdError(
+          'PGHERD_DROPPED',
+          `the connections to ${node.key} were given up before the statement was sent`
+        )
+      }
+      const pool = new NodePool(node, this.#owner)
+      this.#pools.set(node.key, pool)
+      return pool
+    }
+
+    readonly #owner: NodePoolOwner = {
+      clock,
+      PoolClass: Base as unknown as InnerPoolClass,
+      Client: this.Client,
+      clientConfig: (node) => clientConfigFor(this.#config, node.address),
+      relay: (pool, event, args) => this.#relay(pool, event, args),
+      acknowledged: (at, text) => this.#acknowledged(at, text),
+      accused: (node: Node, failure: Failure) =>
+        this.#herd.report({ kind: 'accused', key: node.key, generation: node.generation, failure }),
+    }
+
+    /** The outer pool tells the events of every node's pool as its own. */
+    #relay(pool: NodePool, event: string, args: unknown[]): boolean {
+      if (event !== 'error') return this.emit(event, ...args)
+      // Connections that we gave up ourselves end as they were meant to.
+      if (pool.condemned) return false
+      // The herd deals with a lost idle connection. Only a single server's loss ends the process, as pg has it.
+      if (this.#herd.topology.plural && this.listenerCount('error') === 0) return false
+      return this.emit('error', ...args)
+    }
+
+    #acknowledged(at: Instant, text: string | null): void {
+      const verdict = text === null ? null : this.#routing.read(text)
+      if (verdict?.asynchronous) this.#asynchronous = true
+      if (verdict?.intent !== 'read') this.#writtenAt = at
+    }
+
+    #follow(after: Topology, before: Topology, found: readonly Change[]): void {
+      for (const change of found) this.#obey(change)
+      if (found.length === 0) return
+      this.#tellFailover(after, before)
+      this.emit('topology', snapshotOf(after, clock.now()), snapshotOf(before, clock.now()))
+    }
+
+    #obey(change: Change): void {
+      if (change.kind !== 'generation' && change.kind !== 'removed') return
+      const pool = this.#pools.get(change.key)
+      if (pool === undefined) return
+      this.#pools.delete(change.key)
+      this.#leaving.add(pool)
+      if (change.kind === 'generation') pool.condemn()
+      void pool.end().then(() => this.#leaving.delete(pool))
+    }
+
+    #tellFailover(after: Topology, before: Topology): void {
+      const lost = (topology: Topology) =>
+        topology.primary === null || topology.nodes.get(topology.primary)?.suspect !== null
+      if (before.epoch > 0 && after.epoch !== before.epoch) {
+        const now = clock.now()
+        const millis = now.mono - (this.#lostAt ?? now).mono
+        this.emit('failover', { from: before.incumbent?.key ?? null, to: after.primary, millis })
+      }
+      if (!lost(after)) this.#lostAt = null
+      else this.#lostAt ??= clock.now()
+    }
+
+    #primaryPool(): NodePool | undefined {
+      const { primary } = this.#herd.topology
+      if (primary !== null) return this.#pools.get(primary)
+      const [first] = this.#pools.values()
+      return first
+    }
+
+    #sum(name: 'totalCount' | 'idleCount' | 'waitingCount' | 'expiredCount'): number {
+      let sum = 0
+      for (const pool of this.#pools.values()) sum += pool.inner[name]
+      for (const pool of this.#leaving) sum += pool.inner[name]
+      return sum
+    }
+
+    #refuseFunction(callback: Callback): unknown {
+      const text = 'Passing a function as the first parameter to pool.query is not supported'
+      return this.#answer(Promise.reject(new Error(text)), callback)
+    }
+
+    /** A callback gets its answer outside any promise, so that what it throws is not ours to swallow. */
+    #answer(result: Promise<unknown>, callback: Callback | ((error?: Error) => void) | undefined): unknown {
+      if (callback === undefined) return this.#promised(result)
+      result.then(
+        (value) => process.nextTick(callback, undefined, value),
+        (error) => process.nextTick(callback, error)
+      )
+      return undefined
+    }
+
+    #promised<T>(result: Promise<T>): Promise<T> {
+      return this.Promise === Promise ? result : new this.Promise<T>((resolve, reject) => result.then(resolve, reject))
+    }
+  }
+
+  return Pool as unknown as PoolConstructor & { new (): PoolType }
+}
+
+function endedError(): Error {
+  return new Error('Cannot use a pool after calling end on the pool')
+}

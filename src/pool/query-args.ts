@@ -1,0 +1,55 @@
+// pg's overloads of query() -> one shape. Looks at arguments only; changes none of them.
+
+import type { Submittable } from 'pg'
+
+export type Callback = (error: Error | undefined, result?: unknown) => void
+export type Route = 'primary' | 'replica' | 'auto'
+
+export interface QueryArgs {
+  /** What goes to client.query() first: a text, a config, or something that submits itself. */
+  readonly query: unknown
+  readonly values: unknown
+  readonly callback: Callback | undefined
+  /** The SQL text; null where there is none to read: a cursor, a stream, a mistake. */
+  readonly text: string | null
+  readonly route: Route
+  /** This statement's own bound; undefined: the pool's. */
+  readonly maxLagMillis: number | undefined
+}
+
+interface ConfigLike {
+  readonly text?: unknown
+  readonly submit?: unknown
+  readonly route?: unknown
+  readonly maxLagMillis?: unknown
+}
+
+export function queryArgs(query: unknown, second: unknown, third: unknown): QueryArgs {
+  const callback = (typeof second === 'function' ? second : third) as Callback | undefined
+  const values = typeof second === 'function' ? undefined : second
+  if (typeof query === 'string') {
+    return { query, values, callback, text: query, route: 'auto', maxLagMillis: undefined }
+  }
+  const config = (typeof query === 'object' ? query : null) as ConfigLike | null
+  const text = typeof config?.text === 'string' && !isSubmittable(config) ? config.text : null
+  return { query, values, callback, text, route: routeOf(config), maxLagMillis: lagOf(config) }
+}
+
+export function isSubmittable(query: unknown): query is Submittable {
+  return typeof (query as ConfigLike | null)?.submit === 'function'
+}
+
+const ROUTES: ReadonlySet<unknown> = new Set<Route>(['primary', 'replica', 'auto'])
+
+function routeOf(config: ConfigLike | null): Route {
+  const route = config?.route
+  if (route === undefined) return 'auto'
+  if (ROUTES.has(route)) return route as Route
+  throw new TypeError(`query option route must be 'primary', 'replica' or 'auto', not ${String(route)}`)
+}
+
+function lagOf(config: ConfigLike | null): number | undefined {
+  const millis = config?.maxLagMillis
+  if (millis === undefined || (typeof millis === 'number' && millis >= 0)) return millis
+  throw new TypeError(`query option maxLagMillis must be a number of milliseconds of at least 0, not ${String(millis)}`)
+}

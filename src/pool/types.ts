@@ -1,0 +1,69 @@
+// The Pool as TypeScript users see it: pg's own type, plus what pgherd adds.
+
+import type pg from 'pg'
+import type { HerdOptions } from '../config.js'
+import type { Decision } from './decisions.js'
+import type { Route } from './query-args.js'
+import type { Explanation, TopologySnapshot } from './snapshot.js'
+
+/** pg.Pool's options, and pgherd's. */
+export interface PoolConfig extends Omit<pg.PoolConfig, 'host' | 'port'>, HerdOptions {}
+
+/** What one statement may ask for beside pg's own query config: `pool.query({ text, values, route, maxLagMillis })`. */
+export interface StatementOptions {
+  /** Where it runs, whatever its text says. A write sent to a replica shows the server's own error 25006. */
+  route?: Route
+  /** This read's own lag bound, in milliseconds. */
+  maxLagMillis?: number
+}
+
+export interface ReadyOptions {
+  /** Wait for a primary that takes writes. Default true. */
+  primary?: boolean
+  /** Wait for this many replicas that are proven to be within maxLagMillis. Default 0. */
+  replicas?: number
+  /** Default: failoverTimeoutMillis. */
+  timeoutMillis?: number
+}
+
+export interface Failover {
+  /** `host:port` of the primary before. */
+  readonly from: string | null
+  /** `host:port` of the primary now. */
+  readonly to: string | null
+  /** From the first sign of trouble to the new primary, in milliseconds. */
+  readonly millis: number
+}
+
+export interface Pool extends pg.Pool {
+  /** The present picture: which nodes are known, who is the primary, how far each replica is. */
+  topology(): TopologySnapshot
+  /** Where this statement would go now, and why; nothing is run. */
+  explain(sql: string): Explanation
+  /** Resolves when the wanted nodes are there; rejects with PGHERD_NO_PRIMARY or PGHERD_NO_REPLICA after the timeout. */
+  ready(options?: ReadyOptions): Promise<void>
+  /** Where statements went so far, or with `routing: 'observe'` would have gone, and why. The most frequent first. */
+  decisions(): readonly Decision[]
+
+  query: pg.Pool['query'] & RoutedQuery
+  on(event: 'topology', listener: (after: TopologySnapshot, before: TopologySnapshot) => void): this
+  on(event: 'failover', listener: (failover: Failover) => void): this
+  on(event: 'error' | 'release', listener: (error: Error, client: pg.PoolClient) => void): this
+  on(event: 'connect' | 'acquire' | 'remove', listener: (client: pg.PoolClient) => void): this
+}
+
+/** pg's query configs with a statement's own options; every other form is pg's. */
+export interface RoutedQuery {
+  <R extends pg.QueryResultRow = Record<string, unknown>, I = unknown[]>(
+    config: pg.QueryConfig<I> & StatementOptions,
+    values?: pg.QueryConfigValues<I>
+  ): Promise<pg.QueryResult<R>>
+  <R extends unknown[] = unknown[], I = unknown[]>(
+    config: pg.QueryArrayConfig<I> & StatementOptions,
+    values?: pg.QueryConfigValues<I>
+  ): Promise<pg.QueryArrayResult<R>>
+}
+
+export interface PoolConstructor {
+  new (config?: PoolConfig): Pool
+}

@@ -1,0 +1,96 @@
+// What is known of one physical connection beyond what pg tells: when it became ready, whether its session is on a standby,
+// whether the statement under way had completed, and the TCP socket beneath TLS. Watches; never sends anything.
+
+import type { EventEmitter } from 'node:events'
+import type { Client } from 'pg'
+import type { Clock } from '../clock.js'
+import type { Lsn } from '../core/lsn.js'
+import type { Instant } from '../core/node.js'
+
+export interface Wire {
+  /** When the session became ready: a replica's position counts for it only if it was asked for later. */
+  readyAt: Instant | null
+  /** `in_hot_standby`, sent by PostgreSQL 14 and later with every change; null on older servers. */
+  standby: boolean | null
+  /** CommandComplete has come for the statement under way. In the extended protocol the commit comes after it. */
+  completed: boolean
+  /** The pool said that what runs now only reads. */
+  reading: boolean
+  /** The highest replay position that this very connection has shown. */
+  proven: Lsn | null
+}
+
+export interface WireEvents {
+  /** A statement that may have written has ended with the session idle: what it wrote is acknowledged now. */
+  acknowledged(at: Instant, text: string | null): void
+  /** The session's standby state became known or changed. */
+  standby(is: boolean): void
+}
+
+interface Message {
+  readonly status?: string
+  readonly parameterName?: string
+  readonly parameterValue?: string
+}
+
+interface Socket {
+  readonly connecting?: boolean
+  destroy(): void
+  resetAndDestroy?(): void
+}
+
+/** What pg has and its published types do not name. The native client has no `connection`. */
+interface Internals {
+  readonly connection?: EventEmitter & { readonly stream?: Socket }
+  readonly _activeQuery?: { readonly text?: unknown } | null
+}
+
+const wires = new WeakMap<Client, Wire>()
+const sockets = new WeakMap<Client, Socket>()
+
+/** Called in the client's constructor: listeners put here run before pg's own, which are attached at connect. */
+export function watch(client: Client, clock: Clock, events: WireEvents): void {
+  const wire: Wire = { readyAt: null, standby: null, completed: false, reading: false, proven: null }
+  wires.set(client, wire)
+  const { connection } = client as unknown as Internals
+  if (connection === undefined) return
+  // Before TLS takes over, `stream` is the TCP socket: the only one that can send a reset.
+  if (connection.stream !== undefined) sockets.set(client, connection.stream)
+  connection.on('parameterStatus', ({ parameterName, parameterValue }: Message) => {
+    if (parameterName !== 'in_hot_standby') return
+    wire.standby = parameterValue === 'on'
+    events.standby(wire.standby)
+  })
+  connection.on('commandComplete', () => {
+    wire.completed = true
+  })
+  // CommandComplete would be too early: the commit of an extended-protocol statement follows it.
+  connection.on('readyForQuery', ({ status }: Message) => {
+    wire.completed = false
+    if (wire.readyAt === null) wire.readyAt = clock.now()
+    else if (status === 'I' && !wire.reading && wire.standby !== true) {
+      const text = (client as unknown as Internals)._activeQuery?.text
+      events.acknowledged(clock.now(), typeof text === 'string' ? text : null)
+    }
+  })
+}
+
+export function wireOf(client: Client): Wire | undefined {
+  return wires.get(client)
+}
+
+/**
+ * Ends the connection so that nothing given up can still reach the server. After `end()` or `destroy()` the kernel goes on
+ * delivering what was written, and a write that was reported as lost happens later. A reset drops it.
+ */
+export function reset(client: Client): void {
+  const socket = sockets.get(client)
+  try {
+    // A socket that is still connecting would wait for its connection in order to reset it.
+    if (socket?.resetAndDestroy === undefined || socket.connecting === true) socket?.destroy()
+    else socket.resetAndDestroy()
+  } catch {
+    // A Unix socket cannot be reset (ERR_INVALID_HANDLE_TYPE); its server is on this machine, and sees the close at once.
+    socket?.destroy()
+  }
+}

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import { failureOf, mayRetry, outcomeOf, type Phase, verdictOf } from '../../src/core/failure.js'
+
+const coded = (code: string, more: object = {}) => Object.assign(new Error(`error ${code}`), { code, ...more })
+
+const READ = { read: true, whole: true }
+const WRITE = { read: false, whole: true }
+const CALL = { read: false, whole: false }
+
+interface Case {
+  readonly error: unknown
+  readonly phase: Phase
+  readonly kind: string
+  readonly outcome: string
+  readonly accuses: boolean
+  /** May be run again: a read, a single write, a CALL. */
+  readonly again: readonly [boolean, boolean, boolean]
+}
+
+const all = [true, true, true] as const
+const none = [false, false, false] as const
+
+const cases: readonly Case[] = [
+  // never sent: anything may go elsewhere
+  {
+    error: coded('ECONNREFUSED'),
+    phase: 'connect',
+    kind: 'unreachable',
+    outcome: 'not-sent',
+    accuses: true,
+    again: all,
+  },
+  {
+    error: coded('EHOSTUNREACH'),
+    phase: 'connect',
+    kind: 'unreachable',
+    outcome: 'not-sent',
+    accuses: true,
+    again: all,
+  },
+  { error: coded('ECONNRESET'), phase: 'connect', kind: 'lost', outcome: 'not-sent', accuses: true, again: all },
+  { error: coded('57P03'), phase: 'connect', kind: 'starting', outcome: 'not-sent', accuses: true, again: all },
+  { error: coded('53300'), phase: 'connect', kind: 'full', outcome: 'not-sent', accuses: false, again: all },
+  {
+    error: new Error('Client has encountered a connection error and is not queryable'),
+    phase: 'handed',
+    kind: 'lost',
+    outcome: 'not-sent',
+    accuses: true,
+    again: all,
+  },
+  {
+    error: coded('PGHERD_DROPPED'),
+    phase: 'connect',
+    kind: 'dropped',
+    outcome: 'not-sent',
+    accuses: false,
+    again: all,
+  },
+  // never sent, and nobody else can help
+  { error: coded('28P01'), phase: 'connect', kind: 'denied', outcome: 'not-sent', accuses: false, again: none },
+  { error: coded('3D000'), phase: 'connect', kind: 'denied', outcome: 'not-sent', accuses: false, again: none },
+  {
+    error: new Error('timeout exceeded when trying to connect'),
+    phase: 'connect',
+    kind: 'caller',
+    outcome: 'not-sent',
+    accuses: false,
+    again: none,
+  },
+  // the server refused it before doing anything
+  {
+    error: coded('25006'),
+    phase: 'handed',
+    kind: 'role',
+    outcome: 'rolled-back',
+    accuses: true,
+    again: [true, true, false],
+  },
+  {
+    error: coded('57P01', { severity: 'FATAL' }),
+    phase: 'handed',
+    kind: 'lost',
+    outcome: 'rolled-back',
+    accuses: true,
+    again: [true, true, false],
+  },
+  {
+    error: coded('40001', { routine: 'ProcessInterrupts' }),
+    phase: 'handed',
+    kind: 'conflict',
+    outcome: 'rolled-back',
+    accuses: false,
+    again: [true, true, false],
+  },
+  // the same words after CommandComplete, or as a warning, prove nothing
+  {
+    error: coded('57P01', { severity: 'FATAL' }),
+    phase: 'completed',
+    kind: 'lost',
+    outcome: 'unknown',
+    accuses: true,
+    again: [true, false, false],
+  },
+  {
+    error: coded('57P01', { severity: 'WARNING' }),
+    phase: 'handed',
+    kind: 'lost',
+    outcome: 'unknown',
+    accuses: true,
+    again: [true, false, false],
+  },
+  // the connection broke while it ran
+  {
+    error: coded('ECONNRESET'),
+    phase: 'handed',
+    kind: 'lost',
+    outcome: 'unknown',
+    accuses: true,
+    again: [true, false, false],
+  },
+  {
+    error: coded('EPIPE'),
+    phase: 'handed',
+    kind: 'lost',
+    outcome: 'unknown',
+    accuses: true,
+    again: [true, false, false],
+  },
+  {
+    error: coded('57P02'),
+    phase: 'handed',
+    kind: 'lost',
+    outcome: 'unknown',
+    accuses: true,
+    again: [true, false, false],
+  },
+  {
+    error: new Error('Connection terminated unexpectedly'),
+    phase: 'handed',
+    kind: 'lost',
+    outcome: 'unknown',
+    accuses: true,
+    again: [true, false, false],
+  },
+  // the caller's own limit
+  {
+    error: new Error('Query read timeout'),
+    phase: 'handed',
+    kind: 'caller',
+    outcome: 'unknown',
+    accuses: false,
+    again: none,
+  },
+  // ordinary errors of a healthy server
+  { error: coded('23505'), phase: 'handed', kind: 'statement', outcome: 'rolled-back', accuses: false, again: none },
+  { error: coded('40001'), phase: 'handed', kind: 'statement', outcome: 'rolled-back', accuses: false, again: none },
+  { error: coded('57014'), phase: 'handed', kind: 'statement', outcome: 'rolled-back', accuses: false, again: none },
+  { error: coded('42P01'), phase: 'handed', kind: 'statement', outcome: 'rolled-back', accuses: false, again: none },
+  // whatever else was thrown
+  {
+    error: new TypeError('Client was passed a null or undefined query'),
+    phase: 'connect',
+    kind: 'caller',
+    outcome: 'not-sent',
+    accuses: false,
+    again: none,
+  },
+  { error: undefined, phase: 'connect', kind: 'caller', outcome: 'not-sent', accuses: false, again: none },
+  { error: 'a string', phase: 'handed', kind: 'caller', outcome: 'unknown', accuses: false, again: none },
+]
+
+describe('failure', () => {
+  for (const { error, phase, kind, outcome, accuses, again } of cases) {
+    const what = (error as { readonly code?: string } | undefined)?.code ?? String(error)
+    it(`${what} (${phase}): ${kind}, ${outcome}`, () => {
+      const failure = failureOf(error, phase)
+      assert.equal(failure.kind, kind)
+      assert.equal(outcomeOf(failure), outcome)
+      assert.equal(failure.accuses, accuses)
+      assert.deepEqual(
+        [READ, WRITE, CALL].map((what) => mayRetry(failure, what)),
+        again
+      )
+      assert.equal(failure.error, error)
+    })
+  }
+
+  it('a probe convicts by refusal and by 57P03 only', () => {
+    const verdicts = ['ECONNREFUSED', '57P03', 'ECONNRESET', '53300', '28P01', '55000'].map((code) =>
+      verdictOf(failureOf(coded(code), 'connect'))
+    )
+    assert.deepEqual(verdicts, ['down', 'down', 'suspect', 'alive', 'alive', 'alive'])
+  })
+})

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict'
+import { addSample, bytesBehind, emptyWal, lagOf, requiredPosition, type Wal } from '../../src/core/horizon.js'
+import { type Lsn, parseLsn } from '../../src/core/lsn.js'
+import { elapsed, type Instant, type Sighting } from '../../src/core/node.js'
+
+const at = (mono: number, wall = mono): Instant => ({ mono, wall })
+const lsn = (text: string): Lsn => parseLsn(text) as Lsn
+
+function seen(insert: string, flush = insert): Sighting {
+  const detail = {
+    systemIdentifier: '7',
+    startedAt: 'then',
+    version: 180000,
+    controlTimeline: 1,
+    receivedTimeline: null,
+    senders: [],
+    asynchronousCommit: false,
+    walWriterDelayMillis: 200,
+    walSegmentBytes: 16n * 1024n * 1024n,
+    standardConformingStrings: true,
+  }
+  return { inRecovery: false, timeline: 1, insert: lsn(insert), flush: lsn(flush), replay: null, detail }
+}
+
+/** [time, insert, flush?] */
+function history(...samples: readonly (readonly [number, string, string?])[]): Wal {
+  return samples.reduce((wal, [time, insert, flush]) => addSample(wal, at(time), seen(insert, flush)), emptyWal)
+}
+
+const need = (maxLagMillis: number, since: number | null = null, asynchronous = false) => ({
+  maxLagMillis,
+  since: since === null ? null : at(since),
+  asynchronous,
+})
+
+describe('horizon: the lag bound', () => {
+  const wal = history([1000, '0/100'], [1300, '0/200'], [1600, '0/300'])
+
+  it('asks for the earliest position within the bound', () => {
+    assert.equal(requiredPosition(wal, need(1000), at(1700)), lsn('0/100'))
+    assert.equal(requiredPosition(wal, need(500), at(1700)), lsn('0/200'))
+    assert.equal(requiredPosition(wal, need(100), at(1700)), lsn('0/300'))
+  })
+  it('proves nothing when the youngest sample is older than the bound', () => {
+    assert.equal(requiredPosition(wal, need(99), at(1700)), 'unproven')
+    assert.equal(requiredPosition(emptyWal, need(1e9), at(1700)), 'unproven')
+  })
+  it('asks for nothing without a bound', () => {
+    assert.equal(requiredPosition(wal, need(Infinity), at(1e6)), null)
+    assert.equal(requiredPosition(emptyWal, need(Infinity), at(0)), null)
+  })
+  it('never serves a bound of 0', () => {
+    assert.equal(requiredPosition(wal, need(0), at(1600.001)), 'unproven')
+  })
+  it('grows in real time on a replica that was cut off', () => {
+    assert.equal(lagOf(wal, lsn('0/200'), at(1700)), 400)
+    assert.equal(lagOf(wal, lsn('0/200'), at(9300)), 8000)
+  })
+  it('is small on an idle primary, however long ago it wrote', () => {
+    const idle = history([1000, '0/100'], [900_000, '0/100'], [900_300, '0/100'])
+    assert.equal(lagOf(idle, lsn('0/100'), at(900_400)), 100)
+  })
+  it('knows nothing before the first sample and of a replica behind all samples', () => {
+    assert.equal(lagOf(emptyWal, lsn('0/100'), at(1)), Infinity)
+    assert.equal(lagOf(wal, lsn('0/50'), at(1700)), Infinity)
+    assert.equal(bytesBehind(emptyWal, lsn('0/100')), Infinity)
+  })
+  it('measures bytes against the newest sample', () => assert.equal(bytesBehind(wal, lsn('0/200')), 0x100))
+  it('counts the clock that says more: sleep and a clock set back hide nothing', () => {
+    assert.equal(elapsed(at(100, 100), at(150, 60_100)), 60_000)
+    assert.equal(elapsed(at(100, 100), at(150, -60_000)), 50)
+    assert.equal(requiredPosition(wal, need(1000), { mono: 1700, wall: 61_700 }), 'unproven')
+  })
+})
+
+describe('horizon: insert and flush', () => {
+  it('takes the flush position with three WAL-writer periods added', () => {
+    // An open transaction has written a little that is not on disk: replicas cannot have it.
+    const wal = history([1000, '0/140', '0/100'], [2000, '0/140', '0/100'])
+    assert.equal(lagOf(wal, lsn('0/100'), at(2100)), 700)
+    assert.equal(requiredPosition(wal, need(700), at(2100)), lsn('0/100'))
+    assert.equal(requiredPosition(wal, need(699), at(2100)), lsn('0/140'))
+  })
+  it('uses the insert position alone when asked to be strict', () => {
+    const strict = { ...history([1000, '0/140', '0/100'], [2000, '0/140', '0/100']), strict: true }
+    assert.equal(lagOf(strict, lsn('0/100'), at(2100)), Infinity)
+    assert.equal(requiredPosition(strict, need(5000), at(2100)), lsn('0/140'))
+  })
+  it('drops the flush position when more than a page stays unflushed for three periods', () => {
+    const wal = history(
+      [1000, '0/100'],
+      [1300, '0/9000', '0/100'],
+      [1500, '0/9000', '0/100'],
+      [1601, '0/9000', '0/100']
+    )
+    assert.deepEqual(
+      wal.samples.map(({ flushCounts }) => flushCounts),
+      [true, true, true, false]
+    )
+  })
+  it('trusts the flush position again as soon as it is within a page', () => {
+    const wal = history([1000, '0/9000', '0/100'], [2000, '0/9000', '0/8000'])
+    assert.deepEqual(
+      wal.samples.map(({ flushCounts }) => flushCounts),
+      [false, true]
+    )
+  })
+  it('takes page headers off the insert position', () => {
+    assert.equal(lagOf(history([1000, '0/9000028', '0/9000000']), lsn('0/9000000'), at(1100)), 100)
+  })
+})
+
+describe('horizon: own writes', () => {
+  const wal = history([1000, '0/140', '0/100'], [1300, '0/240', '0/200'], [1600, '0/340', '0/300'])
+
+  it('asks for the flush position of the first sample taken after the write', () => {
+    assert.equal(requiredPosition(wal, need(Infinity, 1299), at(1700)), lsn('0/200'))
+    assert.equal(requiredPosition(wal, need(Infinity, 1300), at(1700)), lsn('0/300'))
+  })
+  it('asks for the insert position where commits may be asynchronous', () => {
+    assert.equal(requiredPosition(wal, need(Infinity, 1299, true), at(1700)), lsn('0/240'))
+    const off = { ...wal, asynchronousCommit: true }
+    assert.equal(requiredPosition(off, need(Infinity, 1299), at(1700)), lsn('0/240'))
+  })
+  it('proves nothing before a sample was taken after the write', () => {
+    assert.equal(requiredPosition(wal, need(Infinity, 1600), at(1700)), 'unproven')
+  })
+  it('asks for the higher of both needs', () => {
+    assert.equal(requiredPosition(wal, need(1000, 1500), at(1700)), lsn('0/300'))
+    assert.equal(requiredPosition(wal, need(150, 900), at(1700)), lsn('0/340'))
+  })
+})
+
+describe('horizon: memory', () => {
+  it('stays bounded and keeps its newest samples', () => {
+    let wal = emptyWal
+    for (let i = 1; i <= 5000; i++) wal = addSample(wal, at(i * 300), seen(`0/${(i * 16).toString(16)}`))
+    assert.ok(wal.samples.length <= 256, `${wal.samples.length} samples`)
+    assert.equal(wal.samples.at(-1)?.at.mono, 5000 * 300)
+    assert.ok((wal.samples[0]?.at.mono ?? Infinity) < 4900 * 300)
+  })
+})

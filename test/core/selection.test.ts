@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict'
+import { leastInFlight, type Moment } from '../../src/core/balance.js'
+import { failureOf } from '../../src/core/failure.js'
+import { emptyWal } from '../../src/core/horizon.js'
+import { type Lsn, parseLsn } from '../../src/core/lsn.js'
+import { type Detail, keyOf, type Node, type NodeKey, type NodeState, type Suspicion } from '../../src/core/node.js'
+import { type Refusal, select, type Target } from '../../src/core/selection.js'
+import { emptyTopology, type Topology } from '../../src/core/topology.js'
+
+const now = { mono: 10_000, wall: 10_000 }
+const lsn = (text: string): Lsn => parseLsn(text) as Lsn
+const key = (name: string): NodeKey => keyOf({ host: name, port: 5432 })
+
+const detail: Detail = {
+  systemIdentifier: '7',
+  startedAt: 'then',
+  version: 180000,
+  controlTimeline: 1,
+  receivedTimeline: null,
+  senders: [],
+  asynchronousCommit: false,
+  walWriterDelayMillis: 200,
+  walSegmentBytes: 16n * 1024n * 1024n,
+  standardConformingStrings: true,
+}
+const failure = failureOf(new Error('gone'), 'idle')
+const suspicion: Suspicion = { since: now, failure }
+const PRIMARY: NodeState = { kind: 'primary', timeline: 1, detail }
+const DOWN: NodeState = { kind: 'down', since: now, failure }
+
+function replica(at: string | null, follows = true): NodeState {
+  return { kind: 'replica', position: at === null ? null : { lsn: lsn(at), askedAt: now }, follows, detail }
+}
+
+function node(name: string, state: NodeState, more: Partial<Node> = {}): Node {
+  const address = { host: name, port: 5432, servername: null, origin: 'configured' } as const
+  const empty = { suspect: null, seen: null, probedAt: null, answeredAt: null }
+  return { key: key(name), address, generation: 0, state, ...empty, ...more }
+}
+
+function picture(nodes: readonly Node[], more: Partial<Topology> = {}): Topology {
+  const primary = nodes.find(({ state }) => state.kind === 'primary')?.key ?? null
+  const sample = { at: { mono: 9_900, wall: 9_900 }, insert: lsn('0/100'), flush: lsn('0/100'), flushCounts: true }
+  return {
+    ...emptyTopology({ hosts: 3, silentMillis: 3000, strictAsyncCommit: false }),
+    primary,
+    nodes: new Map(nodes.map((each) => [each.key, each])),
+    wal: { ...emptyWal, samples: [sample] },
+    ...more,
+  }
+}
+
+function moment(more: Partial<Moment> = {}): Moment {
+  return { now, random: 0, inFlight: () => 0, avoid: new Set(), ...more }
+}
+
+function read(more: Partial<Extract<Target, { role: 'replica' }>> = {}): Target {
+  const need = { maxLagMillis: 1000, since: null, asynchronous: false }
+  return { role: 'replica', need, maxLagBytes: Infinity, maxStaleMillis: 30_000, otherwise: 'primary', ...more }
+}
+const unbounded = read({ need: { maxLagMillis: Infinity, since: null, asynchronous: false } })
+
+function choose(topology: Topology, target: Target, at = moment()): string | null {
+  const choice = select(topology, target, leastInFlight, at)
+  return choice.node?.address.host ?? null
+}
+
+describe('selection: writes', () => {
+  const primary = node('a', PRIMARY)
+  it('go to the primary', () =>
+    assert.equal(choose(picture([node('b', replica('0/100')), primary]), { role: 'primary' }), 'a'))
+  it('wait while the primary is suspect', () => {
+    assert.equal(choose(picture([node('a', PRIMARY, { suspect: suspicion })]), { role: 'primary' }), null)
+  })
+  it('never go to a claimant', () => {
+    assert.equal(choose(picture([node('a', { kind: 'claimant', timeline: 1, detail })]), { role: 'primary' }), null)
+  })
+  it('go to the only server there ever was, whatever is known of it', () => {
+    const only = { plural: false }
+    const unknown: NodeState = { kind: 'unknown', failure: null }
+    for (const state of [unknown, DOWN, replica('0/100')]) {
+      assert.equal(choose(picture([node('a', state)], only), { role: 'primary' }), 'a')
+    }
+  })
+  it('try the next address of a single host after the first one failed', () => {
+    const both = picture([node('a', DOWN), node('b', DOWN)], { plural: false })
+    assert.equal(choose(both, { role: 'primary' }, moment({ avoid: new Set([key('a')]) })), 'b')
+    assert.equal(choose(both, { role: 'primary' }, moment({ avoid: new Set([key('a'), key('b')]) })), null)
+  })
+})
+
+describe('selection: reads', () => {
+  const primary = node('a', PRIMARY)
+  const cases: readonly (readonly [string, Node, Refusal | null])[] = [
+    ['a proven replica', node('b', replica('0/100')), null],
+    ['a replica ahead of what is required', node('b', replica('0/200')), null],
+    ['one byte behind', node('b', replica('0/FF')), 'too-far-behind'],
+    ['no position', node('b', replica(null)), 'no-position'],
+    ['a dead fork that looks ahead', node('b', replica('0/900', false)), 'not-following'],
+    ['suspect', node('b', replica('0/100'), { suspect: suspicion }), 'suspect'],
+    ['down', node('b', DOWN), 'down'],
+    ['foreign', node('b', { kind: 'foreign', systemIdentifier: '8' }), 'foreign'],
+    ['alias', node('b', { kind: 'alias', of: key('a') }), 'alias'],
+    ['a claimant', node('b', { kind: 'claimant', timeline: 2, detail }), 'claims-primary'],
+    ['never probed', node('b', { kind: 'unknown', failure: null }), 'not-probed'],
+    [
+      'only shown',
+      node(
+        'b',
+        { kind: 'unknown', failure: null },
+        {
+          address: { host: 'b', port: 5432, servername: null, origin: 'shown' },
+        }
+      ),
+      'not-used',
+    ],
+  ]
+  for (const [what, other, refusal] of cases) {
+    it(`${what}: ${refusal ?? 'serves'}`, () => {
+      const choice = select(picture([primary, other]), read(), leastInFlight, moment())
+      assert.equal(choice.node?.key, refusal === null ? other.key : primary.key)
+      if (refusal !== null) assert.equal(choice.refused.get(other.key), refusal)
+    })
+  }
+
+  it('do not go to a replica that has just failed them', () => {
+    const both = picture([primary, node('b', replica('0/100')), node('c', replica('0/100'))])
+    assert.equal(choose(both, read(), moment({ avoid: new Set([key('b')]) })), 'c')
+    assert.equal(choose(both, read(), moment({ avoid: new Set([key('b'), key('c')]) })), 'a')
+  })
+  it('are refused with reasons where the primary may not serve them', () => {
+    const choice = select(picture([primary, node('b', DOWN)]), read({ otherwise: 'refuse' }), leastInFlight, moment())
+    assert.equal(choice.node, null)
+    assert.deepEqual([...choice.refused.values()], ['is-primary', 'down'])
+  })
+  it('without a bound take any replica, on whatever fork', () => {
+    assert.equal(choose(picture([primary, node('b', replica(null, false))]), unbounded), 'b')
+  })
+  it('obey a bound in bytes beside the bound in time, and alone', () => {
+    const behind = picture([primary, node('b', replica('0/100'))], {
+      wal: {
+        ...emptyWal,
+        samples: [
+          { at: { mono: 9_500, wall: 9_500 }, insert: lsn('0/100'), flush: lsn('0/100'), flushCounts: true },
+          { at: { mono: 9_900, wall: 9_900 }, insert: lsn('0/900'), flush: lsn('0/900'), flushCounts: true },
+        ],
+      },
+    })
+    assert.equal(choose(behind, read()), 'b')
+    assert.equal(choose(behind, read({ maxLagBytes: 0x7ff })), 'a')
+    assert.equal(choose(behind, { ...unbounded, maxLagBytes: 0x7ff } as Target), 'a')
+    assert.equal(choose(behind, { ...unbounded, maxLagBytes: 0x800 } as Target), 'b')
+  })
+  it('keep the bound while the primary is only suspect, and wait', () => {
+    const old = moment({ now: { mono: 20_000, wall: 20_000 } })
+    const suspect = picture([node('a', PRIMARY, { suspect: suspicion }), node('b', replica('0/100'))])
+    assert.equal(choose(suspect, read(), old), null)
+    assert.equal(choose(picture([node('a', DOWN), node('b', replica('0/100'))]), read(), old), 'b')
+    assert.equal(
+      choose(picture([node('a', DOWN), node('b', replica('0/100'))]), read({ maxStaleMillis: 0 }), old),
+      null
+    )
+  })
+})
+
+describe('balance: leastInFlight', () => {
+  const three = ['a', 'b', 'c'].map((name) => node(name, replica('0/100')))
+  const busy = (counts: Readonly<Record<string, number>>) => (of: NodeKey) => counts[of.replace(':5432', '')] ?? 0
+  const pick = (random: number, counts: Readonly<Record<string, number>>) =>
+    leastInFlight(three, moment({ random, inFlight: busy(counts) })).address.host
+
+  it('takes the least busy, wherever it starts', () => {
+    for (const random of [0, 0.4, 0.99]) assert.equal(pick(random, { a: 2, b: 1, c: 3 }), 'b')
+  })
+  it('lets chance decide between equals', () => {
+    assert.deepEqual(
+      [0, 0.4, 0.99].map((random) => pick(random, {})),
+      ['a', 'b', 'c']
+    )
+    assert.deepEqual(
+      [0, 0.4, 0.99].map((random) => pick(random, { a: 5, b: 5, c: 5 })),
+      ['a', 'b', 'c']
+    )
+  })
+})
