@@ -166,7 +166,11 @@ function refusedOf(topology: Topology, verdict: PrimaryVerdict, claimants: reado
   const next = new Set([...topology.refused].filter((key) => topology.nodes.get(key)?.seen?.inRecovery !== true))
   const incumbent = topology.incumbent === null ? undefined : topology.nodes.get(topology.incumbent.key)
   if (verdict.kind !== 'primary' || verdict.key !== incumbent?.key || incumbent.suspect !== null) return next
-  for (const { key } of claimants) if (key !== verdict.key) next.add(key)
+  for (const { key } of claimants) {
+    // Only an incumbent that has answered since the claim stands beside it: a frozen one does not.
+    const claimedAt = topology.nodes.get(key)?.probedAt ?? null
+    if (claimedAt !== null && incumbent.probedAt !== null && incumbent.probedAt.mono > claimedAt.mono) next.add(key)
+  }
   next.delete(verdict.key)
   return next
 }

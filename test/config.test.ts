@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict'
+import { type Config, clientConfigFor, type Environment, resolveConfig } from '../src/config.js'
+import type { NodeAddress } from '../src/core/node.js'
+import { replication } from '../src/discovery/replication.js'
+import { PgherdError } from '../src/errors.js'
+
+const defaults = { host: 'localhost', port: 5432, ssl: false }
+const resolve = (options: object, environment: Environment = {}): Config =>
+  resolveConfig(options, environment, defaults)
+const seeds = (options: object, environment: Environment = {}): string[] =>
+  resolve(options, environment).seeds.map(({ host, port }) => `${host}:${port}`)
+
+function refused(options: object, pattern: RegExp, environment: Environment = {}): void {
+  assert.throws(
+    () => resolve(options, environment),
+    (error: unknown) => {
+      assert.ok(error instanceof PgherdError, String(error))
+      assert.equal(error.code, 'PGHERD_CONFIG')
+      assert.match(error.message, pattern)
+      return true
+    }
+  )
+}
+
+describe('config: hosts', () => {
+  const cases: readonly (readonly [string, object, readonly string[], Environment?])[] = [
+    ['nothing at all', {}, ['localhost:5432']],
+    ['one host', { host: 'db', port: 6000 }, ['db:6000']],
+    ['a list', { host: 'a,b', port: 6000 }, ['a:6000', 'b:6000']],
+    ['a list with ports', { host: 'a,b', port: '6000,6001' }, ['a:6000', 'b:6001']],
+    ['arrays', { host: ['a', 'b'], port: [6000, 6001] }, ['a:6000', 'b:6001']],
+    ['a single URL', { connectionString: 'postgres://db:6000/shop' }, ['db:6000']],
+    [
+      'a URL beats host and port beside it',
+      { connectionString: 'postgres://db/shop', host: 'x', port: 1 },
+      ['db:5432'],
+    ],
+    [
+      'a URL of several hosts',
+      { connectionString: 'postgres://app:pw@a,b:5433,c/shop?x=1' },
+      ['a:5432', 'b:5433', 'c:5432'],
+    ],
+    [
+      'several IPv6 hosts',
+      { connectionString: 'postgresql://[::1]:6000,[fe80::2]/shop' },
+      ['::1:6000', 'fe80::2:5432'],
+    ],
+    ['libpq form of the URL', { connectionString: 'postgres:///shop?host=a,b&port=6000,6001' }, ['a:6000', 'b:6001']],
+    ['a Unix socket', { host: '/run/postgresql' }, ['/run/postgresql:5432']],
+    ['the same host twice', { host: 'a,a,b' }, ['a:5432', 'b:5432']],
+    ['PGHOST and PGPORT', {}, ['a:6000', 'b:6001'], { PGHOST: 'a,b', PGPORT: '6000,6001' }],
+    ['options beat the environment', { host: 'c' }, ['c:6000'], { PGHOST: 'a,b', PGPORT: '6000' }],
+    ['a URL without a host takes PGHOST', { connectionString: 'postgres:///shop' }, ['a:5432'], { PGHOST: 'a' }],
+  ]
+  for (const [what, options, expected, environment] of cases) {
+    it(what, () => assert.deepEqual(seeds(options, environment), expected))
+  }
+
+  it('looks names up, and neither addresses nor localhost nor sockets', () => {
+    const found = resolve({ host: ['db.test', '10.0.0.1', '::1', 'localhost', '/run/pg'] }).seeds
+    assert.deepEqual(
+      found.map(({ lookup }) => lookup),
+      [true, false, false, false, false]
+    )
+  })
+  it('keeps user, password, database and parameters of a URL of several hosts', () => {
+    const url = 'postgres://us%40er:p%2Fw@a,b/shop?application_name=x&statement_timeout=5'
+    const { client } = resolve({ connectionString: url })
+    const { user, password, database, application_name, statement_timeout } = client
+    assert.deepEqual(
+      [user, password, database, application_name, statement_timeout],
+      ['us@er', 'p/w', 'shop', 'x', '5']
+    )
+  })
+  it('keeps a password that pg has hidden in an options object', () => {
+    const hidden = Object.defineProperty({ host: 'a' }, 'password', { value: 'pw', enumerable: false })
+    assert.equal(resolve(hidden).client.password, 'pw')
+  })
+})
+
+describe('config: what a node is dialed with', () => {
+  const node: NodeAddress = { host: '10.0.0.1', port: 6000, servername: 'db-a', origin: 'configured' }
+  const dial = (options: object, address = node, environment: Environment = {}) =>
+    clientConfigFor(resolve(options, environment), address)
+
+  it('one host, one port, no connectionString, none of our own options', () => {
+    const options = { connectionString: 'postgres://app:pw@a,b/shop', maxLagMillis: 5, max: 3, query_timeout: 7 }
+    const { host, port, connectionString, maxLagMillis, max, query_timeout, user } = dial(options)
+    assert.deepEqual(
+      [host, port, connectionString, maxLagMillis, max, query_timeout, user],
+      ['10.0.0.1', 6000, undefined, undefined, 3, 7, 'app']
+    )
+  })
+  const tls: readonly (readonly [string, object, unknown, Environment?])[] = [
+    ['no TLS', {}, false],
+    ['true', { ssl: true }, { servername: 'db-a' }],
+    ['an object', { ssl: { ca: 'CA' } }, { servername: 'db-a', ca: 'CA' }],
+    ['the user names the server', { ssl: { servername: 'x' } }, { servername: 'x' }],
+    ['no-verify', { ssl: 'no-verify' }, { servername: 'db-a', rejectUnauthorized: false }],
+    [
+      'sslmode in the URL',
+      { connectionString: 'postgres://a,b/x?sslmode=no-verify', ssl: true },
+      { servername: 'db-a', rejectUnauthorized: false },
+    ],
+    ['PGSSLMODE', {}, { servername: 'db-a' }, { PGSSLMODE: 'verify-full' }],
+    ['an option beats PGSSLMODE', { ssl: false }, false, { PGSSLMODE: 'verify-full' }],
+  ]
+  for (const [what, options, expected, environment] of tls) {
+    it(`TLS: ${what}`, () => assert.deepEqual(dial(options, node, environment).ssl, expected))
+  }
+  it('TLS: an address the user gave is checked as an address', () => {
+    assert.equal(dial({ ssl: true }, { ...node, servername: null }).ssl, true)
+  })
+  it('TLS: a private key that pg has hidden in the object is kept', () => {
+    const ssl = Object.defineProperty({ cert: 'C' }, 'key', { value: 'K', enumerable: false })
+    assert.deepEqual(dial({ ssl }).ssl, { servername: 'db-a', cert: 'C', key: 'K' })
+  })
+})
+
+describe('config: target_session_attrs', () => {
+  const words: readonly (readonly [string, string])[] = [
+    ['any', 'any'],
+    ['prefer-standby', 'any'],
+    ['primary', 'primary'],
+    ['read-write', 'primary'],
+    ['standby', 'standby'],
+    ['read-only', 'standby'],
+  ]
+  for (const [word, meaning] of words) {
+    it(`${word} in the URL, the option and the environment`, () => {
+      const url = `postgres://a,b/x?target_session_attrs=${word}`
+      assert.equal(resolve({ connectionString: url }).attributes, meaning)
+      assert.equal(resolve({ targetSessionAttrs: word }).attributes, meaning)
+      assert.equal(resolve({}, { PGTARGETSESSIONATTRS: word }).attributes, meaning)
+    })
+  }
+  it('refuses another word', () =>
+    refused({ targetSessionAttrs: 'master' }, /targetSessionAttrs must be 'any', .*not 'master'/))
+  it('refuses another word in the URL', () =>
+    refused({ connectionString: 'postgres://a/x?target_session_attrs=rw' }, /not 'rw'/))
+})
+
+describe('config: discovery by replication', () => {
+  it('is used for a single host, and only shown beside several', () => {
+    assert.equal(resolve({ host: 'a' }).replication.use, true)
+    assert.equal(resolve({ host: 'a,b' }).replication.use, false)
+  })
+  it('is used where it is named, and not where only dns is', () => {
+    assert.equal(resolve({ host: 'a,b', discovery: 'replication' }).replication.use, true)
+    assert.equal(resolve({ host: 'a,b', discovery: replication() }).replication.use, true)
+    assert.equal(resolve({ host: 'a', discovery: 'dns' }).replication.use, false)
+  })
+})
+
+describe('config: bad values are refused, with the name and what is allowed', () => {
+  const cases: readonly (readonly [object, RegExp])[] = [
+    [{ maxLagMillis: -1 }, /maxLagMillis must be a number of milliseconds of at least 0, or Infinity, not -1/],
+    [{ maxLagMillis: '1000' }, /maxLagMillis .* not '1000'/],
+    [{ maxLagMillis: Number.NaN }, /maxLagMillis/],
+    [{ maxLagBytes: -5 }, /maxLagBytes/],
+    [{ readYourWrites: 'session' }, /readYourWrites must be 'pool' or 'off', not 'session'/],
+    [{ whenStale: 'wait' }, /whenStale must be 'primary' or 'error'/],
+    [{ routing: 'off' }, /routing must be 'on' or 'observe'/],
+    [{ balance: 'random' }, /balance must be 'leastInFlight' or a function/],
+    [{ balance: 'toString' }, /balance/],
+    [{ monitorIntervalMillis: 0 }, /monitorIntervalMillis .* at least 10/],
+    [{ silentMillis: 1 }, /silentMillis .* at least 50/],
+    [{ failoverQueue: 1.5 }, /failoverQueue must be a whole number/],
+    [{ strictAsyncCommit: 'yes' }, /strictAsyncCommit must be true or false/],
+    [{ onDiscover: true }, /onDiscover must be a function/],
+    [{ discovery: 'consul' }, /discovery must be 'dns', 'replication' or/],
+    [{ discovery: {} }, /discovery .* not an object/],
+    [{ host: 'a,b,c', port: '1,2' }, /option port must be one port, or one for each of the 3 hosts; 2 were given/],
+    [{ host: 'a', port: 'x' }, /port must be a number from 0 to 65535, not 'x'/],
+    [{ connectionString: 'postgres://a:x,b/db' }, /connectionString names a host that cannot be read/],
+  ]
+  for (const [options, pattern] of cases) {
+    it(
+      Object.entries(options)
+        .map(([name, value]) => `${name}: ${String(value)}`)
+        .join(', '),
+      () => refused(options, pattern)
+    )
+  }
+  it('never shows a password', () => {
+    const url = 'postgres://app:secret-word@a:x,b/db'
+    assert.throws(
+      () => resolve({ connectionString: url }),
+      (error: Error) => !error.message.includes('secret-word')
+    )
+  })
+})

@@ -1,0 +1,342 @@
+import assert from 'node:assert/strict'
+import type { PgherdError } from '../../src/errors.js'
+import type { Errand, Place } from '../../src/herd/herd.js'
+import { settled } from '../support/manual-clock.js'
+import { coded, literal, named, type Scripted, scripted, server } from '../support/scripted-herd.js'
+
+const WRITE: Errand = { target: { role: 'primary' }, repeat: { read: false, whole: true } }
+const CALL: Errand = { target: { role: 'primary' }, repeat: { read: false, whole: false } }
+const READ: Errand = {
+  target: {
+    role: 'replica',
+    need: { maxLagMillis: 1000, since: null, asynchronous: false },
+    maxLagBytes: Infinity,
+    maxStaleMillis: 30_000,
+    otherwise: 'primary',
+  },
+  repeat: { read: true, whole: true },
+}
+
+const host = ({ node }: Place) => named(node.address.host)
+
+/** A statement that fails with each error in turn, then succeeds; remembers where it was tried. */
+function statement(...errors: readonly (Error | null)[]) {
+  const tried: string[] = []
+  const queue = [...errors]
+  const attempt = async (place: Place) => {
+    tried.push(host(place))
+    place.phase = 'handed'
+    const error = queue.shift()
+    if (error) throw error
+    return host(place)
+  }
+  return { tried, attempt }
+}
+
+const three = () => ({ a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') })
+
+async function ready(options: object = {}, servers = three()): Promise<Scripted> {
+  const all = scripted(servers, options)
+  void all.herd.run(WRITE, async () => {})
+  await all.clock.advance(700)
+  return all
+}
+
+function rejects(promise: Promise<unknown>, code: string, pattern = /./): Promise<void> {
+  return assert.rejects(promise, (error: PgherdError) => {
+    assert.equal(error.code, code, String(error))
+    assert.match(error.message, pattern)
+    return true
+  })
+}
+
+describe('herd: run', () => {
+  it('sends a write to the primary and a read to a proven replica', async () => {
+    const { herd } = await ready()
+    assert.equal(await herd.run(WRITE, statement().attempt), 'a')
+    assert.match(String(await herd.run(READ, statement().attempt)), /^[bc]$/)
+  })
+
+  it('passes an ordinary error through as it came, with its outcome', async () => {
+    const { herd } = await ready()
+    const error = coded('23505')
+    const { attempt, tried } = statement(error)
+    await assert.rejects(herd.run(WRITE, attempt), (thrown: unknown) => {
+      assert.equal(thrown, error)
+      assert.equal((thrown as { readonly outcome?: string }).outcome, 'rolled-back')
+      return true
+    })
+    assert.deepEqual(tried, ['a'])
+  })
+
+  it('never repeats a write whose reply was lost', async () => {
+    const { herd } = await ready()
+    const { attempt, tried } = statement(coded('ECONNRESET'))
+    await assert.rejects(herd.run(WRITE, attempt), { code: 'ECONNRESET', outcome: 'unknown' })
+    assert.deepEqual(tried, ['a'])
+  })
+
+  it('repeats a read whose reply was lost, on another node', async () => {
+    const { herd } = await ready()
+    const { attempt, tried } = statement(coded('ECONNRESET'))
+    await herd.run(READ, attempt)
+    assert.equal(tried.length, 2)
+    assert.notEqual(tried[0], tried[1])
+  })
+
+  it('carries a write over to the new primary when the old one surely did not run it', async () => {
+    const { herd, clock, servers } = await ready()
+    const { attempt, tried } = statement(coded('57P01', 'terminating connection', { severity: 'FATAL' }))
+    const written = herd.run(WRITE, attempt)
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(200)
+    assert.deepEqual(tried, ['a'])
+    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2 })
+    await clock.advance(200)
+    assert.equal(await written, 'b')
+  })
+
+  it('does not carry over what the server undoes only in part', async () => {
+    const { herd } = await ready()
+    const { attempt, tried } = statement(coded('57P01', 'terminating connection', { severity: 'FATAL' }))
+    await assert.rejects(herd.run(CALL, attempt), { code: '57P01', outcome: 'rolled-back' })
+    assert.deepEqual(tried, ['a'])
+  })
+
+  it("shows a 25006 that the same, re-proven primary repeats: it is the user's own", async () => {
+    const { herd, clock } = await ready()
+    const { attempt, tried } = statement(coded('25006'), coded('25006'), null)
+    const written = rejects(herd.run(WRITE, attempt), '25006')
+    await clock.advance(200)
+    await written
+    assert.deepEqual(tried, ['a', 'a'])
+    assert.equal(named(herd.topology.primary?.split(':')[0] ?? ''), 'a')
+  })
+
+  it('sends a read that a replica refuses as a write to the primary, not to another replica', async () => {
+    const { herd } = await ready()
+    const { attempt, tried } = statement(coded('25006'))
+    assert.equal(await herd.run(READ, attempt), 'a')
+    assert.match(tried[0] ?? '', /^[bc]$/)
+    assert.ok([...herd.topology.nodes.values()].every(({ suspect }) => suspect === null))
+  })
+
+  it('does not let one node hold a statement for ever', async () => {
+    const { herd, clock } = await ready()
+    const never = new Error('Client has encountered a connection error and is not queryable')
+    const { attempt, tried } = statement(never, never, never, never)
+    const written = assert.rejects(herd.run(WRITE, attempt), never)
+    await clock.advance(1000)
+    await written
+    assert.deepEqual(tried, ['a', 'a', 'a'])
+  })
+
+  it('shows 53300 of the primary at once', async () => {
+    const { herd } = await ready()
+    const full = async () => {
+      throw coded('53300')
+    }
+    await rejects(herd.run(WRITE, full), '53300')
+  })
+})
+
+describe('herd: waiting', () => {
+  it('releases waiting writes in the order in which they came', async () => {
+    const { herd, clock, servers } = await ready()
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(400)
+    const order: number[] = []
+    const writes = [1, 2, 3].map((i) => herd.run(WRITE, async () => void order.push(i)))
+    await settled()
+    assert.equal(herd.waiting, 3)
+    Object.assign(servers.c ?? {}, { mode: 'primary', timeline: 2 })
+    await clock.advance(100)
+    await Promise.all(writes)
+    assert.deepEqual(order, [1, 2, 3])
+  })
+
+  it('ends with PGHERD_NO_PRIMARY after failoverTimeoutMillis, with a line for every node', async () => {
+    const { herd, clock, servers } = await ready({ failoverTimeoutMillis: 5000 })
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(400)
+    const write = rejects(
+      herd.run(WRITE, statement().attempt),
+      'PGHERD_NO_PRIMARY',
+      /5000 ms.*\n.*: down \(connect ECONNREFUSED\)\n.*replica/s
+    )
+    await clock.advance(4999)
+    assert.equal(herd.waiting, 1)
+    await clock.advance(2)
+    await write
+    assert.equal(herd.waiting, 0)
+  })
+
+  it('is capped by connectionTimeoutMillis where the user set it', async () => {
+    const { herd, clock, servers } = await ready({ connectionTimeoutMillis: 200 })
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(400)
+    const write = rejects(
+      herd.run(WRITE, statement().attempt),
+      'PGHERD_NO_PRIMARY',
+      /connectionTimeoutMillis \(200 ms\)/
+    )
+    await clock.advance(201)
+    await write
+  })
+
+  it('refuses the statement beyond failoverQueue at once', async () => {
+    const { herd, clock, servers } = await ready({ failoverQueue: 2 })
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(400)
+    const waiting = [1, 2].map(() => herd.run(WRITE, statement().attempt).catch(() => {}))
+    await settled()
+    await rejects(herd.run(WRITE, statement().attempt), 'PGHERD_QUEUE_FULL', /2 statements already wait/)
+    herd.end()
+    await Promise.all(waiting)
+  })
+
+  it('ends for everybody when the herd ends, and leaves no alarm behind', async () => {
+    const { herd, clock, servers } = await ready()
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(400)
+    const write = assert.rejects(herd.run(WRITE, statement().attempt), /Cannot use a pool after calling end/)
+    herd.end()
+    await write
+    await clock.advance(60_000)
+    assert.equal(clock.pending, 0)
+  })
+
+  it('lets reads go on from replicas meanwhile, within maxStaleMillis', async () => {
+    const { herd, clock, servers } = await ready({ maxStaleMillis: 5000 })
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    const target = { ...READ.target, maxStaleMillis: 5000 }
+    await clock.advance(3000)
+    assert.match(String(await herd.run({ ...READ, target } as Errand, statement().attempt)), /^[bc]$/)
+    await clock.advance(5000)
+    void herd.run({ ...READ, target } as Errand, statement().attempt).catch(() => {})
+    await settled()
+    assert.equal(herd.waiting, 1)
+    herd.end()
+  })
+})
+
+describe('herd: errors that no waiting cures come at once', () => {
+  it('a wrong password', async () => {
+    const { herd, clock } = scripted({ a: server('denies'), b: server('refuses'), c: server('denies') })
+    const write = rejects(herd.run(WRITE, statement().attempt), '28P01', /password authentication failed/)
+    await clock.advance(10)
+    await write
+  })
+  it('two clusters in one list of hosts', async () => {
+    const { herd, clock } = scripted({ a: server('primary'), b: server('primary', { system: '8' }) })
+    const write = rejects(
+      herd.run(WRITE, statement().attempt),
+      'PGHERD_MIXED_CLUSTERS',
+      /system identifier 7.*system identifier 8/s
+    )
+    await clock.advance(10)
+    await write
+  })
+  it('the one server that refuses', async () => {
+    const { herd } = scripted({ a: server('refuses') })
+    const { attempt, tried } = statement(coded('ECONNREFUSED'))
+    await rejects(
+      herd.run(WRITE, (place) => {
+        const result = attempt(place)
+        place.phase = 'connect'
+        return result
+      }),
+      'ECONNREFUSED'
+    )
+    assert.deepEqual(tried, ['a'])
+  })
+  it('a lasting contest between two primaries', async () => {
+    const { herd, clock } = scripted({ a: server('primary'), b: server('primary') })
+    const write = rejects(herd.run(WRITE, statement().attempt), 'PGHERD_CONTESTED_PRIMARY', /timeline 1/)
+    await clock.advance(2900)
+    assert.equal(herd.waiting, 1)
+    await clock.advance(400)
+    await write
+  })
+  it('no replica where the primary may not serve', async () => {
+    const { herd } = await ready({}, { a: server('primary'), b: server('refuses'), c: server('refuses') })
+    const target = { ...READ.target, otherwise: 'refuse' } as Errand['target']
+    await rejects(herd.run({ ...READ, target }, statement().attempt), 'PGHERD_NO_REPLICA')
+  })
+})
+
+describe('herd: looking', () => {
+  it('does nothing before the first statement', async () => {
+    const { clock, servers } = scripted(three())
+    await clock.advance(60_000)
+    assert.deepEqual(
+      Object.values(servers).map(({ looks }) => looks),
+      [0, 0, 0]
+    )
+    assert.equal(clock.pending, 0)
+  })
+
+  it('a hung node delays nobody', async () => {
+    const all = scripted({ a: server('primary', { replicas: 1 }), b: server('replica'), c: server('silent') })
+    const write = all.herd.run(WRITE, statement().attempt)
+    await all.clock.advance(1010) // the first look at every configured node, this one's deadline included
+    assert.equal(await write, 'a')
+    const before = all.servers.b?.looks ?? 0
+    await all.clock.advance(3000)
+    assert.ok((all.servers.b?.looks ?? 0) >= before + 8)
+  })
+
+  it('rests after 10 s without a statement, and proves the primary again before it is written to', async () => {
+    const { herd, clock, servers } = await ready()
+    await clock.advance(12_000)
+    const looks = servers.a?.looks ?? 0
+    assert.equal(servers.a?.open, false)
+    await clock.advance(60_000)
+    assert.equal(servers.a?.looks, looks)
+    Object.assign(servers.a ?? {}, { mode: 'replica', timeline: 2 })
+    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2 })
+    const { attempt, tried } = statement()
+    const write = herd.run(WRITE, attempt)
+    await clock.advance(100)
+    assert.equal(await write, 'b')
+    assert.deepEqual(tried, ['b'])
+  })
+
+  it('an accusation makes one probe, not a conviction', async () => {
+    const { herd, clock, servers } = await ready()
+    const node = herd.topology.nodes.get(herd.topology.primary ?? ('' as never))
+    assert.ok(node)
+    const { attempt } = statement(coded('ECONNRESET'))
+    await assert.rejects(herd.run(WRITE, attempt))
+    const waiting = herd.run(WRITE, statement().attempt)
+    await clock.advance(1)
+    assert.equal(await waiting, 'a')
+    assert.equal(herd.topology.nodes.get(node.key)?.generation, node.generation)
+    assert.ok((servers.a?.looks ?? 0) > 0)
+  })
+
+  it('a read that lacks proof asks for it on behalf of the next', async () => {
+    const { herd, clock, servers } = await ready()
+    const own = { maxLagMillis: 1000, since: clock.now(), asynchronous: false }
+    const errand = { ...READ, target: { ...READ.target, need: own } } as Errand
+    await clock.advance(1)
+    assert.equal(await herd.run(errand, statement().attempt), 'a')
+    await clock.advance(1)
+    assert.match(String(await herd.run(errand, statement().attempt)), /^[bc]$/)
+    assert.ok((servers.a?.looks ?? 0) >= 2)
+  })
+
+  it('convicts a silent primary after silentMillis and takes the promoted replica', async () => {
+    const { herd, clock, servers } = await ready({ silentMillis: 2000 })
+    Object.assign(servers.a ?? {}, { mode: 'silent' })
+    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2 })
+    const waited = clock.advance(4500)
+    await waited
+    assert.equal(named(herd.topology.primary?.split(':')[0] ?? ''), 'b')
+    assert.equal(await herd.run(WRITE, statement().attempt), 'b')
+  })
+})
+
+describe('herd: discovery', () => {
+  it('knows its nodes by address', () => assert.equal(named(literal('a')), 'a'))
+})

@@ -1,0 +1,99 @@
+// A Herd without servers: each node answers probes as its script says, and attempts are the test's own functions.
+
+import { resolveConfig } from '../../src/config.js'
+import { failureOf } from '../../src/core/failure.js'
+import { parseLsn } from '../../src/core/lsn.js'
+import type { ProbeResult, Sighting } from '../../src/core/node.js'
+import { Herd } from '../../src/herd/herd.js'
+import type { ProbeFactory } from '../../src/herd/probe.js'
+import { ManualClock } from './manual-clock.js'
+
+export interface Server {
+  /** What it says of itself. 'refuses', 'silent' and 'denies' are what a probe meets instead of an answer. */
+  mode: 'primary' | 'replica' | 'refuses' | 'silent' | 'denies'
+  timeline: number
+  /** Its WAL position, or what it has replayed. */
+  position: string
+  replicas: number
+  system: string
+  /** How often it was looked at, and whether a probe connection is open. */
+  looks: number
+  open: boolean
+}
+
+export function server(mode: Server['mode'], more: Partial<Server> = {}): Server {
+  return { mode, timeline: 1, position: '0/100', replicas: 0, system: '7', looks: 0, open: false, ...more }
+}
+
+function sighting(host: string, script: Server): Sighting {
+  const primary = script.mode === 'primary'
+  const position = parseLsn(script.position)
+  return {
+    inRecovery: !primary,
+    timeline: primary ? script.timeline : null,
+    insert: primary ? position : null,
+    flush: primary ? position : null,
+    replay: primary ? null : position,
+    detail: {
+      systemIdentifier: script.system,
+      startedAt: `start of ${host}`,
+      version: 180000,
+      controlTimeline: script.timeline,
+      receivedTimeline: null,
+      senders: Array.from({ length: script.replicas }, () => ({ address: null, name: 'r', state: 'streaming' })),
+      asynchronousCommit: false,
+      walWriterDelayMillis: 200,
+      walSegmentBytes: 16n * 1024n * 1024n,
+      standardConformingStrings: true,
+    },
+  }
+}
+
+export const coded = (code: string, message = `error ${code}`, more: object = {}) =>
+  Object.assign(new Error(message), { code, ...more })
+
+const ANSWERS = {
+  refuses: () => coded('ECONNREFUSED', 'connect ECONNREFUSED'),
+  denies: () => coded('28P01', 'password authentication failed for user "app"'),
+  silent: () => new Error('timeout expired'),
+} as const
+
+/** A missed answer takes this long to be noticed. */
+const DEADLINE = 1000
+
+export interface Scripted {
+  readonly herd: Herd
+  readonly clock: ManualClock
+  readonly servers: Readonly<Record<string, Server>>
+}
+
+export function scripted(servers: Readonly<Record<string, Server>>, options: object = {}): Scripted {
+  const clock = new ManualClock()
+  const config = resolveConfig({ host: Object.keys(servers).map(literal), ...options }, {}, {})
+  const probes: ProbeFactory = (client) => {
+    const host = named(String(client.host))
+    const script = servers[host] as Server
+    return {
+      async look(): Promise<ProbeResult> {
+        script.looks++
+        script.open = true
+        const { mode } = script
+        if (mode === 'silent') await new Promise<void>((resolve) => clock.alarm(DEADLINE, resolve))
+        if (mode === 'primary' || mode === 'replica') return { kind: 'answer', sighting: sighting(host, script) }
+        return { kind: 'failure', failure: failureOf(ANSWERS[mode](), 'connect') }
+      },
+      close() {
+        script.open = false
+      },
+    }
+  }
+  return { herd: new Herd(config, { clock, probes }), clock, servers }
+}
+
+/** Addresses need no resolver: node a is 10.0.0.97. */
+export function literal(name: string): string {
+  return `10.0.0.${name.charCodeAt(0)}`
+}
+export function named(host: string): string {
+  return String.fromCharCode(Number(host.split('.')[3]))
+}
