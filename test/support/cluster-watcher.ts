@@ -1,0 +1,48 @@
+/**
+ * A program: waits until the test process that started it has ended, then kills what that process left running and
+ * removes its directory. It never looks at anything outside the directory named by its argument.
+ */
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { childrenOf, commandOf, findProcess, processes, signal } from './cluster-processes.js'
+import { until } from './cluster-wait.js'
+
+const PROGRAMS = new Set(['postgres', 'initdb', 'pg_ctl', 'cp'])
+
+/** Programs running on something in the directory, and all their children. */
+function programsIn(directory: string): number[] {
+  const found = processes()
+    .filter(({ pid, state }) => state !== 'Z' && isProgramIn(directory, pid))
+    .map(({ pid }) => pid)
+  signal(found, 'SIGSTOP') // so that it forks no more children while they are counted
+  return found.flatMap((pid) => [pid, ...childrenOf(pid)])
+}
+
+function isProgramIn(directory: string, pid: number): boolean {
+  const [program, ...rest] = commandOf(pid)
+  return program !== undefined && PROGRAMS.has(basename(program)) && rest.some((word) => word.includes(directory))
+}
+
+/** Backends whose postmaster was killed alone: no parent leads to them, so each cluster writes them down. */
+function orphansIn(directory: string): number[] {
+  return readdirSync(directory)
+    .map((name) => join(directory, name, 'orphans'))
+    .filter((file) => existsSync(file))
+    .flatMap((file) => readFileSync(file, 'utf8').trim().split('\n').map(Number))
+    .filter((pid) => findProcess(pid) && commandOf(pid)[0]?.startsWith('postgres'))
+}
+
+async function cleanUp(directory: string): Promise<void> {
+  await until('the servers to end', () => {
+    const left = existsSync(directory) ? [...programsIn(directory), ...orphansIn(directory)] : []
+    signal(left, 'SIGKILL')
+    return left.length === 0
+  })
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
+}
+
+const [, , directory] = process.argv
+if (directory === undefined) throw new Error('usage: cluster-watcher <directory>')
+process.stdin.on('error', () => undefined) // a reset is an end as well; 'close' follows
+process.stdin.once('close', () => void cleanUp(directory))
+process.stdin.resume()
