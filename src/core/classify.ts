@@ -5,7 +5,14 @@
 // statements.ts. https://www.postgresql.org/docs/current/hot-standby.html
 
 import { Kind, Lexer } from './lexer.js'
-import { type NamePolicy, type Objection, objectionToCall, objectionToMention, sessionCall } from './names.js'
+import {
+  type NamePolicy,
+  type Objection,
+  objectionToCall,
+  objectionToMention,
+  QUERY_TEXT,
+  sessionCall,
+} from './names.js'
 import { HEADS, type Head, NAMING, NO_CALL_AFTER, ROLES, Role } from './statements.js'
 
 export type { NamePolicy } from './names.js'
@@ -65,6 +72,9 @@ const WITH_LIST = 1 // between WITH and the statement it belongs to: `, name (` 
 const GROUPING = 2 // in GROUP BY, where ROLLUP and CUBE are syntax
 const NO_OPERAND = 4 // behind DISTINCT ON (…) and OPERATOR(…) an expression begins, and so perhaps a call
 const OPERATOR = 8 // in OPERATOR(…)
+const FROM_LIST = 16 // between FROM and WHERE: behind a comma stands a table, which may have an alias with columns
+const REWRITE = 32 // in ts_rewrite(…): with two arguments the second is SQL, with three it is not
+const ARGUMENT = 64 // one for each comma in it, two at most
 
 class Reading {
   readonly #lexer: Lexer
@@ -86,6 +96,7 @@ class Reading {
   #body = 0 // BEGIN ATOMIC and CASE not yet closed by END
   #level = 0
   readonly #levels: number[] = []
+  #rewrites = false // the parenthesis that follows belongs to ts_rewrite
 
   // Of the token before the current one.
   #kind: Kind = Kind.semicolon
@@ -131,9 +142,11 @@ class Reading {
   }
 
   #take(kind: Kind): void {
-    let operand = kind === Kind.text || kind === Kind.number || kind === Kind.bracket
-    if (kind === Kind.open) this.#open()
-    else if (kind === Kind.close) operand = this.#close()
+    let operand = kind === Kind.text || kind === Kind.number
+    if (kind === Kind.open || kind === Kind.subscript) this.#open(kind)
+    else if (kind === Kind.close || kind === Kind.bracket) operand = this.#close()
+    else if (kind === Kind.comma && this.#level >= REWRITE && this.#level < REWRITE + 2 * ARGUMENT)
+      this.#level += ARGUMENT
     else if (this.#head === null) this.#begin('')
     // A dot keeps the name before it, for the part behind it.
     this.#qualifier = kind === Kind.dot && this.#isName() ? this.#value : '.'
@@ -150,6 +163,7 @@ class Reading {
     const dotted = this.#kind === Kind.dot
     const label = dotted || (this.#isKeyword() && this.#value === 'as')
     const roles = label || kind === Kind.name ? 0 : (ROLES.get(value) ?? 0)
+    const operand = label || kind === Kind.name || ((roles & Role.reserved) === 0 && this.#atTable())
     if (this.#head === null) this.#begin(kind === Kind.word ? value : '')
     else if (kind === Kind.word && !label) this.#keyword(value, roles)
     if (!dotted) {
@@ -165,7 +179,14 @@ class Reading {
     this.#roles = roles
     this.#label = label
     this.#dotted = dotted
-    this.#operand = label || kind === Kind.name
+    this.#operand = operand
+  }
+
+  /** In FROM, where a table stands and never a keyword that an expression could follow. */
+  #atTable(): boolean {
+    if (this.#kind === Kind.comma) return (this.#level & FROM_LIST) !== 0
+    if (!this.#isKeyword()) return false
+    return this.#value === 'join' || (this.#value === 'from' && this.#before !== 'distinct')
   }
 
   #isName(): boolean {
@@ -202,7 +223,10 @@ class Reading {
       this.#weigh(this.#value, sessionCall(this.#value))
       return
     }
-    this.#weigh(this.#value, objectionToCall(this.#value, this.#qualifier, this.#policy))
+    const objection = objectionToCall(this.#value, this.#qualifier, this.#policy)
+    const builtin = this.#qualifier === '' || this.#qualifier === 'pg_catalog'
+    this.#rewrites = builtin && this.#value === 'ts_rewrite' && objection === QUERY_TEXT
+    if (!this.#rewrites) this.#weigh(this.#value, objection)
   }
 
   /** The last token is a name that is not called. */
@@ -236,6 +260,7 @@ class Reading {
     if (this.#defining) this.#define(word, roles)
     if (roles === 0) return
     if ((roles & Role.clause) !== 0) this.#level &= ~(WITH_LIST | GROUPING)
+    if ((roles & Role.from) !== 0 && previous !== 'distinct') this.#level |= FROM_LIST
     if ((roles & Role.by) !== 0 && previous === 'group') this.#level |= GROUPING
     if ((roles & Role.body) !== 0 && this.#head?.kind === 'write') this.#inBody(word, previous)
     if (!this.#reads) return
@@ -269,9 +294,10 @@ class Reading {
     } else if (this.#body > 0) this.#body += word === 'case' ? 1 : -1
   }
 
-  #open(): void {
-    let opened = 0
-    if (this.#isKeyword()) {
+  #open(kind: Kind): void {
+    let opened = this.#rewrites ? REWRITE : 0
+    this.#rewrites = false
+    if (kind === Kind.open && this.#isKeyword()) {
       if (this.#value === 'on' && this.#before === 'distinct') opened = NO_OPERAND
       else if (this.#value === 'operator') opened = NO_OPERAND | OPERATOR
       else if (this.#value === 'sets') opened = GROUPING
@@ -288,6 +314,7 @@ class Reading {
     const outer = this.#levels.pop()
     if (outer === undefined) this.#unreadable()
     this.#level = outer ?? 0
+    if ((closed & REWRITE) !== 0 && closed < REWRITE + 2 * ARGUMENT) this.#weigh('ts_rewrite', QUERY_TEXT)
     if ((closed & OPERATOR) !== 0 && this.#kind !== Kind.operator) {
       this.#weigh('operator', objectionToCall('operator', '', this.#policy))
     }

@@ -15,12 +15,13 @@ export const Kind = {
   number: 5, // a numeric literal or a $1 parameter
   open: 6,
   close: 7,
-  bracket: 8, // a closing ]
-  comma: 9,
-  dot: 10,
-  semicolon: 11,
-  cast: 12, // ::
-  operator: 13, // one character of any operator, and [ : =
+  subscript: 8, // [
+  bracket: 9, // ]
+  comma: 10,
+  dot: 11,
+  semicolon: 12,
+  cast: 13, // ::
+  operator: 14, // one character of any operator, and : =
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
@@ -39,11 +40,12 @@ for (const c of '0123456789') CLASS[c.charCodeAt(0)] = DIGIT
 for (const [characters, kind] of [
   ['(', Kind.open],
   [')', Kind.close],
+  ['[', Kind.subscript],
   [']', Kind.bracket],
   [',', Kind.comma],
   ['.', Kind.dot],
   [';', Kind.semicolon],
-  ['+-*/<>=~!@#%^&|`?[:', Kind.operator],
+  ['+-*/<>=~!@#%^&|`?:', Kind.operator],
 ] as const) {
   for (const c of characters) {
     CLASS[c.charCodeAt(0)] = PUNCTUATION

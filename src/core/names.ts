@@ -22,7 +22,8 @@ const session = (reason: string): Objection => ({ intent: 'session', reason })
 
 const ADVISORY = session('takes or gives back an advisory lock, which each server keeps for itself')
 const SEQUENCE = write('advances or reads a sequence, or remembers its value in the session')
-const QUERY_TEXT = write('runs SQL given as text, which is not read here')
+/** Shared, because ts_rewrite deserves it with two arguments only. */
+export const QUERY_TEXT = write('runs SQL given as text, which is not read here')
 const LOCAL = write('answers for the server it runs on')
 const XID = write('asks for a transaction ID, which a standby cannot give (25006)')
 const FILES = write('reads or writes files of the server it runs on')
@@ -56,7 +57,7 @@ const FUNCTIONS: ReadonlyMap<string, Objection> = new Map([
   ['database_to_xmlschema', QUERY_TEXT],
   ['database_to_xml_and_xmlschema', QUERY_TEXT],
   ['ts_stat', QUERY_TEXT],
-  ['ts_rewrite', QUERY_TEXT], // the form with two arguments; the other is rare enough not to count commas for
+  ['ts_rewrite', QUERY_TEXT], // the form with two arguments; classify.ts counts them
   ['crosstab', QUERY_TEXT], // tablefunc, as the next two
   ['crosstabn', QUERY_TEXT],
   ['connectby', QUERY_TEXT],
@@ -166,7 +167,10 @@ export function sessionCall(name: string): Objection | null {
 
 /** A name that is not called: a relation, schema or column, or after a dot perhaps a function all the same. */
 export function objectionToMention(name: string, afterDot: boolean, policy: NamePolicy | undefined): Objection | null {
-  if (name.startsWith('pg_')) return HARMLESS_PG_RELATIONS.has(name) ? null : (builtinObjection(name) ?? UNKNOWN_PG)
+  if (name.startsWith('pg_')) {
+    if (HARMLESS_PG_RELATIONS.has(name) || HARMLESS_PG_FUNCTIONS.has(name)) return null
+    return builtinObjection(name) ?? UNKNOWN_PG
+  }
   if (SEQUENCE_COLUMNS.has(name)) return SEQUENCE
   // ('s'::regclass).nextval calls nextval: any function of one argument can be written as a field.
   if (afterDot && name !== 'lo_get') {

@@ -83,11 +83,12 @@ export const HEADS: ReadonlyMap<string, Head> = new Map([
 export const Role = {
   reserved: 1, // cannot name a column, table or function unless quoted or after a dot
   syntax: 2, // before a parenthesis it is no call, or one of PostgreSQL's own that is spelled as syntax
-  clause: 4, // the list of WITH queries, or of GROUP BY, is over
+  clause: 4, // the list behind WITH, FROM or GROUP BY is over
   change: 8, // begins a statement that changes rows
   by: 16,
   into: 32,
-  copyTarget: 64,
+  from: 64,
+  copyTarget: 512,
   temporary: 128,
   body: 256, // matters within CREATE … BEGIN ATOMIC
 } as const
@@ -112,10 +113,11 @@ const MEANING: readonly (readonly [words: string, role: number])[] = [
   [RESERVED, Role.reserved | Role.syntax],
   [SYNTAX, Role.syntax],
   ['like ilike', Role.syntax], // catcode T: may name a function, which for LIKE is a built-in without effects
-  ['select values table order limit offset fetch for union intersect except having window', Role.clause],
+  ['select values table where group order limit offset fetch for union intersect except having window', Role.clause],
   ['insert update delete merge', Role.change],
   ['by', Role.by],
   ['into', Role.into],
+  ['from', Role.from],
   ['stdout', Role.copyTarget],
   ['temp temporary local global', Role.temporary],
   ['atomic case end', Role.body],
