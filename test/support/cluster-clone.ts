@@ -57,6 +57,7 @@ export async function clone(target: Server, source: Server): Promise<void> {
   target.write('backup_label', label)
   await copyWal(target, source, label)
   target.writeUpstream(source)
+  target.write(DELAY_FILE, '')
   target.write('standby.signal', '')
 }
 

@@ -2,6 +2,10 @@
  * Who follows whom: making a server the replica of another, and waiting until WAL has arrived. Decides nothing about
  * which server should be the primary.
  */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { run } from './cluster-binaries.js'
+import { heal, isFrozen } from './cluster-harm.js'
 import type { Server } from './cluster-server.js'
 
 const FOLLOW_MILLIS = 10_000
@@ -26,6 +30,7 @@ interface Receiving {
 /** Resolves when `server` streams from `upstream`, on upstream's timeline. Throws when it has diverged. */
 export async function follow(server: Server, upstream: Server): Promise<void> {
   if (!upstream.running) throw new Error(`${server.name} cannot follow ${upstream.name}, which is not running`)
+  await refuseRival(server, upstream)
   const logged = server.log().length
   try {
     await redirect(server, upstream)
@@ -56,7 +61,7 @@ function isFrom(row: Receiving, upstream: Server, timeline: number): boolean {
 
 /** Only a running replica can change its upstream without a restart, and only since PostgreSQL 13. */
 async function redirect(server: Server, upstream: Server): Promise<void> {
-  server.heal()
+  heal(server)
   server.writeUpstream(upstream)
   if (server.running && server.installation.major >= 13 && (await inRecovery(server))) return server.hangUp()
   if (server.running) await server.stop('fast')
@@ -70,13 +75,29 @@ function refuseDiverged(server: Server, upstream: Server, logged: number): void 
     .slice(logged)
     .split('\n')
     .find((each) => DIVERGED.some((pattern) => pattern.test(each)))
-  if (line === undefined) return
-  throw new Error(`${server.name} has diverged from ${upstream.name} and cannot follow it: use reclone()\n${line}`)
+  if (line !== undefined) throw diverged(server, upstream, line)
+}
+
+/**
+ * Two servers promoted from one timeline both call theirs by the next number, and PostgreSQL would take the WAL of one
+ * for that of the other. A server without standby.signal is, or was when it stopped, a primary.
+ */
+async function refuseRival(server: Server, upstream: Server): Promise<void> {
+  if (server.has('standby.signal') || (await inRecovery(upstream))) return
+  const own = readdirSync(join(server.directory, 'pg_wal'))
+    .flatMap((name) => /^([0-9A-F]{8})\.history$/.exec(name)?.[1] ?? [])
+    .reduce((latest, timeline) => Math.max(latest, Number.parseInt(timeline, 16)), 1)
+  const theirs = await timelineOf(upstream)
+  if (theirs <= own) throw diverged(server, upstream, `it was primary on timeline ${own}, not before ${theirs}`)
+}
+
+function diverged(server: Server, upstream: Server, reason: string): Error {
+  return new Error(`${server.name} has diverged from ${upstream.name} and cannot follow it: use reclone()\n${reason}`)
 }
 
 /** Takes the upstream away; resolves when nothing is received any more. */
 export async function unplug(server: Server): Promise<void> {
-  server.heal()
+  heal(server)
   server.writeUpstream(undefined)
   if (server.installation.major >= 13) server.hangUp()
   else {
@@ -126,8 +147,14 @@ export function streaming(server: Server, count: number): Promise<void> {
   )
 }
 
+export async function triggerPromotion(server: Server): Promise<void> {
+  heal(server) // promotion waits for the walreceiver to end
+  const { bin, owner } = server.installation
+  await run(join(bin, 'pg_ctl'), ['promote', '--no-wait', '-D', server.directory], owner)
+}
+
 export async function promote(server: Server): Promise<void> {
-  await server.triggerPromotion()
+  await triggerPromotion(server)
   await server.askUntil<{ recovering: boolean }>(
     'to accept writes',
     'select pg_is_in_recovery() as recovering',
@@ -145,7 +172,7 @@ export async function pauseReplay(server: Server): Promise<void> {
 
 /** The one server that runs, answers and is not in recovery. */
 export async function primaryOf(servers: readonly Server[]): Promise<Server> {
-  const answering = servers.filter((server) => server.running && !server.frozen)
+  const answering = servers.filter((server) => server.running && !isFrozen(server))
   const recovering = await Promise.all(answering.map(inRecovery))
   const [primary, ...more] = answering.filter((_, index) => !recovering[index])
   if (!primary || more.length > 0) throw new Error(`not one primary but ${primary ? 1 + more.length : 0}`)

@@ -16,7 +16,7 @@ import {
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
-import { environment, type Installation, type Owner, run } from './cluster-binaries.js'
+import { environment, type Installation, type Owner } from './cluster-binaries.js'
 import { childrenOf, findProcess, signal } from './cluster-processes.js'
 import { connectionTo, NODE_FILE, type Role, settingLines, UPSTREAM_FILE } from './cluster-settings.js'
 import { until } from './cluster-wait.js'
@@ -59,13 +59,14 @@ export class Server {
   readonly host: string
   readonly directory: string
   readonly installation: Installation
+  /** Backends that outlive a postmaster killed alone. */
+  readonly orphans = new Set<number>()
+  /** The walreceiver while replication is cut. */
+  readonly cutOff = new Set<number>()
   readonly #place: Place
   readonly #log: string
   #port: number
-  #process: ChildProcess | undefined
-  #walReceiver: number | undefined
-  #orphans: number[] = []
-  #frozen = false
+  #postmaster: ChildProcess | undefined
 
   constructor(place: Place) {
     this.index = place.index
@@ -83,15 +84,12 @@ export class Server {
   }
 
   get running(): boolean {
-    return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null
-  }
-
-  get frozen(): boolean {
-    return this.running && this.#frozen
+    const { pid, exitCode, signalCode } = this.#postmaster ?? {}
+    return pid !== undefined && exitCode === null && signalCode === null
   }
 
   get pid(): number | undefined {
-    return this.running ? this.#process?.pid : undefined
+    return this.running ? this.#postmaster?.pid : undefined
   }
 
   config(user: Role = 'app', database = 'app'): ConnectionConfig {
@@ -173,20 +171,21 @@ export class Server {
   async start(): Promise<void> {
     if (this.running) throw new Error(`${this.name} is running`)
     // PostgreSQL refuses to start beside backends of its predecessor: they still write to the data directory.
-    await this.until('to be rid of the backends of its killed postmaster', () => !this.#orphans.some(findProcess))
-    this.#orphans = []
+    await this.until('to be rid of the backends of its killed postmaster', () => ![...this.orphans].some(findProcess))
+    this.orphans.clear()
+    this.cutOff.clear()
     for (let attempt = 1; ; attempt += 1) {
-      if (!this.#port) this.#port = await freePort(this.host)
+      const isNew = this.#port === 0
+      if (isNew) this.#port = await freePort(this.host)
       this.write(NODE_FILE, settingLines({ listen_addresses: this.host, port: this.port, cluster_name: this.name }))
       const logged = this.log().length
       try {
-        await this.#launch()
-        return
+        return await this.#launch()
       } catch (error) {
-        const taken = /Address already in use/.test(this.log().slice(logged))
+        // Somebody else was given the port meanwhile. Once clients know a port it stays.
+        const taken = isNew && /Address already in use/.test(this.log().slice(logged))
         if (!taken || attempt === START_ATTEMPTS) throw error
-        // Once a client knows the port it stays; then whoever borrowed it is given time.
-        if (this.#place.port === undefined && this.#process === undefined) this.#port = 0
+        this.#port = 0
       }
     }
   }
@@ -201,89 +200,26 @@ export class Server {
     postmaster.unref()
     let failure: Error | undefined
     postmaster.on('error', (error) => (failure = error))
+    this.#postmaster = postmaster
     await this.until('to accept connections', () => {
       if (failure) throw failure
-      if (postmaster.exitCode === null && postmaster.signalCode === null) return this.#isReady(postmaster.pid)
+      if (this.running) return this.#isReady()
       throw new Error(`${this.name} did not start\n${this.logTail()}`)
     })
-    this.#process = postmaster
   }
 
   /** The eighth line of postmaster.pid is what pg_ctl waits for. */
-  #isReady(pid: number | undefined): boolean {
+  #isReady(): boolean {
     const file = join(this.directory, 'postmaster.pid')
     if (!existsSync(file)) return false
     const lines = readFileSync(file, 'utf8').split('\n')
-    return Number(lines[0]) === pid && lines[7]?.trim() === 'ready'
+    return Number(lines[0]) === this.pid && lines[7]?.trim() === 'ready'
   }
 
   async stop(mode: StopMode): Promise<void> {
-    this.heal() // a stopped walreceiver would never obey
-    signal(this.#family().slice(0, 1), STOP_SIGNALS[mode])
-    await this.#ended(STOP_MILLIS[mode])
-  }
-
-  async kill(): Promise<void> {
-    signal(this.#family().slice(0, 1), 'SIGSTOP') // so that it forks no more while its children are counted
-    const family = [...this.#family(), ...this.#orphans]
-    signal(family, 'SIGKILL')
-    await this.until('to be gone', () => !family.some(findProcess))
-    await this.#ended()
-    this.#orphans = []
-    this.remove('postmaster.pid')
-  }
-
-  async killPostmaster(): Promise<void> {
-    const [postmaster, ...children] = this.#family()
-    this.#orphans = children
-    appendFileSync(join(this.#place.cluster, 'orphans'), children.map((pid) => `${pid}\n`).join(''))
-    signal(postmaster === undefined ? [] : [postmaster], 'SIGKILL')
-    await this.#ended()
-  }
-
-  /** Kills the server process of one session: the postmaster then ends all others and recovers. */
-  async crash(): Promise<void> {
-    await this.session(async (client) => {
-      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
-      const pids = rows.map(({ pid }) => pid)
-      signal(pids, 'SIGKILL')
-      await this.until('to notice the crash', () => !pids.some(findProcess))
-    })
-  }
-
-  async freeze(): Promise<void> {
-    signal(this.#family().slice(0, 1), 'SIGSTOP')
-    this.#frozen = true
-    await this.until('to be frozen', () => {
-      const family = this.#family()
-      signal(family, 'SIGSTOP')
-      return family.every((pid) => [undefined, 'T'].includes(findProcess(pid)?.state))
-    })
-  }
-
-  thaw(): void {
-    signal(
-      this.#family().filter((pid) => pid !== this.#walReceiver),
-      'SIGCONT'
-    )
-    this.#frozen = false
-  }
-
-  /** Stops the process that receives WAL; the connection to the upstream stays open and silent. */
-  async cut(): Promise<void> {
-    await this.session((client) =>
-      this.until('to have a walreceiver', async () => {
-        const { rows } = await client.query<{ pid: number }>('select pid from pg_stat_wal_receiver')
-        this.#walReceiver = rows[0]?.pid
-        return this.#walReceiver !== undefined
-      })
-    )
-    if (this.#walReceiver !== undefined) signal([this.#walReceiver], 'SIGSTOP')
-  }
-
-  heal(): void {
-    if (this.#walReceiver !== undefined && this.running) signal([this.#walReceiver], 'SIGCONT')
-    this.#walReceiver = undefined
+    signal(this.cutOff, 'SIGCONT') // a stopped walreceiver would never obey
+    signal(this.family().slice(0, 1), STOP_SIGNALS[mode])
+    await this.until('to stop', () => !this.running, STOP_MILLIS[mode])
   }
 
   /** Resolves when the postmaster has read its files again. */
@@ -296,31 +232,11 @@ export class Server {
 
   /** Tells the postmaster to read its files, and waits for nothing. */
   hangUp(): void {
-    signal(this.#family().slice(0, 1), 'SIGHUP')
-  }
-
-  async triggerPromotion(): Promise<void> {
-    this.heal() // promotion waits for the walreceiver to end
-    const { bin, owner } = this.installation
-    await run(join(bin, 'pg_ctl'), ['promote', '--no-wait', '-D', this.directory], owner)
-  }
-
-  /** Whatever state it is in. */
-  async destroy(): Promise<void> {
-    if (this.running) {
-      signal([...this.#family()].reverse(), 'SIGCONT')
-      signal(this.#family().slice(0, 1), 'SIGQUIT')
-      await this.#ended(3000).catch(() => undefined) // then by force
-    }
-    await this.kill()
-  }
-
-  #ended(millis?: number): Promise<boolean> {
-    return this.until('to end', () => !this.running, millis)
+    signal(this.family().slice(0, 1), 'SIGHUP')
   }
 
   /** The postmaster, then its children; nothing when it does not run. */
-  #family(): number[] {
+  family(): number[] {
     const { pid } = this
     return pid === undefined ? [] : [pid, ...childrenOf(pid)]
   }

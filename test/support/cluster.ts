@@ -3,25 +3,16 @@
  *
  * Nothing is left behind however the test process ends (cluster-home.ts). Nothing here knows what is tested.
  */
-import { chownSync, mkdtempSync, rmSync } from 'node:fs'
+import { chownSync, mkdtempSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { join } from 'node:path'
-import pg from 'pg'
-import { type Certificates, makeCertificates } from './certificates.js'
-import { type Installation, installation, run } from './cluster-binaries.js'
-import { clone } from './cluster-clone.js'
+import type pg from 'pg'
+import { makeCertificates } from './certificates.js'
+import { installation } from './cluster-binaries.js'
 import { homeDirectory } from './cluster-home.js'
-import { caughtUp, follow, pauseReplay, primaryOf, promote, streaming, unplug } from './cluster-replication.js'
+import { LiveCluster } from './cluster-live.js'
 import { type ConnectionConfig, Server, type StopMode } from './cluster-server.js'
-import {
-  type Authentication,
-  DELAY_FILE,
-  hostBasedAuthentication,
-  type Role,
-  type Setting,
-  serverSettings,
-  settingLines,
-} from './cluster-settings.js'
-import { template } from './cluster-template.js'
+import type { Authentication, Role, Setting } from './cluster-settings.js'
 
 export type { ConnectionConfig, StopMode } from './cluster-server.js'
 export type { Role } from './cluster-settings.js'
@@ -115,7 +106,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   const postgres = await installation()
   const directory = mkdtempSync(join(homeDirectory(postgres.owner), 'cluster-'))
   if (postgres.owner) chownSync(directory, postgres.owner.uid, postgres.owner.gid)
-  const certificates = options.tls ? sharedCertificates() : undefined
+  const certificates = options.tls ? certificatesFor(options.hosts ?? []) : undefined
   const servers = Array.from({ length: 1 + (options.replicas ?? 2) }, (_, index) => {
     const [host, port] = [options.hosts?.[index] ?? '127.0.0.1', options.ports?.[index]]
     return new Server({ index, host, port, cluster: directory, installation: postgres, ca: certificates?.authority })
@@ -130,175 +121,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   }
 }
 
-let certificatesOfThisProcess: Certificates | undefined
-function sharedCertificates(): Certificates {
-  certificatesOfThisProcess ??= makeCertificates(['localhost', 'db.test'], ['127.0.0.1', '::1'])
-  return certificatesOfThisProcess
-}
-
-class LiveCluster implements Cluster {
-  readonly nodes: readonly Server[]
-  readonly major: number
-  readonly #directory: string
-  readonly #installation: Installation
-  readonly #clients = new Set<pg.Client>()
-  #destroyed: Promise<void> | undefined
-
-  constructor(servers: readonly Server[], directory: string, postgres: Installation) {
-    this.nodes = servers
-    this.major = postgres.major
-    this.#directory = directory
-    this.#installation = postgres
-  }
-
-  async create(options: ClusterOptions, certificates: Certificates | undefined): Promise<void> {
-    const { walSegmentMegabytes: segmentMegabytes = 16, auth = 'trust', tls = false, settings: extra = {} } = options
-    const origin = await template(this.#installation, segmentMegabytes, auth)
-    const settings = { major: this.major, segmentMegabytes, synchronous: options.synchronous, tls, extra }
-    const furnish = async (server: Server) => {
-      await run('cp', ['-a', origin, server.directory], this.#installation.owner)
-      server.append('postgresql.conf', serverSettings(settings))
-      server.write('pg_hba.conf', hostBasedAuthentication(auth, tls))
-      if (!certificates) return
-      server.write('server.crt', certificates.certificate)
-      server.write('server.key', certificates.key)
-    }
-    await Promise.all(this.nodes.map(furnish))
-    const primary = this.node(0)
-    await primary.start()
-    await Promise.all(this.nodes.slice(1).map((replica) => follow(replica, primary)))
-    await streaming(primary, this.nodes.length - 1)
-  }
-
-  node(index: number): Server {
-    const server = this.nodes[index]
-    if (!server) throw new RangeError(`no node ${index}: the cluster has ${this.nodes.length}`)
-    return server
-  }
-
-  config(index: number, user?: Role): ConnectionConfig {
-    return this.node(index).config(user)
-  }
-
-  async connect(index: number, user?: Role): Promise<pg.Client> {
-    const client = new pg.Client(this.config(index, user))
-    client.on('error', () => undefined) // a server that ends is what tests are about
-    client.once('end', () => this.#clients.delete(client))
-    await client.connect()
-    this.#clients.add(client)
-    return client
-  }
-
-  start(index: number): Promise<void> {
-    return this.node(index).start()
-  }
-
-  stop(index: number, mode: StopMode): Promise<void> {
-    return this.node(index).stop(mode)
-  }
-
-  kill(index: number): Promise<void> {
-    return this.node(index).kill()
-  }
-
-  killPostmaster(index: number): Promise<void> {
-    return this.node(index).killPostmaster()
-  }
-
-  freeze(index: number): Promise<void> {
-    return this.node(index).freeze()
-  }
-
-  async thaw(index: number): Promise<void> {
-    this.node(index).thaw()
-  }
-
-  crash(index: number): Promise<void> {
-    return this.node(index).crash()
-  }
-
-  reload(index: number): Promise<void> {
-    return this.node(index).reload()
-  }
-
-  log(index: number): string {
-    return this.node(index).log()
-  }
-
-  promote(index: number): Promise<void> {
-    return promote(this.node(index))
-  }
-
-  triggerPromotion(index: number): Promise<void> {
-    return this.node(index).triggerPromotion()
-  }
-
-  follow(index: number, upstream: number): Promise<void> {
-    return follow(this.node(index), this.node(upstream))
-  }
-
-  async reclone(index: number, from: number): Promise<void> {
-    const [server, source] = [this.node(index), this.node(from)]
-    if (server.running) await server.kill()
-    await clone(server, source)
-    await follow(server, source)
-  }
-
-  async switchover(to: number): Promise<void> {
-    const [primary, successor] = [await primaryOf(this.nodes), this.node(to)]
-    if (primary === successor) throw new Error(`${primary.name} is the primary already`)
-    const others = this.nodes.filter((server) => server.running && server !== primary && server !== successor)
-    await primary.stop('fast')
-    await promote(successor)
-    await Promise.all([...others, primary].map((server) => follow(server, successor)))
-  }
-
-  async delay(index: number, millis: number): Promise<void> {
-    this.node(index).write(DELAY_FILE, settingLines({ recovery_min_apply_delay: millis }))
-    await this.reload(index)
-  }
-
-  cut(index: number): Promise<void> {
-    return this.node(index).cut()
-  }
-
-  async heal(index: number): Promise<void> {
-    this.node(index).heal()
-  }
-
-  unplug(index: number): Promise<void> {
-    return unplug(this.node(index))
-  }
-
-  replug(index: number, upstream: number): Promise<void> {
-    return this.follow(index, upstream)
-  }
-
-  pauseReplay(index: number): Promise<void> {
-    return pauseReplay(this.node(index))
-  }
-
-  async resumeReplay(index: number): Promise<void> {
-    await this.node(index).ask('select pg_wal_replay_resume()')
-  }
-
-  caughtUp(index: number, upstream: number): Promise<void> {
-    return caughtUp(this.node(index), this.node(upstream))
-  }
-
-  streaming(index: number, count: number): Promise<void> {
-    return streaming(this.node(index), count)
-  }
-
-  destroy(): Promise<void> {
-    this.#destroyed ??= this.#destroy()
-    return this.#destroyed
-  }
-
-  async #destroy(): Promise<void> {
-    await Promise.all(this.nodes.map((server) => server.destroy()))
-    // Only now, that no server is left to keep a client waiting.
-    await Promise.all([...this.#clients].map((client) => client.end()))
-    rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 })
-  }
+function certificatesFor(hosts: readonly string[]) {
+  const named = hosts.filter((host) => !isIP(host))
+  const addressed = hosts.filter((host) => isIP(host))
+  return makeCertificates(['localhost', 'db.test', ...named], ['127.0.0.1', '::1', ...addressed])
 }

@@ -1,0 +1,199 @@
+/**
+ * A cluster's nodes by their numbers: every method finds its servers and hands over to what does the work.
+ */
+import { rmSync } from 'node:fs'
+import pg from 'pg'
+import type { Certificates } from './certificates.js'
+import type { Cluster, ClusterOptions } from './cluster.js'
+import { type Installation, run } from './cluster-binaries.js'
+import { clone } from './cluster-clone.js'
+import { crash, cut, end, freeze, heal, kill, killPostmaster, thaw } from './cluster-harm.js'
+import {
+  caughtUp,
+  follow,
+  pauseReplay,
+  primaryOf,
+  promote,
+  streaming,
+  triggerPromotion,
+  unplug,
+} from './cluster-replication.js'
+import type { ConnectionConfig, Server, StopMode } from './cluster-server.js'
+import {
+  DELAY_FILE,
+  hostBasedAuthentication,
+  type Role,
+  serverSettings,
+  settingLines,
+  UPSTREAM_FILE,
+} from './cluster-settings.js'
+import { template } from './cluster-template.js'
+
+export class LiveCluster implements Cluster {
+  readonly nodes: readonly Server[]
+  readonly major: number
+  readonly #directory: string
+  readonly #installation: Installation
+  readonly #clients = new Set<pg.Client>()
+  #destroyed: Promise<void> | undefined
+
+  constructor(servers: readonly Server[], directory: string, postgres: Installation) {
+    this.nodes = servers
+    this.major = postgres.major
+    this.#directory = directory
+    this.#installation = postgres
+  }
+
+  async create(options: ClusterOptions, certificates: Certificates | undefined): Promise<void> {
+    const { walSegmentMegabytes: segmentMegabytes = 16, auth = 'trust', tls = false, settings: extra = {} } = options
+    const origin = await template(this.#installation, segmentMegabytes, auth)
+    const settings = { major: this.major, segmentMegabytes, synchronous: options.synchronous, tls, extra }
+    const primary = this.node(0)
+    const furnish = async (server: Server) => {
+      await run('cp', ['-a', origin, server.directory], this.#installation.owner)
+      server.append('postgresql.conf', serverSettings(settings))
+      server.write('pg_hba.conf', hostBasedAuthentication(auth, tls))
+      for (const file of [UPSTREAM_FILE, DELAY_FILE]) server.write(file, '')
+      if (server !== primary) server.write('standby.signal', '')
+      if (!certificates) return
+      server.write('server.crt', certificates.certificate)
+      server.write('server.key', certificates.key)
+    }
+    await Promise.all(this.nodes.map(furnish))
+    await primary.start()
+    await Promise.all(this.nodes.slice(1).map((replica) => follow(replica, primary)))
+    await streaming(primary, this.nodes.length - 1)
+  }
+
+  node(index: number): Server {
+    const server = this.nodes[index]
+    if (!server) throw new RangeError(`no node ${index}: the cluster has ${this.nodes.length}`)
+    return server
+  }
+
+  config(index: number, user?: Role): ConnectionConfig {
+    return this.node(index).config(user)
+  }
+
+  async connect(index: number, user?: Role): Promise<pg.Client> {
+    const client = new pg.Client(this.config(index, user))
+    client.on('error', () => undefined) // a server that ends is what tests are about
+    client.once('end', () => this.#clients.delete(client))
+    await client.connect()
+    this.#clients.add(client)
+    return client
+  }
+
+  start(index: number): Promise<void> {
+    return this.node(index).start()
+  }
+
+  stop(index: number, mode: StopMode): Promise<void> {
+    return this.node(index).stop(mode)
+  }
+
+  kill(index: number): Promise<void> {
+    return kill(this.node(index))
+  }
+
+  killPostmaster(index: number): Promise<void> {
+    return killPostmaster(this.node(index))
+  }
+
+  freeze(index: number): Promise<void> {
+    return freeze(this.node(index))
+  }
+
+  async thaw(index: number): Promise<void> {
+    thaw(this.node(index))
+  }
+
+  crash(index: number): Promise<void> {
+    return crash(this.node(index))
+  }
+
+  reload(index: number): Promise<void> {
+    return this.node(index).reload()
+  }
+
+  log(index: number): string {
+    return this.node(index).log()
+  }
+
+  promote(index: number): Promise<void> {
+    return promote(this.node(index))
+  }
+
+  triggerPromotion(index: number): Promise<void> {
+    return triggerPromotion(this.node(index))
+  }
+
+  follow(index: number, upstream: number): Promise<void> {
+    return follow(this.node(index), this.node(upstream))
+  }
+
+  async reclone(index: number, from: number): Promise<void> {
+    const [server, source] = [this.node(index), this.node(from)]
+    if (server.running) await kill(server)
+    await clone(server, source)
+    await follow(server, source)
+  }
+
+  async switchover(to: number): Promise<void> {
+    const [primary, successor] = [await primaryOf(this.nodes), this.node(to)]
+    if (primary === successor) throw new Error(`${primary.name} is the primary already`)
+    const others = this.nodes.filter((server) => server.running && server !== primary && server !== successor)
+    await primary.stop('fast')
+    await promote(successor)
+    await Promise.all([...others, primary].map((server) => follow(server, successor)))
+  }
+
+  async delay(index: number, millis: number): Promise<void> {
+    this.node(index).write(DELAY_FILE, settingLines({ recovery_min_apply_delay: millis }))
+    await this.reload(index)
+  }
+
+  cut(index: number): Promise<void> {
+    return cut(this.node(index))
+  }
+
+  async heal(index: number): Promise<void> {
+    heal(this.node(index))
+  }
+
+  unplug(index: number): Promise<void> {
+    return unplug(this.node(index))
+  }
+
+  replug(index: number, upstream: number): Promise<void> {
+    return this.follow(index, upstream)
+  }
+
+  pauseReplay(index: number): Promise<void> {
+    return pauseReplay(this.node(index))
+  }
+
+  async resumeReplay(index: number): Promise<void> {
+    await this.node(index).ask('select pg_wal_replay_resume()')
+  }
+
+  caughtUp(index: number, upstream: number): Promise<void> {
+    return caughtUp(this.node(index), this.node(upstream))
+  }
+
+  streaming(index: number, count: number): Promise<void> {
+    return streaming(this.node(index), count)
+  }
+
+  destroy(): Promise<void> {
+    this.#destroyed ??= this.#destroy()
+    return this.#destroyed
+  }
+
+  async #destroy(): Promise<void> {
+    await Promise.all(this.nodes.map(end))
+    // Only now, that no server is left to keep a client waiting.
+    await Promise.all([...this.#clients].map((client) => client.end()))
+    rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
