@@ -214,8 +214,13 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       clientConfig: (node) => clientConfigFor(this.#config, node.address),
       relay: (pool, event, args) => this.#relay(pool, event, args),
       acknowledged: (at, text) => this.#acknowledged(at, text),
-      accused: (node: Node, failure: Failure) =>
-        this.#herd.report({ kind: 'accused', key: node.key, generation: node.generation, failure }),
+      accused: (node: Node, failure: Failure) => this.#accuse(node, failure),
+    }
+
+    #accuse({ key, generation }: Node, failure: Failure): void {
+      // Every session on a replica says that it is in recovery; only of the primary is it news.
+      if (failure.kind === 'role' && key !== this.#herd.topology.primary) return
+      this.#herd.report({ kind: 'accused', key, generation, failure })
     }
 
     /** The outer pool tells the events of every node's pool as its own. */

@@ -21,6 +21,15 @@ export interface Routed extends Errand {
 
 export const ON_PRIMARY: Routed = { target: { role: 'primary' }, repeat: { read: false, whole: false }, reading: false }
 
+/** Whatever it holds: what is sent there will be refused. */
+const ANY_REPLICA: Target = {
+  role: 'replica',
+  need: { maxLagMillis: Infinity, since: null, asynchronous: false },
+  maxLagBytes: Infinity,
+  maxStaleMillis: 0,
+  otherwise: 'refuse',
+}
+
 /** Where the caller stands: what it wrote, and whether it may have done so asynchronously. */
 export interface Written {
   readonly since: Instant | null
@@ -52,9 +61,9 @@ export class Routing {
     const { attributes } = this.#config
     if (attributes === 'standby' || (wish === 'replica' && attributes === 'any')) {
       // The caller insists: what a replica refuses is the caller's error to see.
-      const insisted = reading ? repeat : { read: false, whole: false }
-      const otherwise = attributes === 'any' && reading && this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
-      return { target: this.#replica(args.maxLagMillis, written, otherwise), repeat: insisted, reading }
+      if (!reading) return { target: ANY_REPLICA, repeat: { read: false, whole: false }, reading }
+      const otherwise = attributes === 'any' && this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
+      return { target: this.#replica(args.maxLagMillis, written, otherwise), repeat, reading }
     }
     if (!reading || wish === 'primary' || attributes === 'primary') {
       return { target: { role: 'primary' }, repeat, reading }

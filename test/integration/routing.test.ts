@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict'
+import { PgherdError } from '../../src/index.js'
+import { type Cluster, startCluster } from '../support/cluster.js'
+import { endPools, eventually, keyOf, poolOn, served } from '../support/pools.js'
+
+describe('routing', () => {
+  let cluster: Cluster
+  before(async () => {
+    cluster = await startCluster({ replicas: 2 })
+    await cluster.streaming(0, 2)
+  })
+  after(() => cluster.destroy())
+  afterEach(endPools)
+
+  const port = (index: number) => String(cluster.node(index).port)
+  /** Asks the serving node for its name, past the classifier. */
+  const where = { text: "select current_setting('port') as port" }
+
+  it('finds the primary wherever it stands in the list', async () => {
+    const pool = poolOn(cluster, {}, 'app', [2, 1, 0])
+    await pool.query('create table if not exists found (id int)')
+    assert.equal(pool.topology().primary, keyOf(cluster, 0))
+  })
+
+  it('every read after an awaited write sees it, and most reads go to replicas once writes pause', async () => {
+    const pool = poolOn(cluster)
+    await pool.query('create table own (id int)')
+    for (let i = 1; i <= 200; i++) {
+      await pool.query('insert into own values ($1)', [i])
+      const { rows } = await pool.query<{ n: number }>('select count(*)::int as n from own')
+      assert.equal(rows[0]?.n, i)
+    }
+    await pool.ready({ replicas: 2 })
+    await eventually('a read is proven on a replica', async () => {
+      await pool.query('select id from own limit 1')
+      return pool.explain('select id from own').node !== keyOf(cluster, 0)
+    })
+    const before = served(pool)[keyOf(cluster, 0)] ?? 0
+    for (let i = 0; i < 1000; i++) await pool.query('select id from own limit 1')
+    const onPrimary = (served(pool)[keyOf(cluster, 0)] ?? 0) - before
+    assert.ok(onPrimary <= 50, `${onPrimary} of 1000 reads on the primary`)
+    assert.ok((served(pool)[keyOf(cluster, 1)] ?? 0) > 100 && (served(pool)[keyOf(cluster, 2)] ?? 0) > 100)
+  })
+
+  it('sees writes made on checked-out clients and in transactions', async () => {
+    const pool = poolOn(cluster)
+    await pool.query('create table held (id int)')
+    await pool.ready({ replicas: 2 })
+    for (let i = 1; i <= 50; i++) {
+      const client = await pool.connect()
+      await client.query('begin')
+      await client.query('insert into held values ($1)', [i])
+      await client.query('commit')
+      client.release()
+      const { rows } = await pool.query<{ n: number }>('select count(*)::int as n from held')
+      assert.equal(rows[0]?.n, i)
+    }
+  })
+
+  it('sees asynchronous commits, also where the session alone made them so', async () => {
+    const pool = poolOn(cluster)
+    await pool.query('create table lazy (id int)')
+    await pool.ready({ replicas: 2 })
+    const client = await pool.connect()
+    await client.query('set synchronous_commit = off')
+    for (let i = 1; i <= 50; i++) {
+      await client.query('insert into lazy values ($1)', [i])
+      const { rows } = await pool.query<{ n: number }>('select count(*)::int as n from lazy')
+      assert.equal(rows[0]?.n, i)
+    }
+    client.release(true)
+  })
+
+  it('route per statement beats the classifier; a write sent to a replica shows 25006', async () => {
+    const pool = poolOn(cluster)
+    await pool.ready({ replicas: 2 })
+    const on = async (route: 'primary' | 'replica' | 'auto') => (await pool.query({ ...where, route })).rows[0]?.port
+    assert.equal(await on('primary'), port(0))
+    assert.ok([port(1), port(2)].includes(String(await on('replica'))))
+    await pool.query('create table if not exists routed (id int)')
+    await assert.rejects(pool.query({ text: 'insert into routed values (1)', route: 'replica' }), { code: '25006' })
+    await assert.rejects(
+      pool.query({ text: 'select 1', route: 'somewhere' as 'auto' }),
+      /route must be 'primary', 'replica' or 'auto'/
+    )
+    assert.ok(
+      pool.topology().nodes.every(({ suspect }) => !suspect),
+      'the user is not the node'
+    )
+  })
+
+  it('maxLagMillis 0 reads the primary, for the pool and for one statement', async () => {
+    const pool = poolOn(cluster)
+    await pool.ready({ replicas: 2 })
+    const before = served(pool)[keyOf(cluster, 0)] ?? 0
+    for (let i = 0; i < 20; i++) await pool.query({ text: 'select 1', maxLagMillis: 0 })
+    assert.equal((served(pool)[keyOf(cluster, 0)] ?? 0) - before, 20)
+    const strict = poolOn(cluster, { maxLagMillis: 0 })
+    for (let i = 0; i < 20; i++) await strict.query('select 1')
+    assert.deepEqual(Object.keys(served(strict)), [keyOf(cluster, 0)])
+  })
+
+  it('connect() gives a client of the primary', async () => {
+    const pool = poolOn(cluster)
+    const client = await pool.connect()
+    assert.equal((await client.query(where)).rows[0]?.port, port(0))
+    client.release()
+  })
+
+  it('target_session_attrs: primary sends reads there, standby sends everything to replicas', async () => {
+    const primary = poolOn(cluster, { targetSessionAttrs: 'primary' })
+    for (let i = 0; i < 10; i++) assert.equal((await primary.query(where)).rows[0]?.port, port(0))
+    const standby = poolOn(cluster, { targetSessionAttrs: 'standby' })
+    for (let i = 0; i < 10; i++) assert.notEqual((await standby.query(where)).rows[0]?.port, port(0))
+    await assert.rejects(standby.query('create table never (id int)'), { code: '25006' })
+    const client = await standby.connect()
+    assert.notEqual((await client.query(where)).rows[0]?.port, port(0))
+    client.release()
+  })
+
+  it("routing: 'observe' sends everything to the primary and counts what would have gone where", async () => {
+    const pool = poolOn(cluster, { routing: 'observe' })
+    await pool.ready({ replicas: 2 })
+    const { rows } = await pool.query<{ n: number }>('select count(*)::int as n from pg_class')
+    assert.ok((rows[0]?.n ?? 0) > 0)
+    const client = await cluster.connect(1, 'postgres')
+    const text = "select 1 from pg_stat_activity where usename = 'app' and application_name <> 'pgherd probe'"
+    assert.equal((await client.query(text)).rowCount, 0)
+    assert.ok(pool.decisions().some(({ role, count }) => role === 'replica' && count > 0))
+  })
+
+  it('explain() names the node, the deciding word, and why each other node is refused', async () => {
+    const pool = poolOn(cluster)
+    await pool.ready({ replicas: 2 })
+    const write = pool.explain("insert into t values ('secret')")
+    assert.deepEqual([write.intent, write.node], ['write', keyOf(cluster, 0)])
+    assert.match(write.word, /insert/i)
+    const read = pool.explain('select 1')
+    assert.equal(read.intent, 'read')
+    assert.ok([keyOf(cluster, 1), keyOf(cluster, 2)].includes(read.node ?? ''))
+    assert.equal(read.refused[keyOf(cluster, 0)], 'it is the primary')
+  })
+
+  it('ready() resolves when the nodes are there, and says what is missing when they are not', async () => {
+    const pool = poolOn(cluster)
+    await pool.ready({ primary: true, replicas: 2, timeoutMillis: 5000 })
+    await assert.rejects(pool.ready({ replicas: 3, timeoutMillis: 50 }), (error: PgherdError) => {
+      assert.ok(error instanceof PgherdError)
+      assert.equal(error.code, 'PGHERD_NO_REPLICA')
+      assert.match(error.message, new RegExp(`${keyOf(cluster, 1)}: replica`))
+      return true
+    })
+  })
+})
