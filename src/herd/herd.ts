@@ -114,7 +114,7 @@ export class Herd {
           if (failure.accuses && !misrouted) this.report({ kind: 'accused', ...identity(place.node), failure })
           if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure))
           // A replica found a write in what looked like a read: the primary's, not another replica's.
-          if (misrouted && target.role === 'replica' && target.otherwise === 'primary') target = { role: 'primary' }
+          if (misrouted && target.role === 'replica' && target.otherwise === 'primary') target = PRIMARY
         } finally {
           this.#count(place.node.key, -1)
         }
@@ -141,7 +141,7 @@ export class Herd {
     this.#running++
     const patient = { ...this.#config, patient: true }
     const find = (topology: Topology) => {
-      const error = hopeless(topology, { role: 'primary' }, patient, this.#clock.now(), null)
+      const error = hopeless(topology, PRIMARY, () => NO_REFUSALS, patient, null, this.#clock.now())
       if (error !== null) throw error
       return isReady(topology, wanted, this.#clock.now()) || undefined
     }
@@ -191,7 +191,14 @@ export class Herd {
     const find = (): Place | undefined => {
       const place = this.#choose(target, history)
       if (place !== undefined) return place
-      const error = hopeless(this.topology, target, this.#config, this.#clock.now(), history.newest)
+      const error = hopeless(
+        this.topology,
+        target,
+        () => this.look(target).refused,
+        this.#config,
+        history.newest,
+        this.#clock.now()
+      )
       if (error !== null) throw error
       return undefined
     }
@@ -272,6 +279,8 @@ function isReady(topology: Topology, wanted: Wanted, now: Instant): boolean {
   return fit >= wanted.replicas
 }
 
+const PRIMARY: Target = { role: 'primary' }
+const NO_REFUSALS: Choice['refused'] = new Map()
 const NOBODY: ReadonlySet<NodeKey> = new Set()
 /** Refusals that newer evidence may lift. */
 const PROVABLE: ReadonlySet<string> = new Set(['unproven', 'too-far-behind', 'no-position'])

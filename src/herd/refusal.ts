@@ -12,19 +12,20 @@ import { type NodeReport, PgherdError, type PgherdErrorCode } from '../errors.js
 export function hopeless(
   topology: Topology,
   target: Target,
+  refused: () => ReadonlyMap<NodeKey, Refusal>,
   config: Config,
-  now: Instant,
-  newest: Failure | null
+  newest: Failure | null,
+  now: Instant
 ): unknown {
-  if (topology.mixed !== null) return refusal('PGHERD_MIXED_CLUSTERS', topology, new Map(), config, null)
+  if (topology.mixed !== null) return refusal('PGHERD_MIXED_CLUSTERS', topology, refused(), config, null)
   const { contested } = topology
   if (contested !== null && elapsed(contested.since, now) >= config.silentMillis) {
-    return refusal('PGHERD_CONTESTED_PRIMARY', topology, new Map(), config, null)
+    return refusal('PGHERD_CONTESTED_PRIMARY', topology, refused(), config, null)
   }
   const early = unreached(topology, config, newest)
   if (early !== null) return early
   if (target.role === 'replica' && target.otherwise === 'refuse' && settled(topology)) {
-    return refusal('PGHERD_NO_REPLICA', topology, new Map(), config, newest)
+    return refusal('PGHERD_NO_REPLICA', topology, refused(), config, newest)
   }
   return null
 }
