@@ -70,7 +70,7 @@ describe('a test cluster', () => {
   it('has roles that may do what theirs may', async () => {
     assert.deepEqual(await ask(0, 'select current_database()'), ['app'])
     await ask(0, 'create table of_monitor (n int)', 'monitor')
-    await ask(0, 'drop table of_monitor')
+    await ask(0, 'drop table of_monitor', 'monitor')
     assert.deepEqual(await ask(0, 'select count(client_addr)::int from pg_stat_replication', 'app'), [0])
     assert.deepEqual(await ask(0, 'select count(client_addr)::int from pg_stat_replication', 'monitor'), [2])
     assert.deepEqual(await ask(0, 'select rolreplication from pg_roles where rolname = current_user', 'replicator'), [
@@ -367,23 +367,26 @@ describe('the end of a test cluster', () => {
     await new Promise((resolve) => listener.close(resolve))
   })
 
-  for (const ending of ['SIGKILL', 'SIGTERM', 'exit', 'throw'] as const) {
-    it(`comes when the process of the tests ends by ${ending}`, async () => {
-      const script = fileURLToPath(new URL('../support/cluster-runner.js', import.meta.url))
-      const runner = spawn(process.execPath, [script, ending], { stdio: ['ignore', 'pipe', 'ignore'] })
-      const exited = new Promise((resolve) => runner.once('exit', resolve))
-      const [line] = await firstLine(runner.stdout)
-      const { directory, pids }: Remains = JSON.parse(line ?? '')
-      assert.ok(pids.length > 5)
-      if (ending === 'SIGKILL' || ending === 'SIGTERM') runner.kill(ending)
-      await exited
-      await until('the servers to end', () => !pids.some(findProcess))
-      await until('the directory to vanish', () => !existsSync(directory))
-    })
-  }
+  it('comes when the process of the tests is killed', () => endsWith('SIGKILL'))
+
+  it('comes when the process of the tests ends by a signal, an exit, an exception', () =>
+    Promise.all((['SIGTERM', 'exit', 'throw'] as const).map(endsWith)))
 })
 
-async function firstLine(stream: NodeJS.ReadableStream): Promise<string[]> {
-  for await (const line of createInterface({ input: stream })) return [line]
-  return []
+/** Resolves when nothing is left of a process that did not destroy its cluster. */
+async function endsWith(ending: 'SIGKILL' | 'SIGTERM' | 'exit' | 'throw'): Promise<void> {
+  const script = fileURLToPath(new URL('../support/cluster-runner.js', import.meta.url))
+  const runner = spawn(process.execPath, [script, ending], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const exited = new Promise((resolve) => runner.once('exit', resolve))
+  const { directory, pids }: Remains = JSON.parse(await firstLine(runner.stdout))
+  assert.ok(pids.length > 5)
+  if (ending === 'SIGKILL' || ending === 'SIGTERM') runner.kill(ending)
+  await exited
+  await until('the servers to end', () => !pids.some(findProcess))
+  await until('the directory to vanish', () => !existsSync(directory))
+}
+
+async function firstLine(stream: NodeJS.ReadableStream): Promise<string> {
+  for await (const line of createInterface({ input: stream })) return line
+  throw new Error('the runner printed nothing')
 }

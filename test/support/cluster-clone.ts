@@ -3,8 +3,7 @@
  * the low-level backup interface of https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-LOWLEVEL-BASE-BACKUP
  */
 
-import { rmSync } from 'node:fs'
-import { chown, copyFile, mkdir, readdir } from 'node:fs/promises'
+import { chown, copyFile, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Owner } from './cluster-binaries.js'
 import type { Server } from './cluster-server.js'
@@ -38,14 +37,13 @@ const LEFT_OUT = new Set([
   DELAY_FILE,
 ])
 
-/** Throws the target's data directory away and makes it that of a replica of `source`. Starts nothing. */
+/** Makes the target's data directory that of a replica of `source`; nothing of its own is kept. Starts nothing. */
 export async function clone(target: Server, source: Server): Promise<void> {
   const { owner, major } = source.installation
   const [begin, end] =
     major >= 15
       ? [`pg_backup_start('clone', true)`, 'pg_backup_stop(false)']
       : [`pg_start_backup('clone', true, false)`, 'pg_stop_backup(false, false)']
-  rmSync(target.directory, { recursive: true, force: true })
   const label = await source.session(async (client) => {
     await client.query(`select ${begin}`)
     await copyDirectory(source.directory, target.directory, owner)
@@ -61,16 +59,19 @@ export async function clone(target: Server, source: Server): Promise<void> {
   target.write('standby.signal', '')
 }
 
+/** Writes over what is there (why: cluster-template.ts) and removes what the source has not. */
 async function copyDirectory(from: string, to: string, owner: Owner | undefined): Promise<void> {
-  await mkdir(to, { mode: 0o700 })
-  if (owner) await chown(to, owner.uid, owner.gid)
-  for (const entry of await readdir(from, { withFileTypes: true })) {
+  await makeDirectory(to, owner)
+  const entries = (await readdir(from, { withFileTypes: true })).filter(({ name }) => !LEFT_OUT.has(name))
+  const wanted = new Set(entries.map(({ name }) => name).filter((name) => !EMPTIED.has(name)))
+  for (const name of await readdir(to)) {
+    if (!wanted.has(name)) await rm(join(to, name), { recursive: true })
+  }
+  for (const entry of entries) {
     const [source, copied] = [join(from, entry.name), join(to, entry.name)]
-    if (LEFT_OUT.has(entry.name)) continue
     if (entry.isFile()) await copy(source, copied, owner)
-    if (!entry.isDirectory()) continue
-    if (EMPTIED.has(entry.name)) await mkdirOwned(copied, owner)
-    else await copyDirectory(source, copied, owner)
+    else if (EMPTIED.has(entry.name)) await makeDirectory(copied, owner)
+    else if (entry.isDirectory()) await copyDirectory(source, copied, owner)
   }
 }
 
@@ -80,15 +81,15 @@ async function copyWal(target: Server, source: Server, label: string): Promise<v
   if (first === undefined) throw new Error(`backup_label of ${source.name} names no WAL file:\n${label}`)
   const { owner } = source.installation
   const [from, to] = [join(source.directory, 'pg_wal'), join(target.directory, 'pg_wal')]
-  await mkdirOwned(join(to, 'archive_status'), owner)
+  await makeDirectory(join(to, 'archive_status'), owner)
   for (const name of await readdir(from)) {
     const needed = /^[0-9A-F]{24}$/.test(name) ? name.slice(8) >= first.slice(8) : name.endsWith('.history')
     if (needed) await copy(join(from, name), join(to, name), owner)
   }
 }
 
-async function mkdirOwned(directory: string, owner: Owner | undefined): Promise<void> {
-  await mkdir(directory, { mode: 0o700 })
+async function makeDirectory(directory: string, owner: Owner | undefined): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 })
   if (owner) await chown(directory, owner.uid, owner.gid)
 }
 
@@ -97,7 +98,8 @@ async function copy(from: string, to: string, owner: Owner | undefined): Promise
     await copyFile(from, to)
     if (owner) await chown(to, owner.uid, owner.gid)
   } catch (error) {
-    // The server dropped or recycled it meanwhile: replay of the WAL will do the same.
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    // The server dropped or recycled it meanwhile: replay of the WAL will do the same.
+    await rm(to, { force: true })
   }
 }

@@ -5,7 +5,7 @@ import { rmSync } from 'node:fs'
 import pg from 'pg'
 import type { Certificates } from './certificates.js'
 import type { Cluster, ClusterOptions } from './cluster.js'
-import { type Installation, run } from './cluster-binaries.js'
+import type { Installation } from './cluster-binaries.js'
 import { clone } from './cluster-clone.js'
 import { crash, cut, end, freeze, heal, kill, killPostmaster, thaw } from './cluster-harm.js'
 import {
@@ -27,7 +27,7 @@ import {
   settingLines,
   UPSTREAM_FILE,
 } from './cluster-settings.js'
-import { template } from './cluster-template.js'
+import { copyTemplate, recycle, template } from './cluster-template.js'
 
 export class LiveCluster implements Cluster {
   readonly nodes: readonly Server[]
@@ -50,7 +50,7 @@ export class LiveCluster implements Cluster {
     const settings = { major: this.major, segmentMegabytes, synchronous: options.synchronous, tls, extra }
     const primary = this.node(0)
     const furnish = async (server: Server) => {
-      await run('cp', ['-a', origin, server.directory], this.#installation.owner)
+      await copyTemplate(origin, server.directory, this.#installation)
       server.append('postgresql.conf', serverSettings(settings))
       server.write('pg_hba.conf', hostBasedAuthentication(auth, tls))
       for (const file of [UPSTREAM_FILE, DELAY_FILE]) server.write(file, '')
@@ -134,7 +134,7 @@ export class LiveCluster implements Cluster {
 
   async reclone(index: number, from: number): Promise<void> {
     const [server, source] = [this.node(index), this.node(from)]
-    if (server.running) await kill(server)
+    await kill(server) // or what a killed postmaster left
     await clone(server, source)
     await follow(server, source)
   }
@@ -194,6 +194,7 @@ export class LiveCluster implements Cluster {
     await Promise.all(this.nodes.map(end))
     // Only now, that no server is left to keep a client waiting.
     await Promise.all([...this.#clients].map((client) => client.end()))
+    for (const { directory } of this.nodes) recycle(directory, this.#installation)
     rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 })
   }
 }
