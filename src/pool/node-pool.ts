@@ -111,8 +111,7 @@ export class NodePool {
       if (error !== undefined && error !== null) return reject(this.#condemned ? dropped(this.key) : error)
       if (client === undefined) return reject(new Error('the pool gave no client'))
       const wire = wireOf(client) ?? UNWATCHED
-      const wrongRole = place.required === null && place.reason === 'primary' && wire.standby === true
-      if (!this.#condemned && !wrongRole) return use(client, wire)
+      if (!this.#condemned && !isDemoted(place, wire)) return use(client, wire)
       release(true)
       reject(this.#condemned ? dropped(this.key) : notPrimary(this.key))
     })
@@ -182,7 +181,20 @@ export class NodePool {
 }
 
 /** The native client has no wire to watch: it is treated as always ready, never proven. */
-const UNWATCHED: Wire = { readyAt: null, standby: null, completed: false, reading: false, proven: null }
+const UNWATCHED: Wire = {
+  readyAt: null,
+  standby: null,
+  standbyAt: null,
+  completed: false,
+  reading: false,
+  proven: null,
+}
+
+/** The session said 'standby' after the probe that made its node the primary: the node has changed since. */
+function isDemoted({ node }: Place, { standby, standbyAt }: Wire): boolean {
+  if (node.state.kind !== 'primary' || standby !== true || standbyAt === null) return false
+  return node.probedAt !== null && standbyAt.mono > node.probedAt.mono
+}
 
 function needsProof({ required, node }: Place, wire: Wire): boolean {
   if (required === null || node.state.kind !== 'replica') return false

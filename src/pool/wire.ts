@@ -10,8 +10,10 @@ import type { Instant } from '../core/node.js'
 export interface Wire {
   /** When the session became ready: a replica's position counts for it only if it was asked for later. */
   readyAt: Instant | null
-  /** `in_hot_standby`, sent by PostgreSQL 14 and later with every change; null on older servers. */
+  /** `in_hot_standby`, sent by PostgreSQL 14 and later at connect and with the reply after a change; null on older servers. */
   standby: boolean | null
+  /** When it was sent: a session that was opened before its server was promoted still says `on`. */
+  standbyAt: Instant | null
   /** CommandComplete has come for the statement under way. In the extended protocol the commit comes after it. */
   completed: boolean
   /** The pool said that what runs now only reads. */
@@ -50,7 +52,7 @@ const sockets = new WeakMap<Client, Socket>()
 
 /** Called in the client's constructor: listeners put here run before pg's own, which are attached at connect. */
 export function watch(client: Client, clock: Clock, events: WireEvents): void {
-  const wire: Wire = { readyAt: null, standby: null, completed: false, reading: false, proven: null }
+  const wire: Wire = { readyAt: null, standby: null, standbyAt: null, completed: false, reading: false, proven: null }
   wires.set(client, wire)
   const { connection } = client as unknown as Internals
   if (connection === undefined) return
@@ -59,6 +61,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): void {
   connection.on('parameterStatus', ({ parameterName, parameterValue }: Message) => {
     if (parameterName !== 'in_hot_standby') return
     wire.standby = parameterValue === 'on'
+    wire.standbyAt = clock.now()
     events.standby(wire.standby)
   })
   connection.on('commandComplete', () => {

@@ -123,6 +123,26 @@ for (const tls of [false, true]) {
       assert.ok(account.unknown <= 4, account.errors.join(', '))
     })
 
+    it('the warm connections of the promoted replica serve at once', async () => {
+      const pool = poolOn(cluster, { readYourWrites: 'off' }, 'monitor')
+      await started(cluster, pool)
+      await Promise.all(Array.from({ length: 40 }, () => pool.query('select pg_sleep(0.05)')))
+      const warm = async () => {
+        const client = await cluster.connect(1, 'postgres')
+        const text = `select pid from pg_stat_activity where usename = 'monitor' and application_name <> 'pgherd probe'`
+        const { rows } = await client.query<{ pid: number }>(`${text} order by pid`)
+        await client.end()
+        return rows.map(({ pid }) => pid)
+      }
+      const before = await warm()
+      assert.ok(before.length >= 5, `${before.length} connections`)
+      await cluster.kill(0)
+      await cluster.promote(1)
+      await cluster.follow(2, 1)
+      await Promise.all([1, 2, 3, 4, 5].map((id) => pool.query('insert into ledger values ($1)', [id])))
+      assert.deepEqual(await warm(), before)
+    })
+
     it('a write in flight whose reply is lost is reported as unknown, once, and never sent again', async () => {
       const pool = poolOn(cluster, { silentMillis: 600 }, 'monitor')
       await started(cluster, pool)
