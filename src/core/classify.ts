@@ -13,7 +13,7 @@ import {
   QUERY_TEXT,
   sessionCall,
 } from './names.js'
-import { HEADS, type Head, NAMING, NO_CALL_AFTER, ROLES, Role } from './statements.js'
+import { BEFORE_EXPRESSION, HEADS, type Head, NAMING, NO_CALL_AFTER, ROLES, Role } from './statements.js'
 
 export type { NamePolicy } from './names.js'
 
@@ -67,14 +67,18 @@ const LOCKS: ReadonlyMap<string, string> = new Map([
   ['key', 'FOR KEY SHARE'],
 ])
 
+/** What may follow a closing parenthesis in the list of WITH, other than the statement itself. */
+const WITH_GOES_ON: ReadonlySet<string> = new Set(['as', 'search', 'cycle'])
+
 // What is remembered of a level of parentheses.
 const WITH_LIST = 1 // between WITH and the statement it belongs to: `, name (` begins a query, not a call
 const GROUPING = 2 // in GROUP BY, where ROLLUP and CUBE are syntax
 const NO_OPERAND = 4 // behind DISTINCT ON (…) and OPERATOR(…) an expression begins, and so perhaps a call
 const OPERATOR = 8 // in OPERATOR(…)
 const FROM_LIST = 16 // between FROM and WHERE: behind a comma stands a table, which may have an alias with columns
-const REWRITE = 32 // in ts_rewrite(…): with two arguments the second is SQL, with three it is not
-const ARGUMENT = 64 // one for each comma in it, two at most
+const QUERY = 32 // in WITH x AS (…) and COPY (…), where a statement begins
+const REWRITE = 64 // in ts_rewrite(…): with two arguments the second is SQL, with three it is not
+const ARGUMENT = 128 // one for each comma in it, two at most
 
 class Reading {
   readonly #lexer: Lexer
@@ -106,6 +110,7 @@ class Reading {
   #dotted = false
   #operand = false // an operand ended with it: no call can begin behind it
   #callable = true // if it is a name: a call may begin where the whole name began
+  #item = false // if it is a name: the first word of an item in a list
   #qualifier = '' // if it is a name: the part before it
   #before = '' // the keyword before it, or ''
 
@@ -168,6 +173,7 @@ class Reading {
     else if (kind === Kind.word && !label) this.#keyword(value, roles)
     if (!dotted) {
       this.#callable = this.#callBegins()
+      this.#item = this.#itemBegins()
       this.#qualifier = ''
     }
     if (value === 'with' && roles !== 0 && (this.#kind === Kind.semicolon || this.#kind === Kind.open)) {
@@ -180,6 +186,11 @@ class Reading {
     this.#label = label
     this.#dotted = dotted
     this.#operand = operand
+  }
+
+  #itemBegins(): boolean {
+    if (this.#kind === Kind.comma || this.#kind === Kind.open) return true
+    return this.#isKeyword() && (this.#value === 'by' || this.#value === 'distinct' || this.#value === 'all')
   }
 
   /** In FROM, where a table stands and never a keyword that an expression could follow. */
@@ -212,9 +223,16 @@ class Reading {
     const word = this.#value
     if ((this.#roles & Role.syntax) !== 0 || word === 'operator') return false
     if (NO_CALL_AFTER.get(word)?.has(this.#before) === true) return false
-    if (word === 'rollup' || word === 'cube') return (this.#level & GROUPING) === 0
-    // A table's name without AS before it; any other word before JOIN is in the table above.
-    if (word === 'join') return this.#before === '' || ((ROLES.get(this.#before) ?? 0) & Role.reserved) !== 0
+    switch (word) {
+      case 'rollup':
+      case 'cube':
+        return (this.#level & GROUPING) === 0 || !this.#item
+      case 'materialized':
+        return (this.#level & WITH_LIST) === 0
+      case 'join': // behind the name of a table; what else can be before it is in the table above
+        if ((this.#level & FROM_LIST) === 0 || this.#before === '') return true
+        return ROLES.has(this.#before) || BEFORE_EXPRESSION.has(this.#before)
+    }
     return true
   }
 
@@ -257,6 +275,7 @@ class Reading {
     if (previous === 'for' && this.#reads && LOCKS.has(word)) {
       this.#object('write', LOCKS.get(word) ?? '', 'takes row locks, which a standby refuses (25006)')
     }
+    if (this.#reads && this.#statementBegins()) this.#nest(word)
     if (this.#defining) this.#define(word, roles)
     if (roles === 0) return
     if ((roles & Role.clause) !== 0) this.#level &= ~(WITH_LIST | GROUPING)
@@ -282,6 +301,18 @@ class Reading {
     return this.#isKeyword() && (this.#roles & Role.reserved) !== 0
   }
 
+  /** Where only a query or a change of rows may stand: the server refuses anything else, but it is no read. */
+  #statementBegins(): boolean {
+    if (this.#kind === Kind.open) return (this.#level & QUERY) !== 0
+    return this.#kind === Kind.close && (this.#level & WITH_LIST) !== 0
+  }
+
+  #nest(word: string): void {
+    const head = HEADS.get(word) ?? OTHER
+    if (head.kind === 'read' || (this.#kind === Kind.close && WITH_GOES_ON.has(word))) return
+    this.#object('write', word.toUpperCase(), head.reason)
+  }
+
   #define(word: string, roles: number): void {
     if ((roles & Role.temporary) === 0) this.#defining = word === 'or' || word === 'replace'
     else if (word.startsWith('temp')) this.#object('session', word.toUpperCase(), 'makes a temporary object')
@@ -297,10 +328,13 @@ class Reading {
   #open(kind: Kind): void {
     let opened = this.#rewrites ? REWRITE : 0
     this.#rewrites = false
-    if (kind === Kind.open && this.#isKeyword()) {
+    if (this.#value === 'materialized' && (this.#level & WITH_LIST) !== 0) opened = QUERY
+    else if (kind === Kind.open && this.#isKeyword()) {
       if (this.#value === 'on' && this.#before === 'distinct') opened = NO_OPERAND
       else if (this.#value === 'operator') opened = NO_OPERAND | OPERATOR
       else if (this.#value === 'sets') opened = GROUPING
+      else if (this.#value === 'as' && (this.#level & WITH_LIST) !== 0) opened = QUERY
+      else if (this.#value === 'copy' && this.#levels.length === 0) opened = QUERY
     }
     // Behind a WITH query comes the statement itself, which may begin with a parenthesis.
     if (this.#kind === Kind.close) this.#level &= ~WITH_LIST

@@ -132,19 +132,19 @@ export const ROLES: ReadonlyMap<string, number> = (() => {
   return roles
 })()
 
+/** Words behind which an expression stands though they are not reserved, so perhaps a function that is named join. */
+export const BEFORE_EXPRESSION: ReadonlySet<string> = new Set(['escape', 'zone', 'by'])
+
 /**
  * Words that may name a function, but not behind these others. Behind an operand no call can begin at all, which
  * takes care of OVER, FILTER, COLUMNS, REPEATABLE and of an alias with its columns.
  */
 export const NO_CALL_AFTER: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ['by', new Set(['order', 'group', 'partition'])],
-  ['cube', new Set(['by'])],
-  ['rollup', new Set(['by'])],
   ['sets', new Set(['grouping'])],
   ['zone', new Set(['time'])], // AT TIME ZONE (…)
   ['first', new Set(['fetch'])],
   ['next', new Set(['fetch'])],
-  ['materialized', new Set(['not'])],
   ['varying', new Set(['character', 'char', 'nchar', 'bit'])],
   ['join', new Set(['left', 'right', 'full', 'inner', 'outer', 'cross', 'natural', 'true'])],
 ])
