@@ -8,6 +8,8 @@ export interface Alarm {
 
 export interface Clock {
   now(): Instant
+  /** The monotonic part of now(), where only order and duration within this run matter. */
+  mono(): number
   /** Calls `ring` once after `millis`. Unless `hold` is 'process', the alarm never keeps Node alive. */
   alarm(millis: number, ring: () => void, hold?: 'process'): Alarm
   /** Resolves after one full turn of I/O: what had arrived while the event loop was blocked has been read by then. */
@@ -18,6 +20,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => ({ mono: performance.now(), wall: Date.now() }),
+  mono: () => performance.now(),
   alarm(millis, ring, hold) {
     // Longer delays than 2^31-1 ms would fire at once.
     const timer = setTimeout(ring, Math.min(millis, 0x7fffffff))

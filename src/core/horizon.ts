@@ -71,8 +71,8 @@ function thinned(samples: readonly Sample[]): Sample[] {
 export interface Need {
   /** Everything acknowledged up to this age ago must be there, in milliseconds; Infinity: no bound. */
   readonly maxLagMillis: number
-  /** Everything this process saw acknowledged up to this local moment must be there; null: nothing. */
-  readonly since: Instant | null
+  /** Everything this process saw acknowledged up to this moment of the monotonic clock must be there; null: nothing. */
+  readonly since: number | null
   /** Own writes may have been committed asynchronously, whatever the server's default is. */
   readonly asynchronous: boolean
 }
@@ -104,13 +104,13 @@ function positionOfAge(wal: Wal, millis: number, now: Instant): Lsn | 'unproven'
 }
 
 /** Own writes: the lowest position of a sample whose probe left after `since`. Order of events, so one clock is enough. */
-function positionSince(wal: Wal, since: Instant, asynchronous: boolean): Lsn | 'unproven' {
+function positionSince(wal: Wal, since: number, asynchronous: boolean): Lsn | 'unproven' {
   const insert = asynchronous || wal.asynchronousCommit
   let found: Lsn | 'unproven' = 'unproven'
   for (let i = wal.samples.length - 1; i >= 0; i--) {
     const sample = wal.samples[i] as Sample
     // Equal times leave the order open: only a probe that left surely later proves anything.
-    if (sample.at.mono <= since.mono) break
+    if (sample.at.mono <= since) break
     found = lower(found, insert ? sample.insert : sample.flush)
   }
   return found

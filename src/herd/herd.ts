@@ -6,17 +6,18 @@ import type { Clock } from '../clock.js'
 import { type Config, probeConfigFor } from '../config.js'
 import type { Moment } from '../core/balance.js'
 import { type Failure, failureOf, mayRetry, outcomeOf, type Phase, type Repeatable } from '../core/failure.js'
-import { lagOf } from '../core/horizon.js'
-import { elapsed, type Instant, isUp, keyOf, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
+import { elapsed, type Instant, keyOf, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
 import { type Choice, type Chosen, select, type Target } from '../core/selection.js'
 import { type Change, emptyTopology, type Topology } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
 import { replicasOf } from '../discovery/replication.js'
 import { withOutcome } from '../errors.js'
+import { History } from './history.js'
 import { Monitor } from './monitor.js'
 import { connectionProbe, type ProbeFactory } from './probe.js'
-import { hopeless, refusal } from './refusal.js'
+import { isReady, trustedPrimary, type Wanted } from './readiness.js'
+import { hopeless, type RefusalCode, refusal } from './refusal.js'
 import { Sources } from './sources.js'
 import { Store } from './store.js'
 
@@ -37,9 +38,6 @@ export type Fact =
 
 export type HerdListener = (after: Topology, before: Topology, found: readonly Change[]) => void
 
-/** A dead idle connection is no reason to fail a write; a node that eats every fresh one is. */
-const MOST_TRIES = 3
-
 export interface HerdParts {
   readonly clock: Clock
   readonly probes?: ProbeFactory
@@ -52,7 +50,8 @@ export class Herd {
   readonly #store: Store
   readonly #monitor: Monitor
   readonly #sources: Sources
-  readonly #inFlight = new Map<NodeKey, number>()
+  readonly #loads = new Map<NodeKey, { statements: number }>()
+  readonly #inFlight = (key: NodeKey) => this.#loads.get(key)?.statements ?? 0
   #state: 'new' | 'open' | 'ended' = 'new'
   #running = 0
 
@@ -98,25 +97,21 @@ export class Herd {
   /** Choose a node, let the face attempt it, judge the failure, again or throw. */
   async run<T>(errand: Errand, attempt: (place: Place) => Promise<T>): Promise<T> {
     const startedAt = this.open()
-    const history = new History()
+    let history: History | null = null
     let { target } = errand
     this.#running++
     try {
       for (;;) {
-        const place = this.#choose(target, history) ?? (await this.#wait(target, history, startedAt))
-        this.#count(place.node.key, 1)
+        const place = this.#choose(target, history, startedAt) ?? (await this.#wait(target, history, startedAt))
+        const load = this.#loadOf(place.node.key)
+        load.statements++
         try {
           return await attempt(place)
         } catch (error) {
-          const failure = failureOf(error, place.phase)
-          const again = history.add(place, failure) && mayRetry(failure, errand.repeat) && this.#mayWait(startedAt)
-          const misrouted = failure.kind === 'role' && place.node.state.kind === 'replica'
-          if (failure.accuses && !misrouted) this.report({ kind: 'accused', ...identity(place.node), failure })
-          if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure))
-          // A replica found a write in what looked like a read: the primary's, not another replica's.
-          if (misrouted && target.role === 'replica' && target.otherwise === 'primary') target = PRIMARY
+          history ??= new History()
+          target = this.#judge(error, place, errand, target, history, startedAt)
         } finally {
-          this.#count(place.node.key, -1)
+          load.statements--
         }
       }
     } finally {
@@ -124,10 +119,22 @@ export class Herd {
     }
   }
 
+  /** Where to try again after a failure; throws the error where there is no trying again. */
+  #judge(error: unknown, place: Place, errand: Errand, target: Target, history: History, startedAt: Instant): Target {
+    const { node, phase } = place
+    const failure = failureOf(error, phase)
+    const again = history.add(node, failure) && mayRetry(failure, errand.repeat) && this.#mayWait(startedAt)
+    const misrouted = failure.kind === 'role' && node.state.kind === 'replica'
+    if (failure.accuses && !misrouted) this.report({ kind: 'accused', ...identity(node), failure })
+    if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure))
+    // A replica found a write in what looked like a read: the primary's, not another replica's.
+    return misrouted && target.role === 'replica' && target.otherwise === 'primary' ? PRIMARY : target
+  }
+
   /** The decision as it would fall now, without acting on it. */
   look(target: Target): Choice {
     this.open()
-    return select(this.topology, target, this.#config.balance, this.#moment(NOBODY))
+    return select(this.topology, target, this.#config.balance, this.#moment(NOBODY, this.#clock.now()))
   }
 
   /** How many statements wait for a node right now. */
@@ -174,46 +181,38 @@ export class Herd {
     this.#store.rejectWaiters(new Error('Cannot use a pool after calling end on the pool'))
   }
 
-  #choose(target: Target, history: History): Place | undefined {
-    const choice = select(this.topology, target, this.#config.balance, this.#moment(history.avoided))
+  #choose(target: Target, history: History | null, now: Instant): Place | undefined {
+    const choice = select(this.topology, target, this.#config.balance, this.#moment(history?.avoided ?? NOBODY, now))
     if (target.role === 'replica') this.#followEvidence(choice)
-    return choice.node === null ? undefined : { ...choice, phase: 'connect' }
+    if (choice.node === null) return undefined
+    const { node, reason, required, refused } = choice
+    return { node, reason, required, refused, phase: 'connect' }
   }
 
   /** A read that only lacks proof asks for it on behalf of the next. */
   #followEvidence(choice: Choice): void {
     if (choice.node?.state.kind === 'replica') return
-    if ([...choice.refused.values()].some((refusal) => PROVABLE.has(refusal))) this.#monitor.demand()
+    for (const refusal of choice.refused.values()) {
+      if (PROVABLE.has(refusal)) this.#monitor.demand()
+    }
   }
 
-  async #wait(target: Target, history: History, startedAt: Instant): Promise<Place> {
-    const { failoverQueue } = this.#config
+  async #wait(target: Target, history: History | null, startedAt: Instant): Promise<Place> {
+    const newest = history?.newest ?? null
+    const refused = () => this.look(target).refused
+    const told = (code: RefusalCode) => refusal(code, this.topology, refused(), this.#config, newest)
     const find = (): Place | undefined => {
-      const place = this.#choose(target, history)
+      const now = this.#clock.now()
+      const place = this.#choose(target, history, now)
       if (place !== undefined) return place
-      const error = hopeless(
-        this.topology,
-        target,
-        () => this.look(target).refused,
-        this.#config,
-        history.newest,
-        this.#clock.now()
-      )
+      const error = hopeless(this.topology, target, refused, this.#config, newest, now)
       if (error !== null) throw error
       return undefined
     }
-    if (this.topology.epoch > 0 && this.#store.waiting >= failoverQueue) {
-      throw refusal('PGHERD_QUEUE_FULL', this.topology, this.look(target).refused, this.#config, history.newest)
-    }
+    if (this.topology.epoch > 0 && this.#store.waiting >= this.#config.failoverQueue) throw told('PGHERD_QUEUE_FULL')
     const place = await this.#store.waitFor(find, this.#patience() - elapsed(startedAt, this.#clock.now()))
-    if (place !== undefined) return place
-    throw refusal(
-      missing(this.topology, target),
-      this.topology,
-      this.look(target).refused,
-      this.#config,
-      history.newest
-    )
+    if (place === undefined) throw told(missing(this.topology, target))
+    return place
   }
 
   #patience(): number {
@@ -232,17 +231,18 @@ export class Herd {
     )
   }
 
-  #moment(avoid: ReadonlySet<NodeKey>): Moment {
-    return {
-      now: this.#clock.now(),
-      random: this.#clock.random(),
-      inFlight: (key) => this.#inFlight.get(key) ?? 0,
-      avoid,
-    }
+  #moment(avoid: ReadonlySet<NodeKey>, now: Instant): Moment {
+    return { now, random: this.#clock.random(), inFlight: this.#inFlight, avoid }
   }
 
-  #count(key: NodeKey, change: 1 | -1): void {
-    this.#inFlight.set(key, (this.#inFlight.get(key) ?? 0) + change)
+  /** What runs on a node: counted here, read by the balance policies. */
+  #loadOf(key: NodeKey): { statements: number } {
+    let load = this.#loads.get(key)
+    if (load === undefined) {
+      load = { statements: 0 }
+      this.#loads.set(key, load)
+    }
+    return load
   }
 
   /** The primary names its replicas in every full probe. */
@@ -258,37 +258,13 @@ export class Herd {
   }
 }
 
-export interface Wanted {
-  readonly primary: boolean
-  readonly replicas: number
-  readonly maxLagMillis: number
-}
-
-function trustedPrimary(topology: Topology): Node | null {
-  const node = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
-  return node === undefined || node.suspect !== null ? null : node
-}
-
-function isReady(topology: Topology, wanted: Wanted, now: Instant): boolean {
-  if (wanted.primary && trustedPrimary(topology) === null) return false
-  let fit = 0
-  for (const { state, suspect } of topology.nodes.values()) {
-    if (state.kind !== 'replica' || suspect !== null || !state.follows || state.position === null) continue
-    if (lagOf(topology.wal, state.position.lsn, now) <= wanted.maxLagMillis) fit++
-  }
-  return fit >= wanted.replicas
-}
-
 const PRIMARY: Target = { role: 'primary' }
 const NO_REFUSALS: Choice['refused'] = new Map()
 const NOBODY: ReadonlySet<NodeKey> = new Set()
 /** Refusals that newer evidence may lift. */
 const PROVABLE: ReadonlySet<string> = new Set(['unproven', 'too-far-behind', 'no-position'])
 
-function missing(
-  topology: Topology,
-  target: Target
-): 'PGHERD_NO_PRIMARY' | 'PGHERD_CONTESTED_PRIMARY' | 'PGHERD_NO_REPLICA' {
+function missing(topology: Topology, target: Target): RefusalCode {
   if (target.role === 'replica' && target.otherwise === 'refuse') return 'PGHERD_NO_REPLICA'
   return topology.contested === null ? 'PGHERD_NO_PRIMARY' : 'PGHERD_CONTESTED_PRIMARY'
 }
@@ -304,28 +280,4 @@ function sourcesOf(config: Config): readonly Discovery[] {
   )
   const names = config.seeds.filter(({ lookup }) => lookup)
   return [...(addresses.length > 0 ? [fixed(addresses)] : []), ...names.map(({ host, port }) => dns(host, port))]
-}
-
-/** What has been tried for one statement, so that no node can hold it in a loop. */
-class History {
-  readonly #avoided = new Set<NodeKey>()
-  readonly #tries = new Map<string, number>()
-  newest: Failure | null = null
-
-  get avoided(): ReadonlySet<NodeKey> {
-    return this.#avoided
-  }
-
-  /** False: this node, with the connections it has now, has had its chances. */
-  add({ node }: Place, failure: Failure): boolean {
-    // A node whose connections were given up is not to blame: the next choice sees what became of it.
-    if (failure.kind !== 'dropped') this.#avoided.add(node.key)
-    this.newest = failure
-    const name = `${node.key}#${node.generation}`
-    const tries = (this.#tries.get(name) ?? 0) + 1
-    this.#tries.set(name, tries)
-    // Nothing to wait for, and the primary is the only one of its kind.
-    if (failure.kind === 'full' && !(isUp(node) && node.state.kind === 'replica')) return false
-    return tries < (failure.sent === 'never' ? MOST_TRIES : 2)
-  }
 }

@@ -58,12 +58,12 @@ function settled(topology: Topology): boolean {
   )
 }
 
-type Told = Extract<
+export type RefusalCode = Extract<
   PgherdErrorCode,
   'PGHERD_NO_PRIMARY' | 'PGHERD_CONTESTED_PRIMARY' | 'PGHERD_MIXED_CLUSTERS' | 'PGHERD_NO_REPLICA' | 'PGHERD_QUEUE_FULL'
 >
 
-const TEXTS: Readonly<Record<Told, (config: Config) => string>> = {
+const TEXTS: Readonly<Record<RefusalCode, (config: Config) => string>> = {
   PGHERD_NO_PRIMARY: ({ connectionTimeoutMillis, failoverTimeoutMillis }) => {
     const own = connectionTimeoutMillis !== null && connectionTimeoutMillis < failoverTimeoutMillis
     const limit = own
@@ -84,7 +84,7 @@ const TEXTS: Readonly<Record<Told, (config: Config) => string>> = {
 }
 
 export function refusal(
-  code: Told,
+  code: RefusalCode,
   topology: Topology,
   refused: ReadonlyMap<NodeKey, Refusal>,
   config: Config,

@@ -5,7 +5,7 @@ import type { Client, PoolClient } from 'pg'
 import type { Clock } from '../clock.js'
 import { type Failure, failureOf } from '../core/failure.js'
 import { parseLsn } from '../core/lsn.js'
-import type { Instant, Node, NodeKey } from '../core/node.js'
+import type { Node, NodeKey } from '../core/node.js'
 import { PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
@@ -26,7 +26,7 @@ export interface InnerPool {
   readonly _pendingQueue: { readonly callback: Connected }[]
   connect(callback: Connected): void
   end(): Promise<void>
-  emit: (event: string, ...args: unknown[]) => boolean
+  emit: (event: string, first?: unknown, second?: unknown) => boolean
 }
 
 export type InnerPoolClass = new (options: object) => InnerPool
@@ -36,9 +36,9 @@ export interface NodePoolOwner {
   readonly PoolClass: InnerPoolClass
   readonly Client: ClientClass
   clientConfig(node: Node): Record<string, unknown>
-  /** Every event of the inner pool, to be emitted by the outer one. */
-  relay(pool: NodePool, event: string, args: unknown[]): boolean
-  acknowledged(at: Instant, text: string | null): void
+  /** Every event of the inner pool, to be emitted by the outer one. pg-pool's events have one or two arguments. */
+  relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean
+  acknowledged(text: string | null): void
   accused(node: Node, failure: Failure): void
 }
 
@@ -56,7 +56,7 @@ export class NodePool {
     this.#node = node
     this.#owner = owner
     this.inner = new owner.PoolClass({ ...owner.clientConfig(node), Client: this.#clientClass() })
-    this.inner.emit = (event, ...args) => owner.relay(this, event, args)
+    this.inner.emit = (event, first, second) => owner.relay(this, event, first, second)
   }
 
   get condemned(): boolean {

@@ -52,7 +52,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     readonly #pools = new Map<NodeKey, NodePool>()
     /** Inner pools that are on their way out: their last clients have not come back yet. */
     readonly #leaving = new Set<NodePool>()
-    #writtenAt: Instant | null = null
+    /** On the monotonic clock: when the newest write was acknowledged. */
+    #writtenAt: number | null = null
     #asynchronous = false
     #lostAt: Instant | null = null
     #ending = false
@@ -167,7 +168,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return this.#herd.run(errand, (place) => this.#poolOf(place).connect(place))
     }
 
-    async #run(args: QueryArgs): Promise<unknown> {
+    #run(args: QueryArgs): Promise<unknown> {
       if (this.#ending) throw endedError()
       // A cursor or a stream lives as long as its reader pleases: it is the primary's, and is never repeated.
       if (isSubmittable(args.query) || args.text === null) return this.#attempt(ON_PRIMARY, args)
@@ -212,8 +213,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       PoolClass: Base as unknown as InnerPoolClass,
       Client: this.Client,
       clientConfig: (node) => clientConfigFor(this.#config, node.address),
-      relay: (pool, event, args) => this.#relay(pool, event, args),
-      acknowledged: (at, text) => this.#acknowledged(at, text),
+      relay: (pool, event, first, second) => this.#relay(pool, event, first, second),
+      acknowledged: (text) => this.#acknowledged(text),
       accused: (node: Node, failure: Failure) => this.#accuse(node, failure),
     }
 
@@ -224,19 +225,23 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     /** The outer pool tells the events of every node's pool as its own. */
-    #relay(pool: NodePool, event: string, args: unknown[]): boolean {
-      if (event !== 'error') return this.emit(event, ...args)
+    #relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean {
+      if (event === 'release') return this.emit(event, first, second)
+      if (event !== 'error') return this.emit(event, first)
       // Connections that we gave up ourselves end as they were meant to.
       if (pool.condemned) return false
       // The herd deals with a lost idle connection. Only a single server's loss ends the process, as pg has it.
       if (this.#herd.topology.plural && this.listenerCount('error') === 0) return false
-      return this.emit('error', ...args)
+      return this.emit('error', first, second)
     }
 
-    #acknowledged(at: Instant, text: string | null): void {
-      const verdict = text === null ? null : this.#routing.read(text)
-      if (verdict?.asynchronous) this.#asynchronous = true
-      if (verdict?.intent !== 'read') this.#writtenAt = at
+    #acknowledged(text: string | null): void {
+      if (text !== null && this.#herd.topology.plural) {
+        const verdict = this.#routing.read(text)
+        if (verdict.intent === 'read') return
+        if (verdict.asynchronous) this.#asynchronous = true
+      } else if (text?.includes('synchronous_commit')) this.#asynchronous = true
+      this.#writtenAt = clock.mono()
     }
 
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {

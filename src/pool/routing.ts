@@ -4,7 +4,6 @@
 import type { Config } from '../config.js'
 import { inspect, type Verdict } from '../core/classify.js'
 import { Memo } from '../core/memo.js'
-import type { Instant } from '../core/node.js'
 import type { Target } from '../core/selection.js'
 import type { Errand } from '../herd/herd.js'
 import type { QueryArgs } from './query-args.js'
@@ -32,7 +31,8 @@ const ANY_REPLICA: Target = {
 
 /** Where the caller stands: what it wrote, and whether it may have done so asynchronously. */
 export interface Written {
-  readonly since: Instant | null
+  /** On the monotonic clock, in milliseconds. */
+  readonly since: number | null
   readonly asynchronous: boolean
 }
 

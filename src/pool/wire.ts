@@ -24,7 +24,7 @@ export interface Wire {
 
 export interface WireEvents {
   /** A statement that may have written has ended with the session idle: what it wrote is acknowledged now. */
-  acknowledged(at: Instant, text: string | null): void
+  acknowledged(text: string | null): void
   /** The session's standby state became known or changed. */
   standby(is: boolean): void
 }
@@ -73,7 +73,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): void {
     if (wire.readyAt === null) wire.readyAt = clock.now()
     else if (status === 'I' && !wire.reading && wire.standby !== true) {
       const text = (client as unknown as Internals)._activeQuery?.text
-      events.acknowledged(clock.now(), typeof text === 'string' ? text : null)
+      events.acknowledged(typeof text === 'string' ? text : null)
     }
   })
 }

@@ -29,7 +29,7 @@ function history(...samples: readonly (readonly [number, string, string?])[]): W
 
 const need = (maxLagMillis: number, since: number | null = null, asynchronous = false) => ({
   maxLagMillis,
-  since: since === null ? null : at(since),
+  since,
   asynchronous,
 })
 

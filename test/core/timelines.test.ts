@@ -136,7 +136,7 @@ function eventOf(step: Step): TopologyEvent {
 }
 
 function servers(topology: Topology, at: number, lag: number, since: number | undefined): string[] {
-  const need = { maxLagMillis: lag, since: since === undefined ? null : instant(since), asynchronous: false }
+  const need = { maxLagMillis: lag, since: since ?? null, asynchronous: false }
   const target = { role: 'replica', need, maxLagBytes: Infinity, maxStaleMillis: 30_000, otherwise: 'refuse' } as const
   const avoid = new Set<NodeKey>()
   for (;;) {

@@ -317,7 +317,7 @@ describe('herd: looking', () => {
 
   it('a read that lacks proof asks for it on behalf of the next', async () => {
     const { herd, clock, servers } = await ready()
-    const own = { maxLagMillis: 1000, since: clock.now(), asynchronous: false }
+    const own = { maxLagMillis: 1000, since: clock.mono(), asynchronous: false }
     const errand = { ...READ, target: { ...READ.target, need: own } } as Errand
     await clock.advance(1)
     assert.equal(await herd.run(errand, statement().attempt), 'a')

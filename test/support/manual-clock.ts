@@ -16,6 +16,10 @@ export class ManualClock implements Clock {
     return { mono: this.#now, wall: this.#now }
   }
 
+  mono(): number {
+    return this.#now
+  }
+
   alarm(millis: number, ring: () => void): Alarm {
     const pending = { at: this.#now + millis, ring }
     this.#alarms.add(pending)

@@ -1,0 +1,34 @@
+// What has been tried for one statement, so that no node can hold it in a loop. Made only when an attempt has failed.
+
+import type { Failure } from '../core/failure.js'
+import type { Node, NodeKey } from '../core/node.js'
+
+/** A dead idle connection is no reason to fail a write; a node that eats every fresh one is. */
+const MOST_TRIES = 3
+
+export class History {
+  readonly #avoided = new Set<NodeKey>()
+  readonly #tries = new Map<string, number>()
+  #newest: Failure | null = null
+
+  get avoided(): ReadonlySet<NodeKey> {
+    return this.#avoided
+  }
+
+  get newest(): Failure | null {
+    return this.#newest
+  }
+
+  /** False: this node, with the connections it has now, has had its chances. */
+  add(node: Node, failure: Failure): boolean {
+    // A node whose connections were given up is not to blame: the next choice sees what became of it.
+    if (failure.kind !== 'dropped') this.#avoided.add(node.key)
+    this.#newest = failure
+    const name = `${node.key}#${node.generation}`
+    const tries = (this.#tries.get(name) ?? 0) + 1
+    this.#tries.set(name, tries)
+    // Too many connections on the primary: there is no other, and nothing to wait for.
+    if (failure.kind === 'full' && node.state.kind !== 'replica') return false
+    return tries < (failure.sent === 'never' ? MOST_TRIES : 2)
+  }
+}

@@ -1,0 +1,26 @@
+// Is everything there that somebody waits for? Looks at the picture; waits for nothing itself.
+
+import { lagOf } from '../core/horizon.js'
+import type { Instant, Node } from '../core/node.js'
+import type { Topology } from '../core/topology.js'
+
+export interface Wanted {
+  readonly primary: boolean
+  readonly replicas: number
+  readonly maxLagMillis: number
+}
+
+export function trustedPrimary(topology: Topology): Node | null {
+  const node = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
+  return node === undefined || node.suspect !== null ? null : node
+}
+
+export function isReady(topology: Topology, wanted: Wanted, now: Instant): boolean {
+  if (wanted.primary && trustedPrimary(topology) === null) return false
+  let fit = 0
+  for (const { state, suspect } of topology.nodes.values()) {
+    if (state.kind !== 'replica' || suspect !== null || !state.follows || state.position === null) continue
+    if (lagOf(topology.wal, state.position.lsn, now) <= wanted.maxLagMillis) fit++
+  }
+  return fit >= wanted.replicas
+}
