@@ -58,6 +58,9 @@ async function find(): Promise<Installation> {
   if (process.platform === 'win32') throw new Error('the test cluster needs POSIX signals; run it on Linux or macOS')
   const owner = process.getuid?.() === 0 ? unprivilegedUser() : undefined
   const chosen = process.env.PGHERD_TEST_PGBIN
+  if (chosen !== undefined && !existsSync(join(chosen, 'postgres'))) {
+    throw new Error(`PGHERD_TEST_PGBIN: there is no postgres in ${chosen}`)
+  }
   const bin = await readable(chosen ?? (await withLibraryLinks(embeddedDirectory(), owner)), owner)
   const version = await run(join(bin, 'postgres'), ['--version'], owner)
   const major = Number(/\(PostgreSQL\) (\d+)/.exec(version)?.[1])

@@ -28,7 +28,7 @@ function watch(directory: string): void {
     cwd: '/',
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
-    env: {},
+    env: { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' }, // those are meant for the tests
   })
   watcher.unref()
   const { stdin } = watcher

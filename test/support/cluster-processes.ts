@@ -32,6 +32,10 @@ export function childrenOf(parent: number): number[] {
   return processes().flatMap((each) => (each.parent === parent && each.state !== 'Z' ? [each.pid] : []))
 }
 
+export function descendantsOf(ancestor: number): number[] {
+  return childrenOf(ancestor).flatMap((pid) => [pid, ...descendantsOf(pid)])
+}
+
 /** The words of its command line; none when the process is gone. */
 export function commandOf(pid: number): string[] {
   try {

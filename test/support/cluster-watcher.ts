@@ -4,18 +4,18 @@
  */
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { childrenOf, commandOf, findProcess, processes, signal } from './cluster-processes.js'
+import { commandOf, descendantsOf, findProcess, processes, signal } from './cluster-processes.js'
 import { until } from './cluster-wait.js'
 
 const PROGRAMS = new Set(['postgres', 'initdb', 'pg_ctl', 'cp'])
 
-/** Programs running on something in the directory, and all their children. */
+/** Programs running on something in the directory, and all they started: initdb runs a shell that runs postgres. */
 function programsIn(directory: string): number[] {
   const found = processes()
     .filter(({ pid, state }) => state !== 'Z' && isProgramIn(directory, pid))
     .map(({ pid }) => pid)
   signal(found, 'SIGSTOP') // so that it forks no more children while they are counted
-  return found.flatMap((pid) => [pid, ...childrenOf(pid)])
+  return found.flatMap((pid) => [pid, ...descendantsOf(pid)])
 }
 
 function isProgramIn(directory: string, pid: number): boolean {
@@ -33,12 +33,21 @@ function orphansIn(directory: string): number[] {
 }
 
 async function cleanUp(directory: string): Promise<void> {
-  await until('the servers to end', () => {
-    const left = existsSync(directory) ? [...programsIn(directory), ...orphansIn(directory)] : []
+  await until('the servers to end and their files to go', () => {
+    if (!existsSync(directory)) return true
+    const left = [...programsIn(directory), ...orphansIn(directory)]
     signal(left, 'SIGKILL')
-    return left.length === 0
+    return left.length === 0 && isRemoved(directory)
   })
-  rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
+}
+
+function isRemoved(directory: string): boolean {
+  try {
+    rmSync(directory, { recursive: true, force: true })
+    return true
+  } catch {
+    return false // a process that ends is still writing there; another look follows
+  }
 }
 
 const [, , directory] = process.argv
