@@ -34,7 +34,9 @@ export interface Place extends Chosen {
 
 export type Fact =
   /** A connection to this node failed, or said that the node is in recovery. */
-  { readonly kind: 'accused'; readonly key: NodeKey; readonly generation: number; readonly failure: Failure }
+  | { readonly kind: 'accused'; readonly key: NodeKey; readonly generation: number; readonly failure: Failure }
+  /** A write was acknowledged: reads will ask for a position that covers it. */
+  | { readonly kind: 'acknowledged' }
 
 export type HerdListener = (after: Topology, before: Topology, found: readonly Change[]) => void
 
@@ -89,6 +91,10 @@ export class Herd {
   }
 
   report(fact: Fact): void {
+    if (fact.kind === 'acknowledged') {
+      this.#monitor.sample()
+      return
+    }
     const { key, generation, failure } = fact
     this.#store.dispatch({ kind: 'accused', key, generation, failure, at: this.#clock.now() })
     this.#monitor.wake(key)

@@ -18,6 +18,8 @@ const FULL_MILLIS = 3_000
 const REST_MILLIS = 10_000
 /** Evidence asked for by reads comes at most this often. */
 const DEMAND_MILLIS = 2
+/** A position that covers the newest acknowledged write is taken within this time, however many writes there are. */
+const SAMPLE_MILLIS = 5
 
 interface Loop {
   readonly key: NodeKey
@@ -43,6 +45,7 @@ export class Monitor {
   #resting = false
   #demand: Alarm | 'running' | null = null
   #demandMillis = DEMAND_MILLIS
+  #sample: Alarm | null = null
 
   constructor(
     store: Store,
@@ -112,7 +115,20 @@ export class Monitor {
     })
   }
 
+  /**
+   * A write was acknowledged: look at the primary soon, once for all writes until then. Should the primary die, reads that
+   * must see those writes can go on from replicas that have them.
+   */
+  sample(): void {
+    this.#sample ??= this.#clock.alarm(SAMPLE_MILLIS, () => {
+      this.#sample = null
+      const { primary } = this.#store.topology
+      if (primary !== null) this.wake(primary)
+    })
+  }
+
   stop(): void {
+    this.#sample?.cancel()
     if (this.#demand !== null && this.#demand !== 'running') this.#demand.cancel()
     for (const loop of this.#loops.values()) this.#end(loop)
   }

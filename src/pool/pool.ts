@@ -38,6 +38,8 @@ type Release = (error?: Error | boolean) => void
 type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
 
 const NOTHING: InnerPool['_clients'] = []
+/** From the first statement that names it on, own writes are looked for where asynchronous commits are: at the insert position. */
+const ASYNCHRONOUS = /synchronous_commit/i
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
 export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstructor {
@@ -236,12 +238,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     #acknowledged(text: string | null): void {
-      if (text !== null && this.#herd.topology.plural) {
-        const verdict = this.#routing.read(text)
-        if (verdict.intent === 'read') return
-        if (verdict.asynchronous) this.#asynchronous = true
-      } else if (text?.includes('synchronous_commit')) this.#asynchronous = true
+      const { plural } = this.#herd.topology
+      if (plural && text !== null && this.#routing.read(text).intent === 'read') return
+      if (text !== null && ASYNCHRONOUS.test(text)) this.#asynchronous = true
       this.#writtenAt = clock.mono()
+      if (plural) this.#herd.report({ kind: 'acknowledged' })
     }
 
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {

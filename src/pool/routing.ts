@@ -8,11 +8,6 @@ import type { Target } from '../core/selection.js'
 import type { Errand } from '../herd/herd.js'
 import type { QueryArgs } from './query-args.js'
 
-export interface Reading extends Verdict {
-  /** The text names synchronous_commit: from now on own writes may have been committed asynchronously. */
-  readonly asynchronous: boolean
-}
-
 /** An errand, and whether what it runs only reads. */
 export interface Routed extends Errand {
   readonly reading: boolean
@@ -40,21 +35,18 @@ const REMEMBERED = 1000
 
 export class Routing {
   readonly #config: Config
-  readonly #texts = new Memo<Reading>(REMEMBERED)
+  readonly #texts = new Memo<Verdict>(REMEMBERED)
 
   constructor(config: Config) {
     this.#config = config
   }
 
-  read(text: string): Reading {
-    return this.#texts.of(text, (unread) => ({
-      ...inspect(unread),
-      asynchronous: /synchronous_commit/i.test(unread),
-    }))
+  read(text: string): Verdict {
+    return this.#texts.of(text, inspect)
   }
 
   /** The errand of a statement; `verdict` null: there is no text to judge it by. */
-  route(args: QueryArgs, verdict: Reading | null, written: Written): Routed {
+  route(args: QueryArgs, verdict: Verdict | null, written: Written): Routed {
     const reading = verdict?.intent === 'read'
     const repeat = { read: reading, whole: verdict?.repeatable === true }
     const wish = args.route === 'auto' ? (verdict?.hint ?? 'auto') : args.route

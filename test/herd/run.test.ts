@@ -340,3 +340,16 @@ describe('herd: looking', () => {
 describe('herd: discovery', () => {
   it('knows its nodes by address', () => assert.equal(named(literal('a')), 'a'))
 })
+
+describe('herd: own writes', () => {
+  it('an acknowledged write is covered by a sample before long, so that reads survive the primary', async () => {
+    const { herd, clock, servers } = await ready()
+    herd.report({ kind: 'acknowledged' })
+    const need = { maxLagMillis: 1000, since: clock.mono(), asynchronous: false }
+    await clock.advance(20)
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(400)
+    const errand = { ...READ, target: { ...READ.target, need } } as Errand
+    assert.match(String(await herd.run(errand, statement().attempt)), /^[bc]$/)
+  })
+})
