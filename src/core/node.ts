@@ -109,6 +109,8 @@ export interface Node {
   readonly probedAt: Instant | null
   /** When the node last answered anything at all. */
   readonly answeredAt: Instant | null
+  /** When the first of the probes was sent that have gone unanswered since. */
+  readonly missedAt: Instant | null
 }
 
 export function isUp(node: Node): boolean {

@@ -120,6 +120,7 @@ function selectReplica(topology: Topology, target: ReplicaTarget, policy: Balanc
   }
   if (candidates.length === 0) return { node: null, refused }
   const node = candidates.length === 1 ? (candidates[0] as Node) : policy(candidates, moment)
+  if (!candidates.includes(node)) throw new TypeError('option balance must return one of the candidates it was given')
   if (required === 'unproven' || required === null) return { node, reason: 'unbounded', required: null, refused }
   return { node, reason: 'proven', required, refused }
 }

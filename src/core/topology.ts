@@ -153,7 +153,17 @@ function attached(topology: Topology, source: string, addresses: readonly NodeAd
 
 function stranger(key: NodeKey, address: NodeAddress): Node {
   const state = { kind: 'unknown', failure: null } as const
-  return { key, address, generation: 0, state, suspect: null, seen: null, probedAt: null, answeredAt: null }
+  return {
+    key,
+    address,
+    generation: 0,
+    state,
+    suspect: null,
+    seen: null,
+    probedAt: null,
+    answeredAt: null,
+    missedAt: null,
+  }
 }
 
 function sameKeys(a: ReadonlyMap<NodeKey, unknown>, b: ReadonlyMap<NodeKey, unknown>): boolean {
@@ -179,7 +189,8 @@ function probed(topology: Topology, event: Probed): Topology {
 
 function answered(node: Node, event: Probed, sighting: Sighting): Node {
   const seen = { ...sighting, detail: sighting.detail ?? node.seen?.detail ?? null }
-  return { ...node, seen, probedAt: event.startedAt, answeredAt: event.at, suspect: remaining(node, event.startedAt) }
+  const suspect = remaining(node, event.startedAt)
+  return { ...node, seen, probedAt: event.startedAt, answeredAt: event.at, missedAt: null, suspect }
 }
 
 /** Only a probe that left after the accusation answers it. */
@@ -195,20 +206,21 @@ function unanswered(node: Node, event: Probed, failure: Failure, rules: Rules): 
       return convicted(kept, failure, event.at)
     case 'alive': {
       const state = isUp(node) ? node.state : ({ kind: 'unknown', failure } as const)
-      return { ...kept, state, answeredAt: event.at, suspect: remaining(node, event.startedAt) }
+      return { ...kept, state, answeredAt: event.at, missedAt: null, suspect: remaining(node, event.startedAt) }
     }
     case 'suspect': {
       if (!isUp(node)) return { ...kept, state: node.state.kind === 'down' ? node.state : { kind: 'unknown', failure } }
-      const silent = node.answeredAt === null ? Infinity : elapsed(node.answeredAt, event.at)
-      if (silent >= rules.silentMillis) return convicted(kept, failure, event.at)
-      return { ...kept, suspect: node.suspect ?? { since: event.at, failure } }
+      // Counted from the first probe that went unanswered: while nobody asked, silence proves nothing.
+      const missedAt = node.missedAt ?? event.startedAt
+      if (elapsed(missedAt, event.at) >= rules.silentMillis) return convicted(kept, failure, event.at)
+      return { ...kept, missedAt, suspect: node.suspect ?? { since: event.at, failure } }
     }
   }
 }
 
 function convicted(node: Node, failure: Failure, at: Instant): Node {
   const since = node.state.kind === 'down' ? node.state.since : at
-  return { ...node, state: { kind: 'down', since, failure }, seen: null, suspect: null }
+  return { ...node, state: { kind: 'down', since, failure }, seen: null, suspect: null, missedAt: null }
 }
 
 type Accused = Extract<TopologyEvent, { kind: 'accused' }>

@@ -59,7 +59,7 @@ export class Herd {
 
   constructor(config: Config, parts: HerdParts) {
     const { clock } = parts
-    const probes = parts.probes ?? connectionProbe(clock, Math.min(1000, config.silentMillis / 3))
+    const probes = parts.probes ?? connectionProbe(clock)
     this.#config = config
     this.#clock = clock
     const rules = {
@@ -74,7 +74,8 @@ export class Herd {
     // A tight bound needs samples to match: three of them within it.
     const interval = Math.min(config.monitorIntervalMillis, Math.max(20, config.maxLagMillis / 3))
     this.#monitor = new Monitor(this.#store, clock, interval, probeOf, busy)
-    this.#sources = new Sources(this.#store, clock, parts.sources ?? sourcesOf(config), busy)
+    const resting = () => this.#monitor.resting
+    this.#sources = new Sources(this.#store, clock, parts.sources ?? sourcesOf(config), busy, resting)
     this.#store.subscribe((after, before) => {
       this.#monitor.follow(after)
       if (after.primary === null && before.primary !== null) this.#sources.wake()
@@ -175,7 +176,7 @@ export class Herd {
       this.#state = 'open'
       this.#sources.start()
     }
-    this.#monitor.touch(now)
+    if (this.#monitor.touch(now)) this.#sources.wake()
     return now
   }
 

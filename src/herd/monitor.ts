@@ -8,6 +8,9 @@ import type { Topology } from '../core/topology.js'
 import type { Probe } from './probe.js'
 import type { Store } from './store.js'
 
+/** A look that is not answered within this time is reported as silence. */
+const DEADLINE_MILLIS = 1000
+const LEAST_DEADLINE_MILLIS = 10
 /** Without a trusted primary every tick counts: statements are waiting. */
 const FAST_MILLIS = 50
 /** A node that was only found, and never answered, is asked less and less often. */
@@ -70,10 +73,17 @@ export class Monitor {
     }
   }
 
-  /** A statement came. After a rest nothing is known for sure: the primary has to answer before it is trusted again. */
-  touch(now: Instant): void {
+  get resting(): boolean {
+    return this.#resting
+  }
+
+  /**
+   * A statement came. After a rest nothing is known for sure: the primary has to answer before it is trusted again.
+   * True: this ended a rest.
+   */
+  touch(now: Instant): boolean {
     this.#touchedAt = now
-    if (!this.#resting) return
+    if (!this.#resting) return false
     this.#resting = false
     const { primary, nodes } = this.#store.topology
     const node = primary === null ? undefined : nodes.get(primary)
@@ -82,6 +92,7 @@ export class Monitor {
       this.#store.dispatch({ kind: 'accused', key: node.key, generation: node.generation, failure, at: now })
     }
     for (const loop of this.#loops.values()) loop.resume?.()
+    return true
   }
 
   /** Looks at this node now, or right after the look in progress. */
@@ -202,11 +213,20 @@ export class Monitor {
     if (loop.stopped) return
     const startedAt = this.#clock.now()
     const depth = this.#wantsFull(loop, startedAt) ? 'full' : 'lean'
-    const result = await loop.probe.look(depth)
+    const result = await loop.probe.look(depth, this.#deadlineOf(loop, startedAt))
     if (loop.stopped) return
     loop.misses = result.kind === 'answer' ? 0 : loop.misses + 1
     if (result.kind === 'answer' && result.sighting.detail !== null) loop.fullAt = startedAt
     this.#store.dispatch({ kind: 'probed', key: loop.key, startedAt, at: this.#clock.now(), result })
+  }
+
+  /** So short that several looks fit into silentMillis, and the last one ends with it. */
+  #deadlineOf(loop: Loop, now: Instant): number {
+    const { nodes, rules } = this.#store.topology
+    const missedAt = nodes.get(loop.key)?.missedAt ?? null
+    const left =
+      missedAt === null ? Infinity : Math.max(LEAST_DEADLINE_MILLIS, rules.silentMillis - elapsed(missedAt, now))
+    return Math.min(DEADLINE_MILLIS, rules.silentMillis / 3, left)
   }
 
   /** Timelines, replicas attached and identity decide claims: while a claim is open, each look asks for all of it. */

@@ -9,8 +9,8 @@ import type { Detail, NodeAddress, ProbeResult, Sender, Sighting } from '../core
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 
 export interface Probe {
-  /** `full` asks for everything; the first look over a connection always does. */
-  look(depth: 'lean' | 'full'): Promise<ProbeResult>
+  /** `full` asks for everything; the first look over a connection always does. Silence is reported after `millis`. */
+  look(depth: 'lean' | 'full', millis: number): Promise<ProbeResult>
   /** Drops the connection; the next look opens another. */
   close(): void
 }
@@ -64,32 +64,30 @@ const NO_DETAIL: Detail = {
   standardConformingStrings: true,
 }
 
-export function connectionProbe(clock: Clock, deadlineMillis: number): ProbeFactory {
+export function connectionProbe(clock: Clock): ProbeFactory {
   return (clientConfig, origin, interrupted) => {
     const Client: ClientClass = origin === 'configured' ? pg.Client : withoutWeakAuth(pg.Client)
-    return new ConnectionProbe(clock, deadlineMillis, () => new Client(clientConfig), interrupted)
+    return new ConnectionProbe(clock, () => new Client(clientConfig), interrupted)
   }
 }
 
 class ConnectionProbe implements Probe {
   readonly #clock: Clock
-  readonly #deadlineMillis: number
   readonly #makeClient: () => pg.Client
   readonly #interrupted: () => void
   #client: pg.Client | null = null
   #looking = false
 
-  constructor(clock: Clock, deadlineMillis: number, makeClient: () => pg.Client, interrupted: () => void) {
+  constructor(clock: Clock, makeClient: () => pg.Client, interrupted: () => void) {
     this.#clock = clock
-    this.#deadlineMillis = deadlineMillis
     this.#makeClient = makeClient
     this.#interrupted = interrupted
   }
 
-  async look(depth: 'lean' | 'full'): Promise<ProbeResult> {
+  async look(depth: 'lean' | 'full', millis: number): Promise<ProbeResult> {
     this.#looking = true
     try {
-      return { kind: 'answer', sighting: await this.#within(this.#ask(depth)) }
+      return { kind: 'answer', sighting: await this.#within(millis, this.#ask(depth)) }
     } catch (error) {
       this.close()
       return { kind: 'failure', failure: error instanceof Overdue ? SILENCE : failureOf(error, 'connect') }
@@ -106,11 +104,11 @@ class ConnectionProbe implements Probe {
   }
 
   /** A deadline that rings late because the event loop was blocked is given one turn to read what has arrived meanwhile. */
-  async #within(answer: Promise<Sighting>): Promise<Sighting> {
+  async #within(millis: number, answer: Promise<Sighting>): Promise<Sighting> {
     answer.catch(() => {}) // an answer that fails after the deadline has been reported as silence already
     let alarm: { cancel(): void } | undefined
     const overdue = new Promise<never>((_, reject) => {
-      alarm = this.#clock.alarm(this.#deadlineMillis, () => {
+      alarm = this.#clock.alarm(millis, () => {
         this.#clock.turn().then(() => reject(new Overdue()))
       })
     })

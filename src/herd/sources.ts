@@ -21,13 +21,15 @@ export class Sources {
   readonly #clock: Clock
   readonly #rounds: readonly Round[]
   readonly #busy: () => boolean
+  readonly #resting: () => boolean
   #stopped = false
 
-  constructor(store: Store, clock: Clock, sources: readonly Discovery[], busy: () => boolean) {
+  constructor(store: Store, clock: Clock, sources: readonly Discovery[], busy: () => boolean, resting: () => boolean) {
     this.#store = store
     this.#clock = clock
     this.#rounds = sources.map((source) => ({ source, alarm: null, asking: false }))
     this.#busy = busy
+    this.#resting = resting
   }
 
   start(): void {
@@ -58,7 +60,8 @@ export class Sources {
     } finally {
       round.asking = false
     }
-    if (this.#stopped) return
+    // While nobody asks for a node nobody needs its address: the next statement wakes the sources.
+    if (this.#stopped || this.#resting()) return
     const urgent = this.#busy() && this.#store.topology.primary === null
     const millis = jittered(urgent ? RETRY_MILLIS : INTERVAL_MILLIS, this.#clock)
     round.alarm = this.#clock.alarm(millis, () => void this.#ask(round))

@@ -49,6 +49,7 @@ export class NodePool {
   readonly #owner: NodePoolOwner
   readonly #node: Node
   #condemned = false
+  #ended: Promise<void> | null = null
 
   constructor(node: Node, owner: NodePoolOwner) {
     this.key = node.key
@@ -169,14 +170,23 @@ export class NodePool {
   condemn(): void {
     if (this.#condemned) return
     this.#condemned = true
-    for (const { callback } of this.inner._pendingQueue.splice(0)) callback(dropped(this.key), undefined, () => {})
-    for (const client of this.inner._clients) reset(client)
-    void this.end()
+    const clients = [...this.inner._clients]
+    void this.end(dropped(this.key))
+    for (const client of clients) reset(client)
   }
 
-  async end(): Promise<void> {
-    // A condemned pool has been told to end before.
-    await this.inner.end().catch(() => {})
+  /** Takes no more statements, tells `reason` to those that wait for a client, and waits for those under way. */
+  end(reason: Error): Promise<void> {
+    // pg-pool never answers who waits when it ends.
+    for (const { callback } of this.inner._pendingQueue.splice(0)) callback(reason, undefined, () => {})
+    this.#ended ??= this.inner.end()
+    return this.#ended
+  }
+
+  /** The node is no longer listed: who waits for it is sent elsewhere. */
+  leave(): Promise<void> {
+    this.#condemned = true
+    return this.end(dropped(this.key))
   }
 }
 

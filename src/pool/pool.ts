@@ -95,7 +95,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#ending = true
       this.#herd.end()
       const pools = [...this.#pools.values(), ...this.#leaving]
-      const ended = Promise.all(pools.map((pool) => pool.end())).then(() => {
+      const ended = Promise.all(pools.map((pool) => pool.end(endedError()))).then(() => {
         this.#ended = true
       })
       return this.#answer(ended, callback)
@@ -249,6 +249,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       for (const change of found) this.#obey(change)
       if (found.length === 0) return
       this.#tellFailover(after, before)
+      if (this.listenerCount('topology') === 0) return
       this.emit('topology', snapshotOf(after, clock.now()), snapshotOf(before, clock.now()))
     }
 
@@ -259,7 +260,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#pools.delete(change.key)
       this.#leaving.add(pool)
       if (change.kind === 'generation') pool.condemn()
-      void pool.end().then(() => this.#leaving.delete(pool))
+      void pool.leave().then(() => this.#leaving.delete(pool))
     }
 
     #tellFailover(after: Topology, before: Topology): void {

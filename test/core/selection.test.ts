@@ -34,7 +34,7 @@ function replica(at: string | null, follows = true): NodeState {
 
 function node(name: string, state: NodeState, more: Partial<Node> = {}): Node {
   const address = { host: name, port: 5432, servername: null, origin: 'configured' } as const
-  const empty = { suspect: null, seen: null, probedAt: null, answeredAt: null }
+  const empty = { suspect: null, seen: null, probedAt: null, answeredAt: null, missedAt: null }
   return { key: key(name), address, generation: 0, state, ...empty, ...more }
 }
 

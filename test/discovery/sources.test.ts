@@ -13,7 +13,13 @@ const at = (host: string): NodeAddress => ({ host, port: 5432, servername: null,
 function started(...sources: readonly Discovery[]) {
   const clock = new ManualClock()
   const store = new Store(emptyTopology({ hosts: sources.length, silentMillis: 3000, strictAsyncCommit: false }), clock)
-  const all = new Sources(store, clock, sources, () => true)
+  const all = new Sources(
+    store,
+    clock,
+    sources,
+    () => true,
+    () => false
+  )
   all.start()
   return { clock, store, all, keys: () => [...store.topology.nodes.keys()].sort() }
 }

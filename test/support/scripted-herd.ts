@@ -58,9 +58,6 @@ const ANSWERS = {
   silent: () => new Error('timeout expired'),
 } as const
 
-/** A missed answer takes this long to be noticed. */
-const DEADLINE = 1000
-
 export interface Scripted {
   readonly herd: Herd
   readonly clock: ManualClock
@@ -74,11 +71,11 @@ export function scripted(servers: Readonly<Record<string, Server>>, options: obj
     const host = named(String(client.host))
     const script = servers[host] as Server
     return {
-      async look(): Promise<ProbeResult> {
+      async look(_: 'lean' | 'full', millis: number): Promise<ProbeResult> {
         script.looks++
         script.open = true
         const { mode } = script
-        if (mode === 'silent') await new Promise<void>((resolve) => clock.alarm(DEADLINE, resolve))
+        if (mode === 'silent') await new Promise<void>((resolve) => clock.alarm(millis, resolve))
         if (mode === 'primary' || mode === 'replica') return { kind: 'answer', sighting: sighting(host, script) }
         return { kind: 'failure', failure: failureOf(ANSWERS[mode](), 'connect') }
       },
