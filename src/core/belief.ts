@@ -97,7 +97,8 @@ function claimantsOf(topology: Topology, servers: ReadonlyMap<string, NodeKey>):
     found.push({
       key,
       timeline: seen.timeline,
-      replicas: seen.detail?.senders.length ?? 0,
+      // A plain role sees no state. A base backup is no follower.
+      replicas: seen.detail?.senders.filter(({ state }) => state === null || state === 'streaming').length ?? 0,
       configured: node.address.origin === 'configured',
       refusedBefore: topology.refused.has(key),
     })
