@@ -78,6 +78,7 @@ describe('routing', () => {
     assert.equal(await on('primary'), port(0))
     assert.ok([port(1), port(2)].includes(String(await on('replica'))))
     await pool.query('create table if not exists routed (id int)')
+    await Promise.all([cluster.caughtUp(1, 0), cluster.caughtUp(2, 0)])
     await assert.rejects(pool.query({ text: 'insert into routed values (1)', route: 'replica' }), { code: '25006' })
     await assert.rejects(
       pool.query({ text: 'select 1', route: 'somewhere' as 'auto' }),
