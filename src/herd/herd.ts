@@ -154,8 +154,9 @@ export class Herd {
     this.open()
     this.#running++
     const patient = { ...this.#config, patient: true }
+    const nothing = { target: PRIMARY, refused: () => NO_REFUSALS, newest: null, waitedMillis: 0 }
     const find = (topology: Topology) => {
-      const error = hopeless(topology, PRIMARY, () => NO_REFUSALS, patient, null, this.#clock.now())
+      const error = hopeless(topology, patient, { ...nothing, now: this.#clock.now() })
       if (error !== null) throw error
       return isReady(topology, wanted, this.#clock.now()) || undefined
     }
@@ -212,7 +213,8 @@ export class Herd {
       const now = this.#clock.now()
       const place = this.#choose(target, history, now)
       if (place !== undefined) return place
-      const error = hopeless(this.topology, target, refused, this.#config, newest, now)
+      const waitedMillis = elapsed(startedAt, now)
+      const error = hopeless(this.topology, this.#config, { target, refused, newest, waitedMillis, now })
       if (error !== null) throw error
       return undefined
     }

@@ -8,15 +8,19 @@ import type { Refusal, Target } from '../core/selection.js'
 import type { Topology } from '../core/topology.js'
 import { type NodeReport, PgherdError, type PgherdErrorCode } from '../errors.js'
 
+/** A statement, or a caller of ready(), that has no node yet. */
+export interface Waiting {
+  readonly target: Target
+  readonly refused: () => ReadonlyMap<NodeKey, Refusal>
+  /** The newest failure of this statement. */
+  readonly newest: Failure | null
+  readonly waitedMillis: number
+  readonly now: Instant
+}
+
 /** The error to throw at once, or null: waiting may help. */
-export function hopeless(
-  topology: Topology,
-  target: Target,
-  refused: () => ReadonlyMap<NodeKey, Refusal>,
-  config: Config,
-  newest: Failure | null,
-  now: Instant
-): unknown {
+export function hopeless(topology: Topology, config: Config, waiting: Waiting): unknown {
+  const { target, refused, newest, waitedMillis, now } = waiting
   if (topology.mixed !== null) return refusal('PGHERD_MIXED_CLUSTERS', topology, refused(), config, null)
   const { contested } = topology
   if (contested !== null && elapsed(contested.since, now) >= config.silentMillis) {
@@ -24,11 +28,16 @@ export function hopeless(
   }
   const early = unreached(topology, config, newest)
   if (early !== null) return early
-  if (target.role === 'replica' && target.otherwise === 'refuse' && settled(topology)) {
-    return refusal('PGHERD_NO_REPLICA', topology, refused(), config, newest)
-  }
-  return null
+  if (target.role !== 'replica' || target.otherwise !== 'refuse' || !settled(topology)) return null
+  const nodes = refused()
+  // Evidence has been asked for and is on its way; what it says decides.
+  const open = [...nodes.values()].some((refusal) => refusal === 'unproven' || refusal === 'no-position')
+  if (open && target.need.maxLagMillis > 0 && waitedMillis < EVIDENCE_MILLIS) return null
+  return refusal('PGHERD_NO_REPLICA', topology, nodes, config, newest)
 }
+
+/** Longer than any look takes that is answered at all. */
+const EVIDENCE_MILLIS = 1000
 
 /** Errors that no waiting cures: a wrong password everywhere, the one server that refuses, the one name that does not resolve. */
 function unreached(topology: Topology, config: Config, newest: Failure | null): unknown {
