@@ -168,6 +168,9 @@ function nameOf(index: number): string {
   return NAMES[index] ?? '?'
 }
 
+// The demo has its own servers: libpq's variables, such as PGSSLMODE, speak of others.
+for (const name of Object.keys(process.env)) if (/^PG(?!HERD_)/.test(name)) delete process.env[name]
+
 const screen = new Screen()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
