@@ -19,7 +19,7 @@ export function settle(before: Topology, draft: Topology, at: Instant): Topology
   const nodes = new Map<NodeKey, Node>()
   for (const node of ruled.nodes.values()) {
     const next = { ...node, state: stateOf(ruled, node, servers) }
-    nodes.set(node.key, { ...next, generation: generationOf(before.nodes.get(node.key), next) })
+    nodes.set(node.key, { ...next, generation: generationOf(ruled.plural, before.nodes.get(node.key), next) })
   }
   return { ...ruled, nodes, plural: ruled.plural || servers.size > 1 }
 }
@@ -204,9 +204,12 @@ function follows(topology: Topology, seen: Sighting): boolean {
   return Math.max(seen.detail.controlTimeline ?? 0, seen.detail.receivedTimeline ?? 0) === timeline
 }
 
-/** +1 when every connection opened before must go: the node went down, is not ours, or lost the office. */
-function generationOf(old: Node | undefined, node: Node): number {
-  if (old === undefined) return node.generation
+/**
+ * +1 when every connection opened before must go: the node went down, is not ours, or lost the office. With one server
+ * there is nowhere else to go, and connections end one by one, as with pg.
+ */
+function generationOf(plural: boolean, old: Node | undefined, node: Node): number {
+  if (old === undefined || !plural) return node.generation
   const gone = isUp(old) && !isUp(node)
   const demoted = old.state.kind === 'primary' && node.state.kind !== 'primary'
   return old.generation + (gone || demoted ? 1 : 0)

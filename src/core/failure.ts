@@ -224,12 +224,13 @@ export function mayRetry(failure: Failure, what: Repeatable): boolean {
   }
 }
 
-export function outcomeOf(failure: Failure): Outcome {
+/** CALL, DO and several statements in one text may have committed a part before the rest was refused. */
+export function outcomeOf(failure: Failure, what: Repeatable): Outcome {
   switch (failure.sent) {
     case 'never':
       return 'not-sent'
     case 'rejected':
-      return 'rolled-back'
+      return what.whole ? 'rolled-back' : 'unknown'
     case 'maybe':
       return 'unknown'
     default:

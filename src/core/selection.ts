@@ -52,19 +52,24 @@ export type Choice = Chosen | { readonly node: null; readonly refused: ReadonlyM
 const NONE: ReadonlyMap<NodeKey, Refusal> = new Map()
 
 export function select(topology: Topology, target: Target, policy: BalancePolicy, moment: Moment): Choice {
-  if (target.role === 'primary') return selectPrimary(topology, moment, NONE)
+  if (target.role === 'primary') return selectPrimary(topology, moment.avoid)
   const replica = selectReplica(topology, target, policy, moment)
   if (replica.node !== null || target.otherwise === 'refuse') return replica
-  return selectPrimary(topology, moment, replica.refused)
+  return selectPrimary(topology, moment.avoid, replica.refused)
 }
 
-function selectPrimary(topology: Topology, moment: Moment, passed: ReadonlyMap<NodeKey, Refusal>): Choice {
+/** Needs no clock and no chance. `passed`: the replicas in whose stead the primary is asked. */
+export function selectPrimary(
+  topology: Topology,
+  avoid: ReadonlySet<NodeKey>,
+  passed: ReadonlyMap<NodeKey, Refusal> = NONE
+): Choice {
   const primary = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
   const reason = passed === NONE ? 'primary' : 'no-replica-qualifies'
   if (primary !== undefined && primary.suspect === null) {
     return { node: primary, reason, required: null, refused: passed }
   }
-  const only = topology.plural ? undefined : onlyNode(topology, moment)
+  const only = topology.plural ? undefined : onlyNode(topology, avoid)
   if (only !== undefined) return { node: only, reason: 'only-node', required: null, refused: passed }
   const refused = new Map<NodeKey, Refusal>()
   for (const node of topology.nodes.values()) refused.set(node.key, passed.get(node.key) ?? unfitPrimary(node))
@@ -75,10 +80,10 @@ function selectPrimary(topology: Topology, moment: Moment, passed: ReadonlyMap<N
  * One server was ever known: whatever it is, it is what the user asked for, and its errors are the answer, as with pg.
  * A name with several addresses that never showed two servers is tried address by address.
  */
-function onlyNode(topology: Topology, moment: Moment): Node | undefined {
+function onlyNode(topology: Topology, avoid: ReadonlySet<NodeKey>): Node | undefined {
   let fallback: Node | undefined
   for (const node of topology.nodes.values()) {
-    if (moment.avoid.has(node.key) || node.state.kind === 'alias' || node.address.origin === 'shown') continue
+    if (avoid.has(node.key) || node.state.kind === 'alias' || node.address.origin === 'shown') continue
     if (node.seen !== null) return node
     fallback ??= node
   }

@@ -179,7 +179,7 @@ function probed(topology: Topology, event: Probed): Topology {
   const next =
     event.result.kind === 'answer'
       ? answered(node, event, event.result.sighting)
-      : unanswered(node, event, event.result.failure, topology.rules)
+      : unanswered(node, event, event.result.failure, topology)
   const nodes = new Map(topology.nodes).set(event.key, next)
   const settled = settle(topology, bumped({ ...topology, nodes }), event.at)
   const { seen } = next
@@ -199,7 +199,7 @@ function remaining(node: Node, startedAt: Instant): Node['suspect'] {
 }
 
 /** A failed probe takes the position with it: the next connection may find a server that crashed and went backwards. */
-function unanswered(node: Node, event: Probed, failure: Failure, rules: Rules): Node {
+function unanswered(node: Node, event: Probed, failure: Failure, { rules, plural }: Topology): Node {
   const kept = { ...node, probedAt: event.startedAt, seen: node.seen === null ? null : { ...node.seen, replay: null } }
   switch (verdictOf(failure)) {
     case 'down':
@@ -212,7 +212,8 @@ function unanswered(node: Node, event: Probed, failure: Failure, rules: Rules): 
       if (!isUp(node)) return { ...kept, state: node.state.kind === 'down' ? node.state : { kind: 'unknown', failure } }
       // Counted from the first probe that went unanswered: while nobody asked, silence proves nothing.
       const missedAt = node.missedAt ?? event.startedAt
-      if (elapsed(missedAt, event.at) >= rules.silentMillis) return convicted(kept, failure, event.at)
+      // The only server there is: giving it up would help nobody, and cut what merely takes its time.
+      if (plural && elapsed(missedAt, event.at) >= rules.silentMillis) return convicted(kept, failure, event.at)
       return { ...kept, missedAt, suspect: node.suspect ?? { since: event.at, failure } }
     }
   }

@@ -6,8 +6,8 @@ import type { Clock } from '../clock.js'
 import { type Config, probeConfigFor } from '../config.js'
 import type { Moment } from '../core/balance.js'
 import { type Failure, failureOf, mayRetry, outcomeOf, type Phase, type Repeatable } from '../core/failure.js'
-import { elapsed, type Instant, keyOf, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
-import { type Choice, type Chosen, select, type Target } from '../core/selection.js'
+import { keyOf, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
+import { type Choice, type Chosen, select, selectPrimary, type Target } from '../core/selection.js'
 import { type Change, emptyTopology, type Topology } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
@@ -24,7 +24,8 @@ import { Store } from './store.js'
 /** What a caller wants done: where, and whether it may be done again after a failure. */
 export interface Errand {
   readonly target: Target
-  readonly repeat: Repeatable
+  /** Asked only when an attempt has failed. */
+  readonly repeat: () => Repeatable
 }
 
 /** One attempt: the node that was chosen, and how far the statement got there. The face moves `phase` on. */
@@ -44,6 +45,8 @@ export interface HerdParts {
   readonly clock: Clock
   readonly probes?: ProbeFactory
   readonly sources?: readonly Discovery[]
+  /** The face has work on its connections that no run() covers: somebody holds a client. */
+  readonly busy?: () => boolean
 }
 
 export class Herd {
@@ -70,7 +73,7 @@ export class Herd {
     this.#store = new Store(emptyTopology(rules), clock)
     const probeOf = (address: NodeAddress, interrupted: () => void) =>
       probes(probeConfigFor(config, address), address.origin, interrupted)
-    const busy = () => this.#running > 0
+    const busy = () => this.#running > 0 || parts.busy?.() === true
     // A tight bound needs samples to match: three of them within it.
     const interval = Math.min(config.monitorIntervalMillis, Math.max(20, config.maxLagMillis / 3))
     this.#monitor = new Monitor(this.#store, clock, interval, probeOf, busy)
@@ -109,7 +112,7 @@ export class Herd {
     this.#running++
     try {
       for (;;) {
-        const place = this.#choose(target, history, startedAt) ?? (await this.#wait(target, history, startedAt))
+        const place = this.#choose(target, history) ?? (await this.#wait(target, history, startedAt))
         const load = this.#loadOf(place.node.key)
         load.statements++
         try {
@@ -127,13 +130,14 @@ export class Herd {
   }
 
   /** Where to try again after a failure; throws the error where there is no trying again. */
-  #judge(error: unknown, place: Place, errand: Errand, target: Target, history: History, startedAt: Instant): Target {
+  #judge(error: unknown, place: Place, errand: Errand, target: Target, history: History, startedAt: number): Target {
     const { node, phase } = place
     const failure = failureOf(error, phase)
-    const again = history.add(node, failure) && mayRetry(failure, errand.repeat) && this.#mayWait(startedAt)
+    const repeat = errand.repeat()
+    const again = history.add(node, failure) && mayRetry(failure, repeat) && this.#mayWait(startedAt)
     const misrouted = failure.kind === 'role' && node.state.kind === 'replica'
     if (failure.accuses && !misrouted) this.report({ kind: 'accused', ...identity(node), failure })
-    if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure))
+    if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure, repeat))
     // A replica found a write in what looked like a read: the primary's, not another replica's.
     return misrouted && target.role === 'replica' && target.otherwise === 'primary' ? PRIMARY : target
   }
@@ -141,7 +145,7 @@ export class Herd {
   /** The decision as it would fall now, without acting on it. */
   look(target: Target): Choice {
     this.open()
-    return select(this.topology, target, this.#config.balance, this.#moment(NOBODY, this.#clock.now()))
+    return select(this.topology, target, this.#config.balance, this.#moment(NOBODY))
   }
 
   /** How many statements wait for a node right now. */
@@ -169,9 +173,9 @@ export class Herd {
     }
   }
 
-  /** The first statement starts everything; after a rest it wakes the loops. */
-  open(): Instant {
-    const now = this.#clock.now()
+  /** The first statement starts everything; after a rest it wakes the loops. Gives the moment, on the monotonic clock. */
+  open(): number {
+    const now = this.#clock.mono()
     if (this.#state === 'ended') throw new Error('Cannot use a pool after calling end on the pool')
     if (this.#state === 'new') {
       this.#state = 'open'
@@ -189,37 +193,39 @@ export class Herd {
     this.#store.rejectWaiters(new Error('Cannot use a pool after calling end on the pool'))
   }
 
-  #choose(target: Target, history: History | null, now: Instant): Place | undefined {
-    const choice = select(this.topology, target, this.#config.balance, this.#moment(history?.avoided ?? NOBODY, now))
-    if (target.role === 'replica') this.#followEvidence(choice)
+  #choose(target: Target, history: History | null): Place | undefined {
+    const avoid = history?.avoided ?? NOBODY
+    const choice = target.role === 'primary' ? selectPrimary(this.topology, avoid) : this.#chooseReplica(target, avoid)
     if (choice.node === null) return undefined
     const { node, reason, required, refused } = choice
     return { node, reason, required, refused, phase: 'connect' }
   }
 
   /** A read that only lacks proof asks for it on behalf of the next. */
-  #followEvidence(choice: Choice): void {
-    if (choice.node?.state.kind === 'replica') return
+  #chooseReplica(target: Target, avoid: ReadonlySet<NodeKey>): Choice {
+    const choice = select(this.topology, target, this.#config.balance, this.#moment(avoid))
+    if (choice.node?.state.kind === 'replica') return choice
     for (const refusal of choice.refused.values()) {
       if (PROVABLE.has(refusal)) this.#monitor.demand()
     }
+    return choice
   }
 
-  async #wait(target: Target, history: History | null, startedAt: Instant): Promise<Place> {
+  async #wait(target: Target, history: History | null, startedAt: number): Promise<Place> {
     const newest = history?.newest ?? null
     const refused = () => this.look(target).refused
     const told = (code: RefusalCode) => refusal(code, this.topology, refused(), this.#config, newest)
     const find = (): Place | undefined => {
       const now = this.#clock.now()
-      const place = this.#choose(target, history, now)
+      const place = this.#choose(target, history)
       if (place !== undefined) return place
-      const waitedMillis = elapsed(startedAt, now)
+      const waitedMillis = now.mono - startedAt
       const error = hopeless(this.topology, this.#config, { target, refused, newest, waitedMillis, now })
       if (error !== null) throw error
       return undefined
     }
     if (this.topology.epoch > 0 && this.#store.waiting >= this.#config.failoverQueue) throw told('PGHERD_QUEUE_FULL')
-    const place = await this.#store.waitFor(find, this.#patience() - elapsed(startedAt, this.#clock.now()))
+    const place = await this.#store.waitFor(find, this.#patience() - (this.#clock.mono() - startedAt))
     if (place === undefined) throw told(missing(this.topology, target))
     return place
   }
@@ -228,8 +234,8 @@ export class Herd {
     return Math.min(this.#config.failoverTimeoutMillis, this.#config.connectionTimeoutMillis ?? Infinity)
   }
 
-  #mayWait(startedAt: Instant): boolean {
-    return this.#state === 'open' && elapsed(startedAt, this.#clock.now()) < this.#patience()
+  #mayWait(startedAt: number): boolean {
+    return this.#state === 'open' && this.#clock.mono() - startedAt < this.#patience()
   }
 
   /** While only one server was ever known its errors are the answer, as with pg: at once, after its last address. */
@@ -240,8 +246,8 @@ export class Herd {
     )
   }
 
-  #moment(avoid: ReadonlySet<NodeKey>, now: Instant): Moment {
-    return { now, random: this.#clock.random(), inFlight: this.#inFlight, avoid }
+  #moment(avoid: ReadonlySet<NodeKey>): Moment {
+    return { now: this.#clock.now(), random: this.#clock.random(), inFlight: this.#inFlight, avoid }
   }
 
   /** What runs on a node: counted here, read by the balance policies. */
@@ -260,10 +266,18 @@ export class Herd {
     const senders = primary?.seen?.detail?.senders
     if (primary === undefined || senders === undefined) return
     if (senders === before.nodes.get(primary.key)?.seen?.detail?.senders && after.primary === before.primary) return
-    const { use, settings } = this.#config.replication
-    const found = replicasOf(senders, primary.address, settings, use ? 'discovered' : 'shown')
-    const addresses = found.filter((address) => after.nodes.has(keyOf(address)) || this.#config.onDiscover(address))
-    this.#store.dispatch({ kind: 'discovered', source: 'replication', addresses, at: this.#clock.now() })
+    const { replication, onDiscover } = this.#config
+    const source = 'replication'
+    const at = this.#clock.now()
+    try {
+      const origin = replication.use ? 'discovered' : 'shown'
+      const found = replicasOf(senders, primary.address, replication.settings, origin)
+      const addresses = found.filter((address) => after.nodes.has(keyOf(address)) || onDiscover(address))
+      this.#store.dispatch({ kind: 'discovered', source, addresses, at })
+    } catch (error) {
+      // The user's mapper or onDiscover threw: a blind source, not a broken loop. The errors that list nodes show it.
+      this.#store.dispatch({ kind: 'discovery-failed', source, failure: failureOf(error, 'connect'), at })
+    }
   }
 }
 

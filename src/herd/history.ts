@@ -29,6 +29,7 @@ export class History {
     this.#tries.set(name, tries)
     // Too many connections on the primary: there is no other, and nothing to wait for.
     if (failure.kind === 'full' && node.state.kind !== 'replica') return false
-    return tries < (failure.sent === 'never' ? MOST_TRIES : 2)
+    // A 25006 that the same, re-proven primary repeats is the user's own.
+    return tries < (failure.kind === 'role' && failure.sent !== 'never' ? 2 : MOST_TRIES)
   }
 }

@@ -3,7 +3,7 @@
 
 import { type Alarm, type Clock, jittered } from '../clock.js'
 import { failureOf } from '../core/failure.js'
-import { elapsed, type Instant, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
+import { elapsed, type Instant, isUp, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
 import type { Topology } from '../core/topology.js'
 import type { Probe } from './probe.js'
 import type { Store } from './store.js'
@@ -44,7 +44,8 @@ export class Monitor {
   readonly #probeOf: (address: NodeAddress, interrupted: () => void) => Probe
   readonly #busy: () => boolean
   readonly #loops = new Map<NodeKey, Loop>()
-  #touchedAt: Instant
+  /** On the monotonic clock: a statement costs one look at it. */
+  #touchedAt: number
   #resting = false
   #demand: Alarm | 'running' | null = null
   #demandMillis = DEMAND_MILLIS
@@ -62,7 +63,7 @@ export class Monitor {
     this.#intervalMillis = intervalMillis
     this.#probeOf = probeOf
     this.#busy = busy
-    this.#touchedAt = clock.now()
+    this.#touchedAt = clock.mono()
   }
 
   /** Starts a loop for every node that is to be looked at, ends those of nodes that are gone. */
@@ -81,7 +82,7 @@ export class Monitor {
    * A statement came. After a rest nothing is known for sure: the primary has to answer before it is trusted again.
    * True: this ended a rest.
    */
-  touch(now: Instant): boolean {
+  touch(now: number): boolean {
     this.#touchedAt = now
     if (!this.#resting) return false
     this.#resting = false
@@ -89,10 +90,31 @@ export class Monitor {
     const node = primary === null ? undefined : nodes.get(primary)
     if (node !== undefined) {
       const failure = failureOf(new Error('not looked at since the last statement'), 'connect')
-      this.#store.dispatch({ kind: 'accused', key: node.key, generation: node.generation, failure, at: now })
+      this.#store.dispatch({
+        kind: 'accused',
+        key: node.key,
+        generation: node.generation,
+        failure,
+        at: this.#clock.now(),
+      })
     }
-    for (const loop of this.#loops.values()) loop.resume?.()
+    void this.#resume(primary)
     return true
+  }
+
+  /** The primary is asked last, so that a newer one has spoken before the old one is trusted again. */
+  async #resume(primary: NodeKey | null): Promise<void> {
+    const { nodes } = this.#store.topology
+    const others = [...this.#loops.values()].filter(({ key }) => key !== primary)
+    const answering = others.filter(({ key }) => {
+      const node = nodes.get(key)
+      return node !== undefined && isUp(node)
+    })
+    const looks = answering.map((loop) => this.#look(loop))
+    for (const loop of others) loop.resume?.()
+    await Promise.all(looks)
+    const last = primary === null ? undefined : this.#loops.get(primary)
+    last?.resume?.()
   }
 
   /** Looks at this node now, or right after the look in progress. */
@@ -101,10 +123,6 @@ export class Monitor {
     if (loop === undefined) return
     if (loop.resume === null) void this.#look(loop)
     else loop.resume()
-  }
-
-  wakeAll(): void {
-    for (const key of this.#loops.keys()) this.wake(key)
   }
 
   /**
@@ -262,7 +280,7 @@ export class Monitor {
   }
 
   #mayRest(): boolean {
-    return !this.#busy() && elapsed(this.#touchedAt, this.#clock.now()) > REST_MILLIS
+    return !this.#busy() && this.#clock.mono() - this.#touchedAt > REST_MILLIS
   }
 
   /** Until the next statement. */

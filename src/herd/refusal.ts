@@ -31,13 +31,13 @@ export function hopeless(topology: Topology, config: Config, waiting: Waiting): 
   if (target.role !== 'replica' || target.otherwise !== 'refuse' || !settled(topology)) return null
   const nodes = refused()
   // Evidence has been asked for and is on its way; what it says decides.
-  const open = [...nodes.values()].some((refusal) => refusal === 'unproven' || refusal === 'no-position')
-  if (open && target.need.maxLagMillis > 0 && waitedMillis < EVIDENCE_MILLIS) return null
+  const patience = Math.max(...[...nodes.values()].map((refusal) => EVIDENCE_MILLIS[refusal] ?? 0))
+  if (target.need.maxLagMillis > 0 && waitedMillis < patience) return null
   return refusal('PGHERD_NO_REPLICA', topology, nodes, config, newest)
 }
 
-/** Longer than any look takes that is answered at all. */
-const EVIDENCE_MILLIS = 1000
+/** How long a refusal may be lifted by evidence on its way: a look, or a look and the few moments that replay takes. */
+const EVIDENCE_MILLIS: Partial<Record<Refusal, number>> = { unproven: 1000, 'no-position': 1000, 'too-far-behind': 100 }
 
 /** Errors that no waiting cures: a wrong password everywhere, the one server that refuses, the one name that does not resolve. */
 function unreached(topology: Topology, config: Config, newest: Failure | null): unknown {

@@ -38,6 +38,7 @@ export interface NodePoolOwner {
   clientConfig(node: Node): Record<string, unknown>
   /** Every event of the inner pool, to be emitted by the outer one. pg-pool's events have one or two arguments. */
   relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean
+  ended(text: string): void
   acknowledged(text: string | null): void
   accused(node: Node, failure: Failure): void
 }
@@ -66,17 +67,17 @@ export class NodePool {
 
   /** Each physical client is watched from its first byte, and always has an error listener: a killed backend must not end the process. */
   #clientClass(): ClientClass {
-    const { clock, Client, acknowledged } = this.#owner
-    const Base = this.#node.address.origin === 'configured' ? Client : withoutWeakAuth(Client)
+    const { clock, Client: Given, ended, acknowledged } = this.#owner
+    const Base = this.#node.address.origin === 'configured' ? Given : withoutWeakAuth(Given)
     const accuse = (error: unknown) => this.#accuse(failureOf(error, 'idle'))
     const standby = (is: boolean) => {
       if (is) this.#accuse(failureOf(notPrimary(this.key), 'idle'))
     }
-    return class extends Base {
+    return class Client extends Base {
       constructor(config?: object) {
         super(config)
         this.on('error', accuse)
-        watch(this, clock, { acknowledged, standby })
+        watch(this, clock, { ended, acknowledged, standby })
       }
     }
   }

@@ -2,9 +2,10 @@
 // per node and generation, and tells pg's and our own events. It inherits for identity and surface only: no connection is its own.
 
 import type { EventEmitter } from 'node:events'
-import type { PoolClient } from 'pg'
+import type { Client, PoolClient } from 'pg'
 import { type Clock, systemClock } from '../clock.js'
 import { type Config, clientConfigFor, resolveConfig } from '../config.js'
+import type { Verdict } from '../core/classify.js'
 import type { Failure } from '../core/failure.js'
 import type { Instant, Node, NodeKey } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
@@ -17,6 +18,7 @@ import { type Callback, isSubmittable, type QueryArgs, queryArgs } from './query
 import { ON_PRIMARY, Routing } from './routing.js'
 import { type Explanation, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
+import { wireOf } from './wire.js'
 
 /** What a copy of pg must bring: pg itself, pg.native, or a fork of it. */
 export interface PgLike {
@@ -37,9 +39,22 @@ type BaseClass = new (
 type Release = (error?: Error | boolean) => void
 type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
 
+/** With standard_conforming_strings = off a backslash ends no literal where the lexer sees its end: everything is a write. */
+const ILLEGIBLE: Verdict = {
+  intent: 'write',
+  word: '',
+  reason: 'a server has standard_conforming_strings = off, so texts cannot be read',
+  single: false,
+  repeatable: false,
+  hint: null,
+}
+
 const NOTHING: InnerPool['_clients'] = []
-/** From the first statement that names it on, own writes are looked for where asynchronous commits are: at the insert position. */
-const ASYNCHRONOUS = /synchronous_commit/i
+/**
+ * From the first statement on that names the setting, or sets one that it does not name, own writes are looked for where
+ * asynchronous commits are: at the insert position.
+ */
+const ASYNCHRONOUS = /synchronous_commit|set_config\s*\(\s*[^'\s]/i
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
 export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstructor {
@@ -57,6 +72,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     /** On the monotonic clock: when the newest write was acknowledged. */
     #writtenAt: number | null = null
     #asynchronous = false
+    /** Every server reads string literals as the lexer does. */
+    #legible = true
     #lostAt: Instant | null = null
     #ending = false
     #ended = false
@@ -65,7 +82,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const config = resolveConfig(options ?? {}, process.env, pg.defaults)
       super(options)
       this.#config = config
-      this.#herd = new Herd(config, { clock })
+      this.#herd = new Herd(config, { clock, busy: () => this.#isHeld() })
       this.#routing = new Routing(config)
       this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))
     }
@@ -80,9 +97,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       }
     }
 
-    connect(callback?: Connected): unknown {
+    connect(callback?: Connected | null): unknown {
       const client = this.#ending ? Promise.reject(endedError()) : this.#connect()
-      if (callback === undefined) return this.#promised(client)
+      if (!callback) return this.#promised(client)
       client.then(
         (ready) => process.nextTick(callback, undefined, ready, ready.release),
         (error) => process.nextTick(callback, error, undefined, () => {})
@@ -90,7 +107,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return undefined
     }
 
-    end(callback?: (error?: Error) => void): unknown {
+    end(callback?: ((error?: Error) => void) | null): unknown {
       if (this.#ending) return this.#answer(Promise.reject(new Error('Called end on pool more than once')), callback)
       this.#ending = true
       this.#herd.end()
@@ -106,7 +123,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     explain(sql: string): Explanation {
-      const verdict = this.#routing.read(sql)
+      const verdict = this.#legible ? this.#routing.read(sql) : ILLEGIBLE
       const { target } = this.#routing.route(queryArgs(sql, undefined, undefined), verdict, this.#written())
       const choice = this.#herd.look(this.#config.routing === 'observe' ? ON_PRIMARY.target : target)
       return Object.freeze({
@@ -175,8 +192,10 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       // A cursor or a stream lives as long as its reader pleases: it is the primary's, and is never repeated.
       if (isSubmittable(args.query) || args.text === null) return this.#attempt(ON_PRIMARY, args)
       // One server: nothing to decide, and nothing to remember for another.
-      if (!this.#herd.topology.plural && this.#config.attributes === 'any') return this.#attempt(ON_PRIMARY, args)
-      const verdict = this.#routing.read(args.text)
+      if (!this.#herd.topology.plural && this.#config.attributes === 'any') {
+        return this.#attempt(this.#routing.onlyServer(args.text), args)
+      }
+      const verdict = this.#legible ? this.#routing.read(args.text) : ILLEGIBLE
       const routed = this.#routing.route(args, verdict, this.#written())
       const observed = this.#config.routing === 'observe'
       if (!observed) return this.#attempt(routed, args, verdict.reason)
@@ -216,6 +235,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       Client: this.Client,
       clientConfig: (node) => clientConfigFor(this.#config, node.address),
       relay: (pool, event, first, second) => this.#relay(pool, event, first, second),
+      ended: (text) => this.#noticeText(text),
       acknowledged: (text) => this.#acknowledged(text),
       accused: (node: Node, failure: Failure) => this.#accuse(node, failure),
     }
@@ -228,7 +248,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     /** The outer pool tells the events of every node's pool as its own. */
     #relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean {
-      if (event === 'release') return this.emit(event, first, second)
+      if (event === 'release') {
+        // A client without a wire to watch (the native one): it may have written while it was out.
+        if (wireOf(second as Client)?.readyAt === null) this.#acknowledged(null)
+        return this.emit(event, first, second)
+      }
       if (event !== 'error') return this.emit(event, first)
       // Connections that we gave up ourselves end as they were meant to.
       if (pool.condemned) return false
@@ -237,20 +261,28 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return this.emit('error', first, second)
     }
 
+    /** Inside a transaction too: SET LOCAL decides how its commit behaves, and the commit itself does not say. */
+    #noticeText(text: string): void {
+      if (ASYNCHRONOUS.test(text)) this.#asynchronous = true
+    }
+
     #acknowledged(text: string | null): void {
-      const { plural } = this.#herd.topology
-      if (plural && text !== null && this.#routing.read(text).intent === 'read') return
-      if (text !== null && ASYNCHRONOUS.test(text)) this.#asynchronous = true
+      // With one server there is nobody who could miss it; with the second, all so far counts as written then.
+      if (!this.#herd.topology.plural) return
+      if (text !== null && this.#routing.read(text).intent === 'read') return
       this.#writtenAt = clock.mono()
-      if (plural) this.#herd.report({ kind: 'acknowledged' })
+      this.#herd.report({ kind: 'acknowledged' })
     }
 
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {
       for (const change of found) this.#obey(change)
+      if (after.plural && !before.plural) this.#writtenAt = clock.mono()
+      this.#legible = [...after.nodes.values()].every(({ seen }) => seen?.detail?.standardConformingStrings !== false)
       if (found.length === 0) return
       this.#tellFailover(after, before)
       if (this.listenerCount('topology') === 0) return
-      this.emit('topology', snapshotOf(after, clock.now()), snapshotOf(before, clock.now()))
+      const now = clock.now()
+      this.#tell('topology', snapshotOf(after, now), snapshotOf(before, now))
     }
 
     #obey(change: Change): void {
@@ -263,16 +295,33 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       void pool.leave().then(() => this.#leaving.delete(pool))
     }
 
+    /** What a listener throws is its own: it must not stop the loop whose news it was told. */
+    #tell(event: string, ...values: unknown[]): void {
+      try {
+        this.emit(event, ...values)
+      } catch (error) {
+        process.nextTick(() => {
+          throw error
+        })
+      }
+    }
+
     #tellFailover(after: Topology, before: Topology): void {
       const lost = (topology: Topology) =>
         topology.primary === null || topology.nodes.get(topology.primary)?.suspect !== null
       if (before.epoch > 0 && after.epoch !== before.epoch) {
         const now = clock.now()
         const millis = now.mono - (this.#lostAt ?? now).mono
-        this.emit('failover', { from: before.incumbent?.key ?? null, to: after.primary, millis })
+        this.#tell('failover', { from: before.incumbent?.key ?? null, to: after.primary, millis })
       }
       if (!lost(after)) this.#lostAt = null
       else this.#lostAt ??= clock.now()
+    }
+
+    /** Somebody holds a client, perhaps for hours: its server must be watched as long. */
+    #isHeld(): boolean {
+      for (const { inner } of this.#pools.values()) if (inner.totalCount > inner.idleCount) return true
+      return false
     }
 
     #primaryPool(): NodePool | undefined {
@@ -295,8 +344,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     /** A callback gets its answer outside any promise, so that what it throws is not ours to swallow. */
-    #answer(result: Promise<unknown>, callback: Callback | ((error?: Error) => void) | undefined): unknown {
-      if (callback === undefined) return this.#promised(result)
+    #answer(result: Promise<unknown>, callback: Callback | ((error?: Error) => void) | null | undefined): unknown {
+      if (!callback) return this.#promised(result)
       result.then(
         (value) => process.nextTick(callback, undefined, value),
         (error) => process.nextTick(callback, error)

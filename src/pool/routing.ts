@@ -3,6 +3,7 @@
 
 import type { Config } from '../config.js'
 import { inspect, type Verdict } from '../core/classify.js'
+import type { Repeatable } from '../core/failure.js'
 import { Memo } from '../core/memo.js'
 import type { Target } from '../core/selection.js'
 import type { Errand } from '../herd/herd.js'
@@ -13,16 +14,9 @@ export interface Routed extends Errand {
   readonly reading: boolean
 }
 
-export const ON_PRIMARY: Routed = { target: { role: 'primary' }, repeat: { read: false, whole: false }, reading: false }
+const NEVER_AGAIN: Repeatable = { read: false, whole: false }
 
-/** Whatever it holds: what is sent there will be refused. */
-const ANY_REPLICA: Target = {
-  role: 'replica',
-  need: { maxLagMillis: Infinity, since: null, asynchronous: false },
-  maxLagBytes: Infinity,
-  maxStaleMillis: 0,
-  otherwise: 'refuse',
-}
+export const ON_PRIMARY: Routed = { target: { role: 'primary' }, repeat: () => NEVER_AGAIN, reading: false }
 
 /** Where the caller stands: what it wrote, and whether it may have done so asynchronously. */
 export interface Written {
@@ -48,14 +42,15 @@ export class Routing {
   /** The errand of a statement; `verdict` null: there is no text to judge it by. */
   route(args: QueryArgs, verdict: Verdict | null, written: Written): Routed {
     const reading = verdict?.intent === 'read'
-    const repeat = { read: reading, whole: verdict?.repeatable === true }
+    const whole = verdict?.repeatable === true
+    const repeat = () => ({ read: reading, whole })
     const wish = args.route === 'auto' ? (verdict?.hint ?? 'auto') : args.route
     const { attributes } = this.#config
     if (attributes === 'standby' || (wish === 'replica' && attributes === 'any')) {
       // The caller insists: what a replica refuses is the caller's error to see.
-      if (!reading) return { target: ANY_REPLICA, repeat: { read: false, whole: false }, reading }
-      const otherwise = attributes === 'any' && this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
-      return { target: this.#replica(args.maxLagMillis, written, otherwise), repeat, reading }
+      const otherwise = reading && attributes === 'any' && this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
+      const insisted = reading ? repeat : () => NEVER_AGAIN
+      return { target: this.#replica(args.maxLagMillis, written, otherwise), repeat: insisted, reading }
     }
     if (!reading || wish === 'primary' || attributes === 'primary') {
       return { target: { role: 'primary' }, repeat, reading }
@@ -64,10 +59,15 @@ export class Routing {
     return { target: this.#replica(args.maxLagMillis, written, otherwise), repeat, reading }
   }
 
+  /** On the only server: nothing is read before something has failed, and then only to tell what became of it. */
+  onlyServer(text: string): Routed {
+    return { ...ON_PRIMARY, repeat: () => ({ read: false, whole: this.read(text).repeatable }) }
+  }
+
   /** A client to hold, where only replicas may serve. */
   anyReplica(written: Written): Routed {
     const target = this.#replica(undefined, written, 'refuse')
-    return { target, repeat: { read: false, whole: false }, reading: true }
+    return { target, repeat: () => NEVER_AGAIN, reading: true }
   }
 
   #replica(own: number | undefined, written: Written, otherwise: 'primary' | 'refuse'): Target {

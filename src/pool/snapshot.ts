@@ -102,7 +102,7 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
   'is-primary': 'it is the primary',
   'not-following': 'it is not proved to follow the present timeline',
   'no-position': 'its replay position is not known since its connection was made',
-  unproven: 'no position of the primary is young enough to prove the bound',
+  unproven: 'no position of the primary is known that is young enough for the bound and taken since your last write',
   'too-far-behind': 'it has not replayed what this read must see',
   avoided: 'it has just failed this statement',
 }

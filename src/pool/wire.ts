@@ -23,7 +23,9 @@ export interface Wire {
 }
 
 export interface WireEvents {
-  /** A statement that may have written has ended with the session idle: what it wrote is acknowledged now. */
+  /** A statement has ended, whatever the session's state: its text may say how later commits behave. */
+  ended(text: string): void
+  /** With the session idle, something that may have written has ended: what it wrote is acknowledged now. */
   acknowledged(text: string | null): void
   /** The session's standby state became known or changed. */
   standby(is: boolean): void
@@ -37,6 +39,8 @@ interface Message {
 
 interface Socket {
   readonly connecting?: boolean
+  readonly writableEnded?: boolean
+  readonly destroyed?: boolean
   destroy(): void
   resetAndDestroy?(): void
 }
@@ -67,13 +71,17 @@ export function watch(client: Client, clock: Clock, events: WireEvents): void {
   connection.on('commandComplete', () => {
     wire.completed = true
   })
+  // Whoever notified had committed: what it wrote must be there when the listener reads.
+  connection.on('notification', () => events.acknowledged(null))
   // CommandComplete would be too early: the commit of an extended-protocol statement follows it.
   connection.on('readyForQuery', ({ status }: Message) => {
     wire.completed = false
     if (wire.readyAt === null) wire.readyAt = clock.now()
-    else if (status === 'I' && !wire.reading && wire.standby !== true) {
-      const text = (client as unknown as Internals)._activeQuery?.text
-      events.acknowledged(typeof text === 'string' ? text : null)
+    else if (!wire.reading && wire.standby !== true) {
+      const active = (client as unknown as Internals)._activeQuery?.text
+      const text = typeof active === 'string' ? active : null
+      if (text !== null) events.ended(text)
+      if (status === 'I') events.acknowledged(text)
     }
   })
 }
@@ -88,12 +96,19 @@ export function wireOf(client: Client): Wire | undefined {
  */
 export function reset(client: Client): void {
   const socket = sockets.get(client)
+  const stream = (client as unknown as Internals).connection?.stream ?? socket
+  // Still connecting: a reset would wait for the connection. Already ending, by us or because the server hung up: libuv
+  // refuses a reset during a shutdown (EINVAL), and Node then never closes the handle (nodejs/node, net.Socket#_destroy).
+  const gone = socket?.connecting === true || socket?.writableEnded === true || stream?.writableEnded === true
+  if (gone || stream?.destroyed === true || socket?.resetAndDestroy === undefined) {
+    stream?.destroy()
+    socket?.destroy()
+    return
+  }
   try {
-    // A socket that is still connecting would wait for its connection in order to reset it.
-    if (socket?.resetAndDestroy === undefined || socket.connecting === true) socket?.destroy()
-    else socket.resetAndDestroy()
+    socket.resetAndDestroy()
   } catch {
     // A Unix socket cannot be reset (ERR_INVALID_HANDLE_TYPE); its server is on this machine, and sees the close at once.
-    socket?.destroy()
+    stream?.destroy()
   }
 }

@@ -59,7 +59,7 @@ describe('bad input', () => {
   })
 
   it('a single host that is a replica: the server says so itself', async () => {
-    const pool = poolOn(cluster, { failoverTimeoutMillis: 300 }, 'app', [1])
+    const pool = poolOn(cluster, {}, 'app', [1])
     await assert.rejects(pool.query('create table t (id int)'), { code: '25006' })
   })
 

@@ -11,11 +11,26 @@ import { endPools, eventually, keyOf, poolOn } from '../support/pools.js'
 interface Fault {
   readonly name: string
   readonly strike: (cluster: Cluster) => Promise<void>
-  /** Afterwards: how the old primary becomes a replica of node 1. */
-  readonly rejoin: (cluster: Cluster) => Promise<void>
+  /** Afterwards: how the old primary becomes a replica of its heir. */
+  readonly rejoin: (cluster: Cluster, heir: number) => Promise<void>
 }
 
-const follow = (cluster: Cluster) => cluster.follow(0, 1).catch(() => cluster.reclone(0, 1))
+const follow = (cluster: Cluster, heir: number) => cluster.follow(0, heir).catch(() => cluster.reclone(0, heir))
+
+/** A commit waits for any one replica: the one that has received most is the one that must be promoted. */
+async function promoteHeir(cluster: Cluster): Promise<{ readonly heir: number; readonly other: number }> {
+  const received = async (index: number) => {
+    const client = await cluster.connect(index, 'postgres')
+    const text = "select pg_wal_lsn_diff(coalesce(pg_last_wal_receive_lsn(), '0/0'), '0/0')::bigint as bytes"
+    const { rows } = await client.query<{ bytes: string }>(text)
+    await client.end()
+    return BigInt(rows[0]?.bytes ?? 0)
+  }
+  const [one, two] = await Promise.all([received(1), received(2)])
+  const heir = one >= two ? 1 : 2
+  await cluster.promote(heir)
+  return { heir, other: heir === 1 ? 2 : 1 }
+}
 
 const FAULTS: readonly Fault[] = [
   { name: 'kill -9', strike: (cluster) => cluster.kill(0), rejoin: follow },
@@ -68,16 +83,16 @@ for (const tls of [false, true]) {
         await eventually('the primary is known to be gone', () => reader.topology().primary === null)
         const { rows } = await reader.query<{ n: number }>('select count(*)::int as n from ledger')
         assert.ok((rows[0]?.n ?? 0) >= 50, 'a replica answers while there is no primary')
-        await cluster.promote(1)
-        await cluster.follow(2, 1) // commits wait for a synchronous replica
+        const { heir, other } = await promoteHeir(cluster)
+        await cluster.follow(other, heir) // commits wait for a synchronous replica
         await ledger.progress(50)
-        assert.equal(pool.topology().primary, keyOf(cluster, 1))
+        assert.equal(pool.topology().primary, keyOf(cluster, heir))
         assert.deepEqual(
           failovers.map(({ from, to }) => [from, to]),
-          [[keyOf(cluster, 0), keyOf(cluster, 1)]]
+          [[keyOf(cluster, 0), keyOf(cluster, heir)]]
         )
 
-        await rejoin(cluster)
+        await rejoin(cluster, heir)
         await eventually('both others serve reads again', async () => {
           const { nodes } = pool.topology()
           return (
@@ -102,11 +117,11 @@ for (const tls of [false, true]) {
       ledger.start(4)
       await ledger.progress(50)
       await cluster.freeze(0)
-      await cluster.promote(1)
-      await cluster.follow(2, 1)
+      const { heir, other } = await promoteHeir(cluster)
+      await cluster.follow(other, heir)
       await ledger.progress(50)
       await ledger.stop()
-      assert.equal(pool.topology().primary, keyOf(cluster, 1))
+      assert.equal(pool.topology().primary, keyOf(cluster, heir))
 
       await cluster.thaw(0)
       await eventually('the old primary is seen to claim', () =>
@@ -127,20 +142,23 @@ for (const tls of [false, true]) {
       const pool = poolOn(cluster, { readYourWrites: 'off' }, 'monitor')
       await started(cluster, pool)
       await Promise.all(Array.from({ length: 40 }, () => pool.query('select pg_sleep(0.05)')))
-      const warm = async () => {
-        const client = await cluster.connect(1, 'postgres')
+      const warm = async (index: number) => {
+        const client = await cluster.connect(index, 'postgres')
         const text = `select pid from pg_stat_activity where usename = 'monitor' and application_name <> 'pgherd probe'`
         const { rows } = await client.query<{ pid: number }>(`${text} order by pid`)
         await client.end()
         return rows.map(({ pid }) => pid)
       }
-      const before = await warm()
-      assert.ok(before.length >= 5, `${before.length} connections`)
+      const before = await Promise.all([warm(1), warm(2)])
+      assert.ok(
+        before.every(({ length }) => length >= 5),
+        before.join(' and ')
+      )
       await cluster.kill(0)
-      await cluster.promote(1)
-      await cluster.follow(2, 1)
+      const { heir, other } = await promoteHeir(cluster)
+      await cluster.follow(other, heir)
       await Promise.all([1, 2, 3, 4, 5].map((id) => pool.query('insert into ledger values ($1)', [id])))
-      assert.deepEqual(await warm(), before)
+      assert.deepEqual(await warm(heir), before[heir - 1])
     })
 
     it('a write in flight whose reply is lost is reported as unknown, once, and never sent again', async () => {
@@ -157,8 +175,8 @@ for (const tls of [false, true]) {
         return (await watcher.query(text)).rowCount === 1
       })
       await cluster.kill(0)
-      await cluster.promote(1)
-      await cluster.follow(2, 1)
+      const { heir, other } = await promoteHeir(cluster)
+      await cluster.follow(other, heir)
       const error = await slow
       assert.equal(error?.outcome, 'unknown', String(error))
       const { rows } = await pool.query({ text: 'select * from ledger', route: 'primary' })

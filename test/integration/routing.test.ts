@@ -71,6 +71,75 @@ describe('routing', () => {
     client.release(true)
   })
 
+  it('sees asynchronous commits that a transaction asked for with SET LOCAL, or by a parameter', async () => {
+    const admin = await cluster.connect(0, 'postgres')
+    await admin.query("alter system set wal_writer_delay = '2s'")
+    await cluster.reload(0)
+    const texts = ["select set_config($1, 'off', true)", 'set local synchronous_commit = off']
+    for (const text of texts) {
+      const pool = poolOn(cluster)
+      await pool.query('drop table if exists lazier; create table lazier (id int)')
+      await pool.ready({ replicas: 2 })
+      const client = await pool.connect()
+      for (let i = 1; i <= 50; i++) {
+        await client.query('begin')
+        await client.query(text, text.includes('$1') ? ['synchronous_commit'] : [])
+        await client.query('insert into lazier values ($1)', [i])
+        await client.query('commit')
+        const { rows } = await pool.query<{ n: number }>('select count(*)::int as n from lazier')
+        assert.equal(rows[0]?.n, i)
+      }
+      client.release()
+    }
+    await admin.query('alter system reset wal_writer_delay')
+    await cluster.reload(0)
+  })
+
+  it('a notification received counts as a write of whoever sent it', async () => {
+    const pool = poolOn(cluster)
+    await pool.query('create table told (id int)')
+    await pool.ready({ replicas: 2 })
+    const listener = await pool.connect()
+    await listener.query('listen news')
+    const sender = await cluster.connect(0)
+    for (let i = 1; i <= 30; i++) {
+      const heard = new Promise((resolve) => listener.once('notification', resolve))
+      await sender.query(`begin; insert into told values (${i}); notify news; commit`)
+      await heard
+      assert.equal((await pool.query<{ n: number }>('select count(*)::int as n from told')).rows[0]?.n, i)
+    }
+    listener.release()
+  })
+
+  it('what a CALL or DO committed before it failed is not called rolled back', async () => {
+    const pool = poolOn(cluster)
+    await pool.ready()
+    const text = "do $$ begin create table half (id int); commit; raise exception 'no'; end $$"
+    await assert.rejects(pool.query(text), { code: 'P0001', outcome: 'unknown' })
+    await assert.rejects(pool.query('insert into half values (1, 2)'), { code: '42601', outcome: 'rolled-back' })
+  })
+
+  it("what a user's listener throws stops nothing", async () => {
+    const pool = poolOn(cluster)
+    const thrown: unknown[] = []
+    const others = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    process.on('uncaughtException', (error) => thrown.push(error))
+    try {
+      pool.on('topology', () => {
+        throw new Error('in a listener')
+      })
+      await pool.ready({ replicas: 2 })
+      await eventually('it was thrown where everybody sees it', () => thrown.length > 0)
+    } finally {
+      pool.removeAllListeners('topology')
+      await new Promise((resolve) => setImmediate(resolve))
+      process.removeAllListeners('uncaughtException')
+      for (const listener of others) process.on('uncaughtException', listener)
+    }
+    await pool.query('create table if not exists thrown (id int)')
+  })
+
   it('route per statement beats the classifier; a write sent to a replica shows 25006', async () => {
     const pool = poolOn(cluster)
     await pool.ready({ replicas: 2 })

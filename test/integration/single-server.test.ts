@@ -163,6 +163,33 @@ for (const [name, PoolClass] of classes) {
       await pool.query('select 1')
     })
 
+    it('a server that stalls is waited for: what runs and what is held goes on when it does', async () => {
+      const pool = make({ silentMillis: 200 })
+      const client = await pool.connect()
+      await client.query('create table if not exists stalled (id int)')
+      await client.query('begin')
+      await client.query('insert into stalled values (1)')
+      await cluster.freeze(0)
+      const going = [pool.query('insert into stalled values (2)'), client.query('commit')]
+      await new Promise((resolve) => setTimeout(resolve, 900))
+      await cluster.thaw(0)
+      await Promise.all(going)
+      client.release()
+      assert.equal((await pool.query('select * from stalled')).rowCount, 2)
+      await pool.query('drop table stalled')
+    })
+
+    it('a callback that is null is none', async () => {
+      const pool = make()
+      const none = null as unknown as () => void
+      assert.deepEqual(
+        (await (pool.query as (...all: unknown[]) => Promise<pg.QueryResult>)('select 1 as n', [], none)).rows,
+        [{ n: 1 }]
+      )
+      const client = await (pool.connect as (callback: unknown) => Promise<pg.PoolClient>)(none)
+      client.release()
+    })
+
     it('hooks run for every client: onConnect and verify', async () => {
       const seen: string[] = []
       const pool = make({

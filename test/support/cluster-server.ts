@@ -39,7 +39,8 @@ export interface ConnectionConfig {
   readonly user: Role
   readonly password: string
   readonly database: string
-  readonly ssl?: { readonly ca: string }
+  /** `false`: no TLS, whatever PGSSLMODE says. */
+  readonly ssl: false | { readonly ca: string }
 }
 
 export interface Place {
@@ -95,7 +96,7 @@ export class Server {
   config(user: Role = 'app', database = 'app'): ConnectionConfig {
     const { ca } = this.#place
     const config = { host: this.host, port: this.port, user, password: user, database }
-    return ca === undefined ? config : { ...config, ssl: { ca } }
+    return { ...config, ssl: ca === undefined ? false : { ca } }
   }
 
   /** A superuser's session for `work`, with a limit on every wait: the server may be frozen. */

@@ -20,7 +20,7 @@ export function poolOn(
     user,
     password,
     database,
-    ...(ssl === undefined ? {} : { ssl }),
+    ssl,
     host: chosen.map(({ host }) => host),
     port: chosen.map(({ port }) => port),
     ...options,
