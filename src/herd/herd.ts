@@ -212,6 +212,8 @@ export class Herd {
   }
 
   async #wait(target: Target, history: History | null, startedAt: number): Promise<Place> {
+    // A listener may have ended the herd while this statement's own failure was being told.
+    this.open()
     const newest = history?.newest ?? null
     const refused = () => this.look(target).refused
     const told = (code: RefusalCode) => refusal(code, this.topology, refused(), this.#config, newest)
