@@ -214,7 +214,7 @@ function needsProof({ required, node }: Place, wire: Wire): boolean {
   return wire.readyAt === null || askedAt === undefined || wire.readyAt.mono >= askedAt.mono
 }
 
-function dropped(key: NodeKey): PgherdError {
+export function dropped(key: NodeKey): PgherdError {
   return new PgherdError('PGHERD_DROPPED', `the connections to ${key} were given up before the statement was sent`)
 }
 

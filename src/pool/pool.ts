@@ -7,13 +7,13 @@ import { type Clock, systemClock } from '../clock.js'
 import { type Config, clientConfigFor, resolveConfig } from '../config.js'
 import type { Verdict } from '../core/classify.js'
 import type { Failure } from '../core/failure.js'
-import type { Instant, Node, NodeKey } from '../core/node.js'
+import type { Instant, Node } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
-import { PgherdError } from '../errors.js'
 import type { ClientClass } from '../guard.js'
 import { Herd, type Place } from '../herd/herd.js'
 import { Decisions } from './decisions.js'
-import { type InnerPool, type InnerPoolClass, NodePool, type NodePoolOwner } from './node-pool.js'
+import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
+import { NodePools } from './node-pools.js'
 import { type Callback, isSubmittable, type QueryArgs, queryArgs } from './query-args.js'
 import { ON_PRIMARY, Routing } from './routing.js'
 import { type Explanation, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
@@ -66,9 +66,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     readonly #herd: Herd
     readonly #routing: Routing
     readonly #decisions = new Decisions()
-    readonly #pools = new Map<NodeKey, NodePool>()
-    /** Inner pools that are on their way out: their last clients have not come back yet. */
-    readonly #leaving = new Set<NodePool>()
+    readonly #pools: NodePools
     /** On the monotonic clock: when the newest write was acknowledged. */
     #writtenAt: number | null = null
     #asynchronous = false
@@ -82,8 +80,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const config = resolveConfig(options ?? {}, process.env, pg.defaults)
       super(options)
       this.#config = config
-      this.#herd = new Herd(config, { clock, busy: () => this.#isHeld() })
+      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held })
       this.#routing = new Routing(config)
+      this.#pools = new NodePools(this.#owner())
       this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))
     }
 
@@ -111,8 +110,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (this.#ending) return this.#answer(Promise.reject(new Error('Called end on pool more than once')), callback)
       this.#ending = true
       this.#herd.end()
-      const pools = [...this.#pools.values(), ...this.#leaving]
-      const ended = Promise.all(pools.map((pool) => pool.end(endedError()))).then(() => {
+      const ended = this.#pools.end(endedError()).then(() => {
         this.#ended = true
       })
       return this.#answer(ended, callback)
@@ -145,32 +143,32 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     get totalCount(): number {
-      return this.#sum('totalCount')
+      return this.#pools.sum('totalCount')
     }
 
     get idleCount(): number {
-      return this.#sum('idleCount')
+      return this.#pools.sum('idleCount')
     }
 
     get waitingCount(): number {
-      return this.#sum('waitingCount') + this.#herd.waiting
+      return this.#pools.sum('waitingCount') + this.#herd.waiting
     }
 
     get expiredCount(): number {
-      return this.#sum('expiredCount')
+      return this.#pools.sum('expiredCount')
     }
 
     // Libraries reach into these. They are the primary's; pg-pool's constructor assigns them before there is a primary.
     get _clients(): readonly unknown[] {
-      return this.#primaryPool()?.inner._clients ?? NOTHING
+      return this.#pools.primary(this.#herd.topology.primary)?.inner._clients ?? NOTHING
     }
     set _clients(_: unknown) {}
     get _idle(): readonly unknown[] {
-      return this.#primaryPool()?.inner._idle ?? NOTHING
+      return this.#pools.primary(this.#herd.topology.primary)?.inner._idle ?? NOTHING
     }
     set _idle(_: unknown) {}
     get _pendingQueue(): readonly unknown[] {
-      return this.#primaryPool()?.inner._pendingQueue ?? NOTHING
+      return this.#pools.primary(this.#herd.topology.primary)?.inner._pendingQueue ?? NOTHING
     }
     set _pendingQueue(_: unknown) {}
     get ending(): boolean {
@@ -215,29 +213,20 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     #poolOf({ node }: Place): NodePool {
-      const current = this.#pools.get(node.key)
-      if (current?.generation === node.generation) return current
-      // The node went through a failure between the choice and this call.
-      if (this.#herd.topology.nodes.get(node.key)?.generation !== node.generation) {
-        throw new PgherdError(
-          'PGHERD_DROPPED',
-          `the connections to ${node.key} were given up before the statement was sent`
-        )
-      }
-      const pool = new NodePool(node, this.#owner)
-      this.#pools.set(node.key, pool)
-      return pool
+      return this.#pools.of(node, this.#herd.topology)
     }
 
-    readonly #owner: NodePoolOwner = {
-      clock,
-      PoolClass: Base as unknown as InnerPoolClass,
-      Client: this.Client,
-      clientConfig: (node) => clientConfigFor(this.#config, node.address),
-      relay: (pool, event, first, second) => this.#relay(pool, event, first, second),
-      ended: (text) => this.#noticeText(text),
-      acknowledged: (text) => this.#acknowledged(text),
-      accused: (node: Node, failure: Failure) => this.#accuse(node, failure),
+    #owner(): NodePoolOwner {
+      return {
+        clock,
+        PoolClass: Base as unknown as InnerPoolClass,
+        Client: this.Client,
+        clientConfig: (node) => clientConfigFor(this.#config, node.address),
+        relay: (pool, event, first, second) => this.#relay(pool, event, first, second),
+        ended: (text) => this.#noticeText(text),
+        acknowledged: (text) => this.#acknowledged(text),
+        accused: (node, failure) => this.#accuse(node, failure),
+      }
     }
 
     #accuse({ key, generation }: Node, failure: Failure): void {
@@ -275,7 +264,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {
-      for (const change of found) this.#obey(change)
+      for (const change of found) this.#pools.obey(change)
       if (after.plural && !before.plural) this.#writtenAt = clock.mono()
       this.#legible = [...after.nodes.values()].every(({ seen }) => seen?.detail?.standardConformingStrings !== false)
       if (found.length === 0) return
@@ -283,16 +272,6 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (this.listenerCount('topology') === 0) return
       const now = clock.now()
       this.#tell('topology', snapshotOf(after, now), snapshotOf(before, now))
-    }
-
-    #obey(change: Change): void {
-      if (change.kind !== 'generation' && change.kind !== 'removed') return
-      const pool = this.#pools.get(change.key)
-      if (pool === undefined) return
-      this.#pools.delete(change.key)
-      this.#leaving.add(pool)
-      if (change.kind === 'generation') pool.condemn()
-      void pool.leave().then(() => this.#leaving.delete(pool))
     }
 
     /** What a listener throws is its own: it must not stop the loop whose news it was told. */
@@ -316,26 +295,6 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       }
       if (!lost(after)) this.#lostAt = null
       else this.#lostAt ??= clock.now()
-    }
-
-    /** Somebody holds a client, perhaps for hours: its server must be watched as long. */
-    #isHeld(): boolean {
-      for (const { inner } of this.#pools.values()) if (inner.totalCount > inner.idleCount) return true
-      return false
-    }
-
-    #primaryPool(): NodePool | undefined {
-      const { primary } = this.#herd.topology
-      if (primary !== null) return this.#pools.get(primary)
-      const [first] = this.#pools.values()
-      return first
-    }
-
-    #sum(name: 'totalCount' | 'idleCount' | 'waitingCount' | 'expiredCount'): number {
-      let sum = 0
-      for (const pool of this.#pools.values()) sum += pool.inner[name]
-      for (const pool of this.#leaving) sum += pool.inner[name]
-      return sum
     }
 
     #refuseFunction(callback: Callback): unknown {
