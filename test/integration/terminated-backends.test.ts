@@ -22,7 +22,10 @@ describe('terminated backends', () => {
   }
   const terminate = async (pid: number) => {
     const client = await cluster.connect(0, 'postgres')
-    await client.query('select pg_terminate_backend($1, 5000)', [pid])
+    await client.query('select pg_terminate_backend($1)', [pid])
+    await eventually('the backend is gone', async () => {
+      return (await client.query('select 1 from pg_stat_activity where pid = $1', [pid])).rowCount === 0
+    })
     await client.end()
   }
 
