@@ -36,6 +36,29 @@ describe('wire: reset', () => {
   }
   const handles = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
 
+  it('sends a reset, not an end: the server drops what it has not read yet', async () => {
+    const told: string[] = []
+    const listener = createServer({ allowHalfOpen: true }, (peer) => {
+      peer.on('error', (error: Error & { code?: string }) => told.push(error.code ?? error.message))
+      peer.on('end', () => told.push('end'))
+      peer.on('data', () => told.push('data'))
+    })
+    listener.listen(0, '127.0.0.1')
+    await once(listener, 'listening')
+    const socket = new Socket()
+    const { client } = clientOn(socket)
+    watch(client, systemClock, silent)
+    socket.connect((listener.address() as AddressInfo).port, '127.0.0.1')
+    await once(socket, 'connect')
+    socket.write('insert')
+    // Data and reset in one turn would look like an end to a server written with libuv.
+    await eventually('the server has read', () => told.length === 1)
+    reset(client)
+    await eventually('the server is told', () => told.length === 2)
+    listener.close()
+    assert.deepEqual(told, ['data', 'ECONNRESET'])
+  })
+
   it('closes a socket that is already ending, where a reset is refused and its handle would stay for ever', async () => {
     const before = handles()
     const { socket, client } = await connected()
