@@ -3,7 +3,7 @@
 // A sample is (t, p): the local time before a probe of the primary was sent, and the position in its answer. Everything
 // acknowledged before t lies at or before p. So a replica that has replayed p holds all that was acknowledged before t.
 
-import { type Lsn, WAL_PAGE, withoutPageHeader } from './lsn.js'
+import { bytesBetween, type Lsn, WAL_PAGE, withoutPageHeader } from './lsn.js'
 import { elapsed, type Instant, type Sighting } from './node.js'
 
 export interface Sample {
@@ -140,5 +140,5 @@ export function lagOf(wal: Wal, replayed: Lsn, now: Instant): number {
 /** Bytes of WAL between the newest sample and `replayed`; Infinity before the first sample. */
 export function bytesBehind(wal: Wal, replayed: Lsn): number {
   const newest = wal.samples.at(-1)
-  return newest === undefined ? Infinity : Math.max(0, Number(newest.flush - replayed))
+  return newest === undefined ? Infinity : Math.max(0, bytesBetween(replayed, newest.flush))
 }

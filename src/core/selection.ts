@@ -78,12 +78,13 @@ export function selectPrimary(
 
 /**
  * One server was ever known: whatever it is, it is what the user asked for, and its errors are the answer, as with pg.
- * A name with several addresses that never showed two servers is tried address by address.
+ * A name with several addresses that never showed two servers is tried address by address. A node that was only found is
+ * no such address: nothing is sent to it before it has proved what it is.
  */
-function onlyNode(topology: Topology, avoid: ReadonlySet<NodeKey>): Node | undefined {
+export function onlyNode(topology: Topology, avoid: ReadonlySet<NodeKey>): Node | undefined {
   let fallback: Node | undefined
   for (const node of topology.nodes.values()) {
-    if (avoid.has(node.key) || node.state.kind === 'alias' || node.address.origin === 'shown') continue
+    if (avoid.has(node.key) || node.state.kind === 'alias' || node.address.origin !== 'configured') continue
     if (node.seen !== null) return node
     fallback ??= node
   }

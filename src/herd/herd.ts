@@ -7,7 +7,7 @@ import { type Config, probeConfigFor } from '../config.js'
 import type { Moment } from '../core/balance.js'
 import { type Failure, failureOf, mayRetry, outcomeOf, type Phase, type Repeatable } from '../core/failure.js'
 import { keyOf, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
-import { type Choice, type Chosen, select, selectPrimary, type Target } from '../core/selection.js'
+import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/selection.js'
 import { type Change, emptyTopology, type Topology } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
@@ -243,9 +243,7 @@ export class Herd {
   /** While only one server was ever known its errors are the answer, as with pg: at once, after its last address. */
   #hasOther(history: History): boolean {
     if (this.topology.plural || this.#config.patient || history.newest?.kind === 'dropped') return true
-    return [...this.topology.nodes.values()].some(
-      (node) => !history.avoided.has(node.key) && node.state.kind !== 'alias'
-    )
+    return onlyNode(this.topology, history.avoided) !== undefined
   }
 
   #moment(avoid: ReadonlySet<NodeKey>): Moment {

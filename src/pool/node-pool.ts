@@ -111,8 +111,8 @@ export class NodePool {
     }
     this.inner.connect((error, client, release) => {
       if (error !== undefined && error !== null) return reject(this.#condemned ? dropped(this.key) : error)
-      if (client === undefined) return reject(new Error('the pool gave no client'))
-      const wire = wireOf(client) ?? UNWATCHED
+      const wire = client === undefined ? undefined : wireOf(client)
+      if (client === undefined || wire === undefined) return reject(new Error('the pool gave no client of ours'))
       if (!this.#condemned && !isDemoted(place, wire)) return use(client, wire)
       release(true)
       reject(this.#condemned ? dropped(this.key) : notPrimary(this.key))
@@ -189,16 +189,6 @@ export class NodePool {
     this.#condemned = true
     return this.end(dropped(this.key))
   }
-}
-
-/** The native client has no wire to watch: it is treated as always ready, never proven. */
-const UNWATCHED: Wire = {
-  readyAt: null,
-  standby: null,
-  standbyAt: null,
-  completed: false,
-  reading: false,
-  proven: null,
 }
 
 /** The session said 'standby' after the probe that made its node the primary: the node has changed since. */

@@ -89,6 +89,16 @@ describe('selection: writes', () => {
   })
 })
 
+describe('selection: the only server there ever was', () => {
+  it('is not replaced by a node that was merely found and never proved what it is', () => {
+    const address = { host: 'b', port: 5432, servername: null, origin: 'discovered' } as const
+    const found = node('b', { kind: 'unknown', failure: null }, { address })
+    const alone = picture([node('a', DOWN), found], { plural: false })
+    assert.equal(choose(alone, { role: 'primary' }), 'a')
+    assert.equal(choose(alone, { role: 'primary' }, moment({ avoid: new Set([key('a')]) })), null)
+  })
+})
+
 describe('selection: reads', () => {
   const primary = node('a', PRIMARY)
   const cases: readonly (readonly [string, Node, Refusal | null])[] = [
