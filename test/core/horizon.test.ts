@@ -2,23 +2,13 @@ import assert from 'node:assert/strict'
 import { addSample, bytesBehind, emptyWal, lagOf, requiredPosition, type Wal } from '../../src/core/horizon.js'
 import { type Lsn, parseLsn } from '../../src/core/lsn.js'
 import { elapsed, type Instant, type Sighting } from '../../src/core/node.js'
+import { detailOf } from '../support/details.js'
 
 const at = (mono: number, wall = mono): Instant => ({ mono, wall })
 const lsn = (text: string): Lsn => parseLsn(text) as Lsn
 
 function seen(insert: string, flush = insert): Sighting {
-  const detail = {
-    systemIdentifier: '7',
-    startedAt: 'then',
-    version: 180000,
-    controlTimeline: 1,
-    receivedTimeline: null,
-    senders: [],
-    asynchronousCommit: false,
-    walWriterDelayMillis: 200,
-    walSegmentBytes: 16n * 1024n * 1024n,
-    standardConformingStrings: true,
-  }
+  const detail = detailOf()
   return { inRecovery: false, timeline: 1, insert: lsn(insert), flush: lsn(flush), replay: null, detail }
 }
 

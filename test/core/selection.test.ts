@@ -3,26 +3,16 @@ import { leastInFlight, type Moment } from '../../src/core/balance.js'
 import { failureOf } from '../../src/core/failure.js'
 import { emptyWal } from '../../src/core/horizon.js'
 import { type Lsn, parseLsn } from '../../src/core/lsn.js'
-import { type Detail, keyOf, type Node, type NodeKey, type NodeState, type Suspicion } from '../../src/core/node.js'
+import { keyOf, type Node, type NodeKey, type NodeState, type Suspicion } from '../../src/core/node.js'
 import { type Refusal, select, type Target } from '../../src/core/selection.js'
 import { emptyTopology, type Topology } from '../../src/core/topology.js'
+import { detailOf } from '../support/details.js'
 
 const now = { mono: 10_000, wall: 10_000 }
 const lsn = (text: string): Lsn => parseLsn(text) as Lsn
 const key = (name: string): NodeKey => keyOf({ host: name, port: 5432 })
 
-const detail: Detail = {
-  systemIdentifier: '7',
-  startedAt: 'then',
-  version: 180000,
-  controlTimeline: 1,
-  receivedTimeline: null,
-  senders: [],
-  asynchronousCommit: false,
-  walWriterDelayMillis: 200,
-  walSegmentBytes: 16n * 1024n * 1024n,
-  standardConformingStrings: true,
-}
+const detail = detailOf()
 const failure = failureOf(new Error('gone'), 'idle')
 const suspicion: Suspicion = { since: now, failure }
 const PRIMARY: NodeState = { kind: 'primary', timeline: 1, detail }

@@ -16,6 +16,7 @@ import {
 } from '../../src/core/node.js'
 import { select } from '../../src/core/selection.js'
 import { emptyTopology, reduce, type Topology, type TopologyEvent } from '../../src/core/topology.js'
+import { detailOf } from '../support/details.js'
 
 interface Sees {
   /** The timeline of a node that is not in recovery; a replica has `replay` instead. */
@@ -89,18 +90,12 @@ function sighting(of: string, sees: Sees): Sighting {
     insert: parseLsn(sees.wal),
     flush: parseLsn(sees.flush ?? sees.wal),
     replay: parseLsn(sees.replay),
-    detail: {
+    detail: detailOf({
       systemIdentifier: sees.system ?? '7',
       startedAt: sees.server ?? `start of ${of}`,
-      version: 180000,
       controlTimeline: sees.follows ?? sees.primary ?? 1,
-      receivedTimeline: null,
       senders: Array.from({ length: sees.replicas ?? 0 }, () => sender),
-      asynchronousCommit: false,
-      walWriterDelayMillis: 200,
-      walSegmentBytes: 16n * 1024n * 1024n,
-      standardConformingStrings: true,
-    },
+    }),
   }
 }
 

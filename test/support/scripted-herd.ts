@@ -6,6 +6,7 @@ import { parseLsn } from '../../src/core/lsn.js'
 import type { ProbeResult, Sighting } from '../../src/core/node.js'
 import { Herd } from '../../src/herd/herd.js'
 import type { ProbeFactory } from '../../src/herd/probe.js'
+import { detailOf } from './details.js'
 import { ManualClock } from './manual-clock.js'
 
 export interface Server {
@@ -34,18 +35,12 @@ function sighting(host: string, script: Server): Sighting {
     insert: primary ? position : null,
     flush: primary ? position : null,
     replay: primary ? null : position,
-    detail: {
+    detail: detailOf({
       systemIdentifier: script.system,
       startedAt: `start of ${host}`,
-      version: 180000,
       controlTimeline: script.timeline,
-      receivedTimeline: null,
       senders: Array.from({ length: script.replicas }, () => ({ address: null, name: 'r', state: 'streaming' })),
-      asynchronousCommit: false,
-      walWriterDelayMillis: 200,
-      walSegmentBytes: 16n * 1024n * 1024n,
-      standardConformingStrings: true,
-    },
+    }),
   }
 }
 
