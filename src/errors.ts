@@ -45,6 +45,11 @@ export class PgherdError extends Error {
   }
 }
 
+/** What pg's pool says when it is used after its end: libraries know the text. */
+export function endedError(): Error {
+  return new Error('Cannot use a pool after calling end on the pool')
+}
+
 function listed(nodes: ReadonlyMap<NodeKey, NodeReport> | undefined): string {
   if (nodes === undefined || nodes.size === 0) return ''
   return [...nodes]

@@ -44,7 +44,6 @@ export interface Detail {
   /** null: the role may not call pg_control_system(). */
   readonly systemIdentifier: string | null
   readonly startedAt: string
-  readonly version: number
   /** Timelines that a replica is known to have replayed or received. null: not allowed to see (pg_read_all_stats). */
   readonly controlTimeline: number | null
   readonly receivedTimeline: number | null

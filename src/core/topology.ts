@@ -27,7 +27,6 @@ export interface Rules {
 }
 
 export interface Topology {
-  readonly version: number
   /** +1 whenever another node, or another timeline, becomes the primary. 0: there has been none yet. */
   readonly epoch: number
   readonly primary: NodeKey | null
@@ -82,7 +81,6 @@ export type TopologyEvent =
 
 export function emptyTopology(rules: Rules): Topology {
   return {
-    version: 0,
     epoch: 0,
     primary: null,
     nodes: new Map(),
@@ -107,7 +105,7 @@ export function reduce(topology: Topology, event: TopologyEvent): Topology {
     case 'discovered':
       return discovered(topology, event.source, event.addresses, event.at)
     case 'discovery-failed':
-      return bumped({ ...topology, blind: new Map(topology.blind).set(event.source, event.failure) })
+      return { ...topology, blind: new Map(topology.blind).set(event.source, event.failure) }
     case 'probed':
       return probed(topology, event)
     case 'accused':
@@ -115,10 +113,6 @@ export function reduce(topology: Topology, event: TopologyEvent): Topology {
     default:
       return event satisfies never
   }
-}
-
-function bumped(topology: Topology): Topology {
-  return { ...topology, version: topology.version + 1 }
 }
 
 /** An empty list is an outage of the source, not of the cluster: the last list stands. */
@@ -138,7 +132,7 @@ function discovered(topology: Topology, source: string, addresses: readonly Node
   const present = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
   if (present !== undefined && !nodes.has(present.key)) nodes.set(present.key, present)
   if (sameKeys(nodes, topology.nodes) && topology.blind.size === blind.size) return topology
-  return settle(topology, bumped({ ...topology, blind, sources, nodes }), at)
+  return settle(topology, { ...topology, blind, sources, nodes }, at)
 }
 
 /** pg_stat_replication lists who streams right now: a replica it lost is still a node while it answers. */
@@ -181,7 +175,7 @@ function probed(topology: Topology, event: Probed): Topology {
       ? answered(node, event, event.result.sighting)
       : unanswered(node, event, event.result.failure, topology)
   const nodes = new Map(topology.nodes).set(event.key, next)
-  const settled = settle(topology, bumped({ ...topology, nodes }), event.at)
+  const settled = settle(topology, { ...topology, nodes }, event.at)
   const { seen } = next
   if (event.result.kind !== 'answer' || settled.primary !== event.key || seen === null) return settled
   return { ...settled, wal: addSample(settled.wal, event.startedAt, seen) }
@@ -232,7 +226,7 @@ function accused(topology: Topology, event: Accused): Topology {
   if (node.suspect !== null || !isUp(node)) return topology
   const suspect = { since: event.at, failure: event.failure }
   const nodes = new Map(topology.nodes).set(event.key, { ...node, suspect })
-  return settle(topology, bumped({ ...topology, nodes }), event.at)
+  return settle(topology, { ...topology, nodes }, event.at)
 }
 
 /** What a follower of the picture may have to act on, in the order given. Positions and samples are no changes. */

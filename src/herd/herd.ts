@@ -12,7 +12,7 @@ import { type Change, emptyTopology, type Topology } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
 import { replicasOf } from '../discovery/replication.js'
-import { withOutcome } from '../errors.js'
+import { endedError, withOutcome } from '../errors.js'
 import { History } from './history.js'
 import { Monitor } from './monitor.js'
 import { connectionProbe, type ProbeFactory } from './probe.js'
@@ -176,7 +176,7 @@ export class Herd {
   /** The first statement starts everything; after a rest it wakes the loops. Gives the moment, on the monotonic clock. */
   open(): number {
     const now = this.#clock.mono()
-    if (this.#state === 'ended') throw new Error('Cannot use a pool after calling end on the pool')
+    if (this.#state === 'ended') throw endedError()
     if (this.#state === 'new') {
       this.#state = 'open'
       this.#sources.start()
@@ -190,7 +190,7 @@ export class Herd {
     this.#state = 'ended'
     this.#monitor.stop()
     this.#sources.stop()
-    this.#store.rejectWaiters(new Error('Cannot use a pool after calling end on the pool'))
+    this.#store.rejectWaiters(endedError())
   }
 
   #choose(target: Target, history: History | null): Place | undefined {

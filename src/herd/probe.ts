@@ -35,7 +35,7 @@ from (values (pg_is_in_recovery())) v(r)`
 
 /** pg_control_* read a file and pg_stat_replication joins two views: asked at connect, on a change and now and then. */
 const DETAIL = `select (select system_identifier from pg_control_system())::text as system_identifier,
-  pg_postmaster_start_time()::text as started_at, current_setting('server_version_num') as version,
+  pg_postmaster_start_time()::text as started_at,
   greatest((select timeline_id from pg_control_checkpoint()),
     (select min_recovery_end_timeline from pg_control_recovery()))::text as control_timeline,
   (select received_tli from pg_stat_wal_receiver)::text as received_timeline,
@@ -54,7 +54,6 @@ type Row = Readonly<Record<string, string | null>>
 const NO_DETAIL: Detail = {
   systemIdentifier: null,
   startedAt: '',
-  version: 0,
   controlTimeline: null,
   receivedTimeline: null,
   senders: [],
@@ -193,7 +192,6 @@ function detailOf(row: Row | null): Detail {
   return {
     systemIdentifier: row.system_identifier ?? null,
     startedAt: row.started_at ?? '',
-    version: Number(row.version ?? 0),
     controlTimeline: integer(row.control_timeline),
     receivedTimeline: integer(row.received_timeline),
     senders: row.senders ? (JSON.parse(row.senders) as Sender[]) : [],

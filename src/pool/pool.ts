@@ -9,6 +9,7 @@ import type { Verdict } from '../core/classify.js'
 import type { Failure } from '../core/failure.js'
 import type { Instant, Node } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
+import { endedError } from '../errors.js'
 import type { ClientClass } from '../guard.js'
 import { Herd, type Place } from '../herd/herd.js'
 import { Decisions } from './decisions.js'
@@ -318,8 +319,4 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
   }
 
   return Pool as unknown as PoolConstructor & { new (): PoolType }
-}
-
-function endedError(): Error {
-  return new Error('Cannot use a pool after calling end on the pool')
 }

@@ -6,7 +6,6 @@ export function detailOf(more: Partial<Detail> = {}): Detail {
   return {
     systemIdentifier: '7',
     startedAt: 'then',
-    version: 180000,
     controlTimeline: 1,
     receivedTimeline: null,
     senders: [],
