@@ -101,7 +101,8 @@ export class Herd {
     }
     const { key, generation, failure } = fact
     this.#store.dispatch({ kind: 'accused', key, generation, failure, at: this.#clock.now() })
-    this.#monitor.wake(key)
+    if (failure.kind === 'starting' || failure.kind === 'unreachable') this.#monitor.renew(key)
+    else this.#monitor.wake(key)
   }
 
   /** Choose a node, let the face attempt it, judge the failure, again or throw. */

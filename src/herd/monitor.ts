@@ -33,6 +33,8 @@ interface Loop {
   /** Ends the pause between two looks. */
   resume: (() => void) | null
   fullAt: Instant | null
+  /** The next look goes over a new connection. */
+  renew: boolean
   misses: number
   stopped: boolean
 }
@@ -126,6 +128,15 @@ export class Monitor {
   }
 
   /**
+   * A new connection was turned away, so only another new one can tell: a server that stops answers on old ones for a while.
+   */
+  renew(key: NodeKey): void {
+    const loop = this.#loops.get(key)
+    if (loop !== undefined) loop.renew = true
+    this.wake(key)
+  }
+
+  /**
    * A read found no proof: ask the primary where it is, then the replicas. While no replica gets there the next round waits
    * longer, up to the interval of the loops; writes that go on meanwhile are no reason to wait.
    */
@@ -190,6 +201,7 @@ export class Monitor {
       next: null,
       resume: null,
       fullAt: null,
+      renew: false,
       misses: 0,
       stopped: false,
     }
@@ -229,6 +241,8 @@ export class Monitor {
 
   async #lookNow(loop: Loop): Promise<void> {
     if (loop.stopped) return
+    if (loop.renew) loop.probe.close()
+    loop.renew = false
     const startedAt = this.#clock.now()
     const depth = this.#wantsFull(loop, startedAt) ? 'full' : 'lean'
     const result = await loop.probe.look(depth, this.#deadlineOf(loop, startedAt))

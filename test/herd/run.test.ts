@@ -96,6 +96,21 @@ describe('herd: run', () => {
     assert.equal(await written, 'b')
   })
 
+  it('a server that turns new connections away is asked over a new one, though the old one still answers', async () => {
+    const { herd, clock, servers } = await ready()
+    Object.assign(servers.a ?? {}, { mode: 'stopping' })
+    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2 })
+    const tried: string[] = []
+    const written = herd.run(WRITE, async (place) => {
+      tried.push(host(place))
+      if (host(place) === 'a') throw coded('57P03')
+      return host(place)
+    })
+    await clock.advance(500)
+    assert.equal(await written, 'b')
+    assert.deepEqual(tried, ['a', 'b'])
+  })
+
   it('does not carry over what the server undoes only in part', async () => {
     const { herd } = await ready()
     const { attempt, tried } = statement(coded('57P01', 'terminating connection', { severity: 'FATAL' }))

@@ -10,8 +10,8 @@ import { detailOf } from './details.js'
 import { ManualClock } from './manual-clock.js'
 
 export interface Server {
-  /** What it says of itself. 'refuses', 'silent' and 'denies' are what a probe meets instead of an answer. */
-  mode: 'primary' | 'replica' | 'refuses' | 'silent' | 'denies'
+  /** What it says of itself. 'stopping': a primary to the connection that is open, 57P03 to a new one. 'refuses', 'silent' and 'denies' are what a probe meets instead of an answer. */
+  mode: 'primary' | 'replica' | 'stopping' | 'refuses' | 'silent' | 'denies'
   timeline: number
   /** Its WAL position, or what it has replayed. */
   position: string
@@ -27,7 +27,7 @@ export function server(mode: Server['mode'], more: Partial<Server> = {}): Server
 }
 
 function sighting(host: string, script: Server): Sighting {
-  const primary = script.mode === 'primary'
+  const primary = script.mode !== 'replica'
   const position = parseLsn(script.position)
   return {
     inRecovery: !primary,
@@ -51,6 +51,7 @@ const ANSWERS = {
   refuses: () => coded('ECONNREFUSED', 'connect ECONNREFUSED'),
   denies: () => coded('28P01', 'password authentication failed for user "app"'),
   silent: () => new Error('timeout expired'),
+  starting: () => coded('57P03', 'the database system is shutting down'),
 } as const
 
 export interface Scripted {
@@ -68,8 +69,9 @@ export function scripted(servers: Readonly<Record<string, Server>>, options: obj
     return {
       async look(_: 'lean' | 'full', millis: number): Promise<ProbeResult> {
         script.looks++
-        script.open = true
-        const { mode } = script
+        const mode = script.mode !== 'stopping' ? script.mode : script.open ? 'primary' : 'starting'
+        // A look that fails leaves no connection behind.
+        script.open = mode === 'primary' || mode === 'replica'
         if (mode === 'silent') await new Promise<void>((resolve) => clock.alarm(millis, resolve))
         if (mode === 'primary' || mode === 'replica') return { kind: 'answer', sighting: sighting(host, script) }
         return { kind: 'failure', failure: failureOf(ANSWERS[mode](), 'connect') }
