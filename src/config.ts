@@ -4,6 +4,7 @@
 import { isIP } from 'node:net'
 import { parse } from 'pg-connection-string'
 import { type BalancePolicy, type PolicyName, policies } from './core/balance.js'
+import type { NameOptions } from './core/definitions.js'
 import { keyOf, type NodeAddress } from './core/node.js'
 import type { ReplicationSettings, ReplicationSource } from './discovery/replication.js'
 import { PgherdError } from './errors.js'
@@ -32,6 +33,12 @@ export interface HerdOptions {
   whenStale?: 'primary' | 'error' | undefined
   /** `observe`: everything goes to the primary, and `pool.decisions()` tells what would have gone where. */
   routing?: 'on' | 'observe' | undefined
+  /** Functions that must run on the primary, whatever the catalogue says: names without a schema, or with one that is ignored. */
+  primaryFunctions?: readonly string[] | undefined
+  /** Functions that may run on a replica, whatever the catalogue or pgherd's own lists say. */
+  replicaSafeFunctions?: readonly string[] | undefined
+  /** Tables and views that must be read on the primary. */
+  primaryRelations?: readonly string[] | undefined
   /** How one of several fit replicas is chosen. Default `leastInFlight`. */
   balance?: PolicyName | BalancePolicy | undefined
   /** Base of the probe loop, in milliseconds, ±20 %. Default 300. */
@@ -70,6 +77,7 @@ export interface Config {
   readonly readYourWrites: 'pool' | 'off'
   readonly whenStale: 'primary' | 'error'
   readonly routing: 'on' | 'observe'
+  readonly names: NameOptions
   readonly balance: BalancePolicy
   readonly monitorIntervalMillis: number
   readonly failoverTimeoutMillis: number
@@ -118,6 +126,13 @@ const WORDS: Readonly<Record<TargetSessionAttrs, Attributes>> = {
   'read-only': 'standby',
 }
 
+const NAMES: Rule = {
+  initial: [],
+  allowed: "an array of names as SQL has them, such as ['touch', 'app.\"Touch\"']",
+  accepts: (value) =>
+    Array.isArray(value) && value.every((name) => typeof name === 'string' && lastPart(name) !== null),
+}
+
 const RULES = {
   maxLagMillis: millis(1000, 0),
   maxLagBytes: {
@@ -129,6 +144,9 @@ const RULES = {
   readYourWrites: oneOf('pool', 'off'),
   whenStale: oneOf('primary', 'error'),
   routing: oneOf('on', 'observe'),
+  primaryFunctions: NAMES,
+  replicaSafeFunctions: NAMES,
+  primaryRelations: NAMES,
   balance: {
     initial: 'leastInFlight',
     allowed: "'leastInFlight' or a function (candidates, moment) => node",
@@ -208,6 +226,7 @@ export function resolveConfig(given: object, environment: Environment, defaults:
     readYourWrites: chosen(raw, 'readYourWrites') as 'pool' | 'off',
     whenStale: chosen(raw, 'whenStale') as 'primary' | 'error',
     routing: chosen(raw, 'routing') as 'on' | 'observe',
+    names: namesOf(raw),
     balance: typeof balance === 'function' ? balance : policies[balance],
     monitorIntervalMillis: chosen(raw, 'monitorIntervalMillis') as number,
     failoverTimeoutMillis: chosen(raw, 'failoverTimeoutMillis') as number,
@@ -218,6 +237,25 @@ export function resolveConfig(given: object, environment: Environment, defaults:
     strictAsyncCommit: chosen(raw, 'strictAsyncCommit') as boolean,
     onDiscover: chosen(raw, 'onDiscover') as Config['onDiscover'],
   })
+}
+
+/** The last part of a name, as the server knows it: folded unless quoted. Null: that is no name. */
+function lastPart(name: string): string | null {
+  const [, quoted, plain] =
+    /^(?:(?:"(?:[^"]|"")+"|[^".\s]+)\.)*(?:"((?:[^"]|"")+)"|([^".\s]+))$/.exec(name.trim()) ?? []
+  if (quoted !== undefined) return quoted.replaceAll('""', '"')
+  return plain?.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) ?? null
+}
+
+function namesOf(raw: Options): NameOptions {
+  const names = (option: keyof NameOptions) =>
+    (chosen(raw, option) as readonly string[]).map((name) => lastPart(name) ?? '')
+  const primaryFunctions = names('primaryFunctions')
+  const replicaSafeFunctions = names('replicaSafeFunctions')
+  const both = primaryFunctions.find((name) => replicaSafeFunctions.includes(name))
+  if (both !== undefined)
+    refuse(`options primaryFunctions and replicaSafeFunctions both list '${both}'; a function can be in one`)
+  return { primaryFunctions, replicaSafeFunctions, primaryRelations: names('primaryRelations') }
 }
 
 /** `{ ...options }` loses a password that pg has made non-enumerable, as in an options object taken from another pool. */

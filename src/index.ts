@@ -16,7 +16,8 @@ export {
 } from './discovery/replication.js'
 export { type NodeReport, PgherdError, type PgherdErrorCode } from './errors.js'
 export type { Decision } from './pool/decisions.js'
-export type { Route } from './pool/query-args.js'
+export type { Route, Wishes } from './pool/query-args.js'
+export type { Repair } from './pool/repairs.js'
 export type { Explanation, NodeSnapshot, TopologySnapshot } from './pool/snapshot.js'
 export type { Failover, PoolConfig, PoolConstructor, ReadyOptions, StatementOptions } from './pool/types.js'
 

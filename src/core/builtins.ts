@@ -12,19 +12,54 @@
 
 const words = (text: string): string[] => text.trim().split(/\s+/)
 
+/**
+ * What pg_proc calls VOLATILE and a replica does all the same, with the reason. Every other VOLATILE function of
+ * PostgreSQL's own writes, keeps state, operates its server or answers for it: names.ts has those.
+ */
+export const HARMLESS_VOLATILE: ReadonlyMap<string, string> = new Map([
+  ['random', 'a number from nowhere; setseed() is what keeps state, and is not here'],
+  ['random_normal', 'the same'],
+  ['clock_timestamp', 'the clock of the server'],
+  ['timeofday', 'the clock of the server, in words'],
+  ['gen_random_uuid', 'a number from nowhere'],
+  ['uuidv4', 'a number from nowhere'],
+  ['uuidv7', 'a number from nowhere and the clock'],
+  ['current_query', 'the text of the statement itself'],
+  ['lo_get', 'reads a large object, which is replicated; opens none'],
+  ['array_shuffle', 'draws from an array'],
+  ['array_sample', 'the same'],
+  ['amvalidate', 'checks the catalogues, which are replicated'],
+  ['pg_sleep', 'waits'],
+  ['pg_sleep_for', 'waits'],
+  ['pg_sleep_until', 'waits'],
+  ['pg_relation_size', 'the size of a file that replay keeps alike'],
+  ['pg_table_size', 'the same'],
+  ['pg_indexes_size', 'the same'],
+  ['pg_total_relation_size', 'the same'],
+  ['pg_database_size', 'the same'],
+  ['pg_tablespace_size', 'the same'],
+  ['pg_partition_tree', 'reads the catalogues, which are replicated'],
+  ['pg_partition_ancestors', 'the same'],
+  ['pg_jit_available', 'what is installed, which a replica shares with its primary'],
+  ['pg_control_system', 'the identity of the cluster, which all its servers share'],
+  ['pg_control_init', 'how the cluster was made, which all its servers share'],
+  ['pg_get_multixact_members', 'reads row locks that are replicated'],
+])
+
 /** Functions and types of pg_catalog. Accepted unqualified or as pg_catalog.name, not in another schema. */
-export const HARMLESS_BUILTINS: ReadonlySet<string> = new Set(
-  words(`
-  abbrev abs aclcontains acldefault aclexplode aclinsert aclitem aclremove acos acosd acosh age amvalidate any_value
+export const HARMLESS_BUILTINS: ReadonlySet<string> = new Set([
+  ...HARMLESS_VOLATILE.keys(),
+  ...words(`
+  abbrev abs aclcontains acldefault aclexplode aclinsert aclitem aclremove acos acosd acosh age any_value
   area array_agg array_append array_cat array_dims array_fill array_larger array_length array_lower array_ndims
-  array_position array_positions array_prepend array_remove array_replace array_reverse array_sample array_send
-  array_shuffle array_smaller array_sort array_to_json array_to_string array_to_tsvector array_upper ascii asin
+  array_position array_positions array_prepend array_remove array_replace array_reverse array_send
+  array_smaller array_sort array_to_json array_to_string array_to_tsvector array_upper ascii asin
   asind asinh atan atan2 atan2d atand atanh avg
   bit bit_and bit_count bit_length bit_or bit_xor bool bool_and bool_or booland_statefunc booleq boolne
   boolor_statefunc boolsend bound_box box bpchar broadcast btrim bytea byteasend
   cardinality casefold cash_words cashlarger cashsmaller cbrt ceil ceiling center char char_length character_length
-  chr cid cidr circle clock_timestamp col_description concat concat_ws convert convert_from convert_to corr cos cosd
-  cosh cot cotd count covar_pop covar_samp crc32 crc32c cume_dist current_database current_query current_schema
+  chr cid cidr circle col_description concat concat_ws convert convert_from convert_to corr cos cosd
+  cosh cot cotd count covar_pop covar_samp crc32 crc32c cume_dist current_database current_schema
   current_schemas current_user
   date date_add date_bin date_larger date_mi date_mi_interval date_mii date_part date_pl_interval date_pli date_send
   date_smaller date_subtract date_trunc datemultirange daterange decode degrees dense_rank dexp diagonal diameter
@@ -34,7 +69,7 @@ export const HARMLESS_BUILTINS: ReadonlySet<string> = new Set(
   factorial family first_value float4 float4send float8 float8_accum float8_avg float8_combine float8_regr_accum
   float8_regr_combine float8div float8eq float8gt float8larger float8lt float8mi float8mul float8pl float8send
   float8smaller floor format format_type
-  gamma gcd gen_random_uuid generate_series generate_subscripts get_bit get_byte get_current_ts_config
+  gamma gcd generate_series generate_subscripts get_bit get_byte get_current_ts_config
   getdatabaseencoding getpgusername
   has_any_column_privilege has_column_privilege has_database_privilege has_foreign_data_wrapper_privilege
   has_function_privilege has_language_privilege has_largeobject_privilege has_parameter_privilege
@@ -63,7 +98,7 @@ export const HARMLESS_BUILTINS: ReadonlySet<string> = new Set(
   jsonb_path_query_tz jsonb_populate_record jsonb_populate_record_valid jsonb_populate_recordset jsonb_pretty
   jsonb_send jsonb_set jsonb_set_lax jsonb_strip_nulls jsonb_to_record jsonb_to_recordset jsonb_to_tsvector
   jsonb_typeof jsonpath justify_days justify_hours justify_interval
-  lag last_value lcm lead left length lgamma like like_escape line ln lo_get log log10 lower lower_inc lower_inf
+  lag last_value lcm lead left length lgamma like like_escape line ln log log10 lower lower_inc lower_inf
   lpad lseg ltrim
   macaddr macaddr8 macaddr8_set7bit make_date make_interval make_time make_timestamp make_timestamptz makeaclitem
   masklen max md5 min min_scale mod mode money multirange multirange_adjacent_multirange multirange_adjacent_range
@@ -80,7 +115,7 @@ export const HARMLESS_BUILTINS: ReadonlySet<string> = new Set(
   parse_ident path pclose percent_rank percentile_cont percentile_disc phraseto_tsquery pi plainto_tsquery point
   polygon popen position pow power
   querytree quote_ident quote_literal quote_nullable
-  radians radius random random_normal range_adjacent range_adjacent_multirange range_after range_after_multirange
+  radians radius range_adjacent range_adjacent_multirange range_after range_after_multirange
   range_agg range_before range_before_multirange range_cmp range_contained_by range_contained_by_multirange
   range_contains range_contains_elem range_contains_multirange range_eq range_ge range_gt range_intersect
   range_intersect_agg range_le range_lt range_merge range_minus range_ne range_overlaps range_overlaps_multirange
@@ -95,7 +130,7 @@ export const HARMLESS_BUILTINS: ReadonlySet<string> = new Set(
   statement_timestamp stddev stddev_pop stddev_samp string_agg string_to_array string_to_table strip strpos substr
   substring sum system_user
   tan tand tanh text text_larger text_smaller textcat texteq texteqname textlen textlike textregexeq textsend tid
-  time time_hash timeofday timestamp timestamp_hash timestamp_larger timestamp_send timestamp_smaller timestamptz
+  time time_hash timestamp timestamp_hash timestamp_larger timestamp_send timestamp_smaller timestamptz
   timestamptz_hash timestamptz_larger timestamptz_send timestamptz_smaller timetz timetz_hash timezone to_ascii
   to_bin to_char to_date to_hex to_json to_jsonb to_number to_oct to_regclass to_regcollation to_regnamespace
   to_regoper to_regoperator to_regproc to_regprocedure to_regrole to_regtype to_regtypemod to_timestamp to_tsquery
@@ -104,39 +139,40 @@ export const HARMLESS_BUILTINS: ReadonlySet<string> = new Set(
   tstzrange tsvector tsvector_to_array txid_snapshot txid_snapshot_xip txid_snapshot_xmax txid_snapshot_xmin
   txid_visible_in_snapshot
   unicode_assigned unicode_version unistr unnest upper upper_inc upper_inf uuid uuid_extract_timestamp
-  uuid_extract_version uuid_hash uuid_send uuidv4 uuidv7
+  uuid_extract_version uuid_hash uuid_send
   var_pop var_samp varbit varchar variance version
   websearch_to_tsquery width width_bucket
   xid xid8 xml xml_is_well_formed xml_is_well_formed_content xml_is_well_formed_document xml_send xmlagg xmlcomment
   xmlexists xmltext xmlvalidate xpath xpath_exists
-`)
-)
+`),
+])
 
 /** The same for names that begin with pg_: the only ones of that prefix that may be called on a replica. */
-export const HARMLESS_PG_FUNCTIONS: ReadonlySet<string> = new Set(
-  words(`
+export const HARMLESS_PG_FUNCTIONS: ReadonlySet<string> = new Set([
+  ...HARMLESS_VOLATILE.keys(),
+  ...words(`
   pg_available_extension_versions pg_available_extensions pg_basetype pg_char_to_encoding pg_client_encoding
   pg_collation_for pg_collation_is_visible pg_column_compression pg_column_is_updatable pg_column_size
-  pg_column_toast_chunk_id pg_control_init pg_control_system pg_conversion_is_visible pg_database_size
+  pg_column_toast_chunk_id pg_conversion_is_visible
   pg_describe_object pg_encoding_max_length pg_encoding_to_char pg_extension_update_paths pg_filenode_relation
   pg_function_is_visible pg_get_acl pg_get_catalog_foreign_keys pg_get_constraintdef pg_get_expr
   pg_get_function_arg_default pg_get_function_arguments pg_get_function_identity_arguments pg_get_function_result
-  pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef pg_get_keywords pg_get_multixact_members
+  pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef pg_get_keywords
   pg_get_object_address pg_get_partition_constraintdef pg_get_partkeydef pg_get_publication_tables
   pg_get_replica_identity_index pg_get_ruledef pg_get_serial_sequence pg_get_statisticsobjdef
   pg_get_statisticsobjdef_columns pg_get_statisticsobjdef_expressions pg_get_triggerdef pg_get_userbyid
   pg_get_viewdef pg_has_role pg_identify_object pg_identify_object_as_address pg_index_column_has_property
-  pg_index_has_property pg_indexam_has_property pg_indexam_progress_phasename pg_indexes_size pg_input_error_info
-  pg_input_is_valid pg_jit_available pg_lsn pg_mcv_list_items pg_opclass_is_visible pg_operator_is_visible
-  pg_opfamily_is_visible pg_options_to_table pg_partition_ancestors pg_partition_root pg_partition_tree
-  pg_relation_filenode pg_relation_filepath pg_relation_is_publishable pg_relation_is_updatable pg_relation_size
-  pg_sequence_parameters pg_settings_get_flags pg_size_bytes pg_size_pretty pg_sleep pg_sleep_for pg_sleep_until
+  pg_index_has_property pg_indexam_has_property pg_indexam_progress_phasename pg_input_error_info
+  pg_input_is_valid pg_lsn pg_mcv_list_items pg_opclass_is_visible pg_operator_is_visible
+  pg_opfamily_is_visible pg_options_to_table pg_partition_root
+  pg_relation_filenode pg_relation_filepath pg_relation_is_publishable pg_relation_is_updatable
+  pg_sequence_parameters pg_settings_get_flags pg_size_bytes pg_size_pretty
   pg_snapshot_xip pg_snapshot_xmax pg_snapshot_xmin pg_split_walfile_name pg_statistics_obj_is_visible
-  pg_table_is_visible pg_table_size pg_tablespace_location pg_tablespace_size pg_timezone_abbrevs pg_timezone_names
-  pg_total_relation_size pg_trigger_depth pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible
+  pg_table_is_visible pg_tablespace_location pg_timezone_abbrevs pg_timezone_names
+  pg_trigger_depth pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible
   pg_ts_template_is_visible pg_type_is_visible pg_typeof pg_visible_in_snapshot pg_wal_lsn_diff
-`)
-)
+`),
+])
 
 /**
  * Functions of the contrib modules pgcrypto, uuid-ossp, pg_trgm, unaccent, fuzzystrmatch and tablefunc: known by such

@@ -11,10 +11,11 @@ import {
   objectionToCall,
   objectionToMention,
   QUERY_TEXT,
+  SHIPPED_ONLY,
   sessionCall,
 } from './names.js'
 import { Place } from './place.js'
-import { HEADS, type Head, ROLES, Role } from './statements.js'
+import { HEADS, type Head, PLAIN_OBJECTS, ROLES, Role } from './statements.js'
 
 export type { NamePolicy } from './names.js'
 
@@ -29,6 +30,8 @@ export interface Verdict {
   readonly single: boolean
   /** If a server refused it before doing anything, another may run it. */
   readonly repeatable: boolean
+  /** It may change what functions, views or kinds of tables there are: what is known of names may be outdated. */
+  readonly defines: boolean
   /** From a comment before everything else: `pgherd:primary` or `pgherd:replica`. */
   readonly hint: 'primary' | 'replica' | null
 }
@@ -38,13 +41,13 @@ export function classify(sql: string): Intent {
   return inspect(sql).intent
 }
 
-/** The same with the reason. `policy` adds what is known about names that PostgreSQL does not ship. */
-export function inspect(sql: string, policy?: NamePolicy): Verdict {
+/** The same with the reason. `policy` adds what is known of names that PostgreSQL does not ship. */
+export function inspect(sql: string, policy: NamePolicy = SHIPPED_ONLY): Verdict {
   const lexer = new Lexer(sql)
   const hint = HINTS.get(lexer.leadingComment()?.trim() ?? '') ?? null
   // The wire protocol ends a string at its first NUL: what the server would see is not what stands here.
   if (sql.includes('\0')) {
-    return { intent: 'write', word: 'NUL', reason: CANNOT_READ, single: false, repeatable: false, hint }
+    return { intent: 'write', word: 'NUL', reason: CANNOT_READ, single: false, repeatable: false, defines: false, hint }
   }
   return new Reading(lexer, sql, policy).verdict(hint)
 }
@@ -73,7 +76,7 @@ const WITH_GOES_ON: ReadonlySet<string> = new Set(['as', 'search', 'cycle'])
 class Reading {
   readonly #lexer: Lexer
   readonly #sql: string
-  readonly #policy: NamePolicy | undefined
+  readonly #policy: NamePolicy
   readonly #place = new Place()
 
   #intent: Intent = 'read'
@@ -82,15 +85,16 @@ class Reading {
   #count = 0
   #repeatable = true
   #readable = true
+  #defines = false
 
   // Of the current statement.
   #head: Head | null = null
   #reads = false // a SELECT or COPY, whatever was found in it
   #copied = false // COPY … TO STDOUT
-  #defining = false // still in CREATE [OR REPLACE] [LOCAL | GLOBAL] …
+  #defining = '' // still in CREATE [OR REPLACE] [LOCAL | GLOBAL] … or ALTER …: which of them
   #body = 0 // BEGIN ATOMIC and CASE not yet closed by END
 
-  constructor(lexer: Lexer, sql: string, policy: NamePolicy | undefined) {
+  constructor(lexer: Lexer, sql: string, policy: NamePolicy) {
     this.#lexer = lexer
     this.#sql = sql
     this.#policy = policy
@@ -118,6 +122,7 @@ class Reading {
       reason: this.#reason,
       single,
       repeatable: single && this.#repeatable && this.#intent !== 'session',
+      defines: this.#defines,
       hint,
     }
   }
@@ -161,14 +166,15 @@ class Reading {
     const { value, roles, label, dotted } = this.#place
     if ((roles & Role.reserved) !== 0 || (label && !dotted)) return
     if (this.#reads) this.#weigh(value, objectionToMention(value, dotted, this.#policy))
-    else if (value.startsWith('pg_temp')) this.#weigh(value, objectionToMention(value, false, undefined))
+    else if (value.startsWith('pg_temp')) this.#weigh(value, objectionToMention(value, false, SHIPPED_ONLY))
   }
 
   #begin(word: string): void {
     const head = HEADS.get(word) ?? OTHER
     this.#head = head
     this.#reads = head.kind === 'read' || head.kind === 'copy'
-    this.#defining = word === 'create'
+    this.#defining = word === 'create' || word === 'alter' ? word : ''
+    if (word === 'import') this.#defines = true
     this.#repeatable &&= head.repeatable
     const shown = word === '' ? this.#shown() : word.toUpperCase()
     if (++this.#count > 1) this.#object('write', ';', 'more than one statement')
@@ -182,8 +188,8 @@ class Reading {
   #keyword(word: string, roles: number): void {
     const previous = this.#place.keyword()
     if (this.#reads) this.#keywordOfRead(word, roles, previous)
-    else if (this.#defining) this.#define(word, roles)
-    if ((roles & Role.body) !== 0 && this.#defines()) this.#inBody(word, previous)
+    else if (this.#defining !== '') this.#define(word, roles)
+    if ((roles & Role.body) !== 0 && this.#creates()) this.#inBody(word, previous)
   }
 
   #keywordOfRead(word: string, roles: number, previous: string): void {
@@ -210,8 +216,13 @@ class Reading {
   }
 
   #define(word: string, roles: number): void {
-    if ((roles & Role.temporary) === 0) this.#defining = word === 'or' || word === 'replace'
-    else if (word.startsWith('temp')) this.#object('session', word.toUpperCase(), 'makes a temporary object')
+    if ((roles & Role.temporary) !== 0) {
+      if (word.startsWith('temp')) this.#object('session', word.toUpperCase(), 'makes a temporary object')
+    } else if (word !== 'or' && word !== 'replace') {
+      const plain = PLAIN_OBJECTS.has(word) || (word === 'table' && this.#defining === 'create')
+      if (!plain) this.#defines = true
+      this.#defining = ''
+    }
   }
 
   /** The semicolons within BEGIN ATOMIC … END belong to the CREATE FUNCTION around them. */
@@ -221,13 +232,13 @@ class Reading {
     } else if (this.#body > 0) this.#body += word === 'case' ? 1 : -1
   }
 
-  #defines(): boolean {
+  #creates(): boolean {
     return this.#head === HEADS.get('create')
   }
 
   #separate(): void {
     // Only CREATE RULE and SQL-standard function bodies hold semicolons.
-    const inside = (this.#place.nested || this.#body > 0) && this.#defines()
+    const inside = (this.#place.nested || this.#body > 0) && this.#creates()
     if (!inside) this.#finish()
     this.#place.separate(inside)
   }

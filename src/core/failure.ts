@@ -8,6 +8,9 @@ export type FailureKind =
   | 'lost' // the connection broke
   | 'silent' // no answer in time
   | 'role' // a replica was asked to write, or a primary says it is none
+  | 'unfit' // what a replica cannot do and the primary perhaps can; an ordinary error on the primary
+  | 'isolation' // a replica has no SERIALIZABLE, so with that as the default it refuses everything
+  | 'missing' // what the statement names is not there: on a replica perhaps not yet
   | 'full' // no connection slots
   | 'denied' // wrong password, no such database, no right to connect, no trust in the certificate
   | 'conflict' // a replica cancelled a read to go on replaying
@@ -62,6 +65,18 @@ const SQLSTATES: Readonly<Record<string, Row>> = {
   '25P04': { kind: 'lost', accuses: false, undone: true },
   // read_only_sql_transaction: a standby, a default_transaction_read_only, or the user's own READ ONLY block.
   '25006': { kind: 'role', accuses: true, undone: true },
+  // feature_not_supported: an unlogged table, SET TRANSACTION READ WRITE, logical decoding before 16.
+  '0A000': { kind: 'unfit', accuses: false, undone: true },
+  // object_not_in_prerequisite_state: "recovery is in progress", lock modes.
+  '55000': { kind: 'unfit', accuses: false, undone: true },
+  // internal_error: large objects before 16, whatever asks for an OID or a transaction ID by a back door.
+  XX000: { kind: 'unfit', accuses: false, undone: true },
+  // undefined_table, _column, _function, _object, invalid_schema_name: what was created is not replayed yet.
+  '42P01': { kind: 'missing', accuses: false, undone: true },
+  '42703': { kind: 'missing', accuses: false, undone: true },
+  '42883': { kind: 'missing', accuses: false, undone: true },
+  '42704': { kind: 'missing', accuses: false, undone: true },
+  '3F000': { kind: 'missing', accuses: false, undone: true },
   // too_many_connections: alive, and not a sign of failover.
   '53300': { kind: 'full', accuses: false, undone: true },
   // Wrong password or no pg_hba.conf entry; unknown database.
@@ -151,8 +166,12 @@ export function failureOf(error: unknown, phase: Phase): Failure {
   return { kind: row.kind, sent, accuses, code, message, error }
 }
 
+const ISOLATION: Row = { kind: 'isolation', accuses: false, undone: true }
+
 function rowOf(code: string | null, message: string, routine: unknown): Row {
   if (code === '40001' && routine === 'ProcessInterrupts') return { kind: 'conflict', accuses: false, undone: true }
+  // default_transaction_isolation = serializable, which no standby can give.
+  if (code === '0A000' && routine === 'GetSerializableTransactionSnapshot') return ISOLATION
   const known = code === null ? undefined : SQLSTATES[code]
   if (known !== undefined) return known
   const system = code === null ? UNCODED[message] : SYSTEM_CODES[code]
@@ -173,6 +192,9 @@ const VERDICTS = {
   lost: 'suspect', // one broken connection; the next probe tells
   silent: 'suspect', // down once nothing at all has been heard for silentMillis
   role: 'suspect', // the role flipped between test and call: probe again
+  unfit: 'alive',
+  isolation: 'alive',
+  missing: 'alive',
   full: 'alive',
   denied: 'alive',
   conflict: 'alive',
@@ -222,6 +244,18 @@ export function mayRetry(failure: Failure, what: Repeatable): boolean {
     default:
       return failure.sent satisfies never
   }
+}
+
+/** What a replica refuses and the primary may do. */
+const PRIMARY_ONLY: ReadonlySet<FailureKind> = new Set<FailureKind>(['role', 'unfit', 'isolation', 'missing'])
+
+/**
+ * May a statement that a replica failed run on the primary? It was called a read, so nobody minds if it runs, and a standby
+ * cannot have committed anything.
+ */
+export function mayRepair(failure: Failure, what: Repeatable): boolean {
+  if (!PRIMARY_ONLY.has(failure.kind)) return false
+  return failure.sent === 'never' || (failure.sent === 'rejected' && what.read && what.whole)
 }
 
 /** CALL, DO and several statements in one text may have committed a part before the rest was refused. */

@@ -12,6 +12,13 @@ export class Memo<T> {
     this.#most = most
   }
 
+  /** Puts another answer in the place of what `make` would give. */
+  put(text: string, answer: T): void {
+    this.#old.delete(text)
+    this.#young.delete(text)
+    this.of(text, () => answer)
+  }
+
   /** The remembered answer, or that of `make`, remembered from now on. */
   of(text: string, make: (text: string) => T): T {
     const known = this.#young.get(text)

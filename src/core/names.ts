@@ -1,20 +1,28 @@
 // What a name in a statement says about where the statement may run: functions by their last name part, relations,
-// and the columns of a sequence. Names that PostgreSQL ships are judged here; a catalogue may add the others through
+// and the columns of a sequence. Names that PostgreSQL ships are judged here; what else is known of names comes as a
 // NamePolicy. It never reads SQL (classify.ts does) and never calls a name harmless because it does not know it.
 
 import { HARMLESS_BUILTINS, HARMLESS_CONTRIB, HARMLESS_PG_FUNCTIONS, HARMLESS_PG_RELATIONS } from './builtins.js'
 
-/** What a catalogue or the user's options know about names that are not PostgreSQL's own. */
-export interface NamePolicy {
-  /** By the last name part, folded. `primary` also holds against a built-in of that name: overloads look alike. */
-  functionOf(name: string): 'harmless' | 'primary' | 'unknown'
-  /** By the last name part: a foreign, unlogged or temporary table, or a view that hides a writer. */
-  relationIsPrimary(name: string): boolean
-}
-
+/** Why a name keeps a statement from a replica. */
 export interface Objection {
   readonly intent: 'write' | 'session'
   readonly reason: string
+}
+
+/** What the user, a catalogue or experience say of names, by their last part, folded, and cut as the server cuts them. */
+export interface NamePolicy {
+  /**
+   * `vouched`: the user's word, above every list. `harmless`: a catalogue's, which excuses no name of PostgreSQL's own. An
+   * objection holds against a built-in of that name too, since overloads look alike. Absent: not known, so not harmless.
+   */
+  readonly functions: ReadonlyMap<string, 'vouched' | 'harmless' | Objection>
+  /** Tables and views that need the primary. */
+  readonly relations: ReadonlyMap<string, Objection>
+  /** Functions that may stand as fields behind a dot: `row.f` calls f(row). */
+  readonly fields: ReadonlyMap<string, Objection>
+  /** What is said of a function that nothing is known of. */
+  readonly unknown: Objection
 }
 
 const write = (reason: string): Objection => ({ intent: 'write', reason })
@@ -63,6 +71,34 @@ const FUNCTIONS: ReadonlyMap<string, Objection> = new Map([
   ['connectby', QUERY_TEXT],
   ['xpath_table', QUERY_TEXT], // xml2
   ['current_setting', LOCAL], // STABLE, yet transaction_read_only and in_hot_standby differ
+  ['pg_is_in_recovery', LOCAL],
+  ['pg_backend_pid', LOCAL],
+  ['pg_blocking_pids', LOCAL],
+  ['pg_safe_snapshot_blocking_pids', LOCAL],
+  ['pg_isolation_test_session_is_blocked', LOCAL],
+  ['pg_postmaster_start_time', LOCAL],
+  ['pg_conf_load_time', LOCAL],
+  ['pg_my_temp_schema', LOCAL],
+  ['pg_is_other_temp_schema', LOCAL],
+  ['pg_listening_channels', LOCAL],
+  ['pg_notification_queue_usage', LOCAL],
+  ['pg_current_logfile', LOCAL],
+  ['pg_get_backend_memory_contexts', LOCAL],
+  ['pg_get_shmem_allocations', LOCAL],
+  ['pg_control_checkpoint', LOCAL],
+  ['pg_control_recovery', LOCAL],
+  ['pg_last_committed_xact', LOCAL],
+  ['pg_xact_commit_timestamp', LOCAL],
+  ['pg_xact_status', LOCAL], // the fate of a transaction that a replica may not have heard of
+  ['pg_current_snapshot', LOCAL],
+  ['pg_current_xact_id_if_assigned', LOCAL],
+  ['pg_is_wal_replay_paused', LOCAL],
+  ['pg_get_wal_replay_pause_state', LOCAL],
+  ['pg_walfile_name', write('names a file of the timeline that the primary writes; refused during recovery (55000)')],
+  [
+    'pg_walfile_name_offset',
+    write('names a file of the timeline that the primary writes; refused in recovery (55000)'),
+  ],
   ['inet_server_addr', LOCAL],
   ['inet_server_port', LOCAL],
   ['inet_client_addr', LOCAL],
@@ -90,6 +126,23 @@ const FAMILIES: readonly (readonly [prefix: string, objection: Objection])[] = [
   ['pg_replication_origin_session_', session('attaches the session to a replication origin')],
   ['pg_temp', session('names the temporary schema of the session')],
   ['pg_stat', LOCAL],
+  ['pg_show_', LOCAL],
+  ['pg_get_replication_slots', LOCAL],
+  ['pg_last_wal_', LOCAL],
+  ['pg_last_xact_', LOCAL],
+  ['pg_current_wal_', write('asks where the primary writes, which a standby refuses (55000)')],
+  ['pg_export_snapshot', session('exports a snapshot of this transaction, of this server')],
+  ['pg_log_', OPERATES],
+  ['pg_logical_', OPERATES],
+  ['pg_replication_', OPERATES],
+  ['pg_sync_', OPERATES],
+  ['pg_truncate_', OPERATES],
+  ['pg_import_', write('changes the catalogues')],
+  ['pg_restore_', write('changes statistics')],
+  ['pg_clear_', write('changes statistics')],
+  ['pg_nextoid', write('takes an identifier from the catalogues')],
+  ['pg_stop_', OPERATES],
+  ['pg_start_', OPERATES],
   ['pg_read_', FILES],
   ['pg_ls_', FILES],
   ['pg_file_', FILES],
@@ -111,13 +164,40 @@ const FAMILIES: readonly (readonly [prefix: string, objection: Objection])[] = [
   ['binary_upgrade_', UPGRADE],
 ]
 
+// Catalogue views that show one server's memory, files or sessions. Those named pg_stat… are a family above.
+const RELATIONS: ReadonlyMap<string, Objection> = new Map([
+  ['pg_locks', LOCAL],
+  ['pg_settings', LOCAL],
+  ['pg_config', LOCAL],
+  ['pg_file_settings', LOCAL],
+  ['pg_hba_file_rules', LOCAL],
+  ['pg_ident_file_mappings', LOCAL],
+  ['pg_cursors', LOCAL],
+  ['pg_prepared_statements', LOCAL],
+  ['pg_prepared_xacts', LOCAL],
+  ['pg_replication_slots', LOCAL],
+  ['pg_replication_origin_status', LOCAL],
+  ['pg_backend_memory_contexts', LOCAL],
+  ['pg_shmem_allocations', LOCAL],
+  ['pg_shmem_allocations_numa', LOCAL],
+  ['pg_dsm_registry_allocations', LOCAL],
+  ['pg_buffercache', LOCAL],
+  ['pg_aios', LOCAL],
+  ['pg_sequences', SEQUENCE],
+])
+
 /** Every family begins so; most names do not, and are asked about for each field of each statement. */
 const FAMILY = /^(?:pg_|lo_|dblink|binary_upgrade_)/
 
-const UNKNOWN_PG = write('pg_ name not known to mean the same on a replica')
-const UNKNOWN_FUNCTION = write('function not known to be harmless on a replica')
-const POLICY_FUNCTION = write('function known to need the primary')
-const POLICY_RELATION = write('relation known to need the primary')
+const UNKNOWN_PG = write('is a pg_ name that is not known to mean the same on a replica')
+
+/** Nothing is known but what PostgreSQL ships. */
+export const SHIPPED_ONLY: NamePolicy = {
+  functions: new Map(),
+  relations: new Map(),
+  fields: new Map(),
+  unknown: write('is no function of PostgreSQL that is known to be harmless on a replica'),
+}
 
 // A sequence can be read like a table; a replica is up to 32 values ahead of the primary, as WAL is written that way.
 const SEQUENCE_COLUMNS: ReadonlySet<string> = new Set(['last_value', 'log_cnt', 'is_called'])
@@ -146,17 +226,22 @@ function builtinObjection(name: string): Objection | null {
 }
 
 /** `qualifier`: the schema as written, '' without one. Null: harmless on a replica. */
-export function objectionToCall(name: string, qualifier: string, policy: NamePolicy | undefined): Objection | null {
-  const learned = policy === undefined ? 'unknown' : policy.functionOf(kept(name))
-  if (learned === 'primary') return POLICY_FUNCTION
-  if (qualifier === '' || qualifier === 'pg_catalog') {
-    if (HARMLESS_BUILTINS.has(name) || HARMLESS_PG_FUNCTIONS.has(name)) return null
-  }
-  if (HARMLESS_CONTRIB.has(name)) return null
+export function objectionToCall(name: string, qualifier: string, policy: NamePolicy): Objection | null {
+  const learned = policy.functions.get(kept(name))
+  if (learned === 'vouched') return null
+  if (learned !== undefined && learned !== 'harmless') return learned
+  if (isShipped(name, qualifier)) return null
   const objection = builtinObjection(name)
   if (objection !== null) return objection
   if (learned === 'harmless') return null
-  return name.startsWith('pg_') ? UNKNOWN_PG : UNKNOWN_FUNCTION
+  return name.startsWith('pg_') ? UNKNOWN_PG : policy.unknown
+}
+
+/** On the lists of what ships with PostgreSQL and does no harm. */
+export function isShipped(name: string, qualifier: string): boolean {
+  if (HARMLESS_CONTRIB.has(name)) return true
+  if (qualifier !== '' && qualifier !== 'pg_catalog') return false
+  return HARMLESS_BUILTINS.has(name) || HARMLESS_PG_FUNCTIONS.has(name)
 }
 
 /** Functions whose call changes the session are looked for in statements of every kind. */
@@ -166,16 +251,15 @@ export function sessionCall(name: string): Objection | null {
 }
 
 /** A name that is not called: a relation, schema or column, or after a dot perhaps a function all the same. */
-export function objectionToMention(name: string, afterDot: boolean, policy: NamePolicy | undefined): Objection | null {
+export function objectionToMention(name: string, afterDot: boolean, policy: NamePolicy): Objection | null {
   if (name.startsWith('pg_')) {
     if (HARMLESS_PG_RELATIONS.has(name) || HARMLESS_PG_FUNCTIONS.has(name)) return null
-    return builtinObjection(name) ?? UNKNOWN_PG
+    return RELATIONS.get(name) ?? builtinObjection(name) ?? UNKNOWN_PG
   }
   if (SEQUENCE_COLUMNS.has(name)) return SEQUENCE
+  const known = policy.relations.get(kept(name))
+  if (known !== undefined) return known
   // ('s'::regclass).nextval calls nextval: any function of one argument can be written as a field.
-  if (afterDot && name !== 'lo_get') {
-    const objection = builtinObjection(name)
-    if (objection !== null) return objection
-  }
-  return policy?.relationIsPrimary(kept(name)) === true ? POLICY_RELATION : null
+  if (!afterDot || name === 'lo_get' || policy.functions.get(name) === 'vouched') return null
+  return builtinObjection(name) ?? policy.fields.get(kept(name)) ?? null
 }

@@ -79,6 +79,15 @@ export const HEADS: ReadonlyMap<string, Head> = new Map([
   ['unlisten', LISTENING],
 ])
 
+/**
+ * What CREATE and ALTER may name without changing where any statement may run. A plain CREATE TABLE is such a thing too; an
+ * ALTER TABLE is not: it can make a table unlogged, or give it policies.
+ */
+export const PLAIN_OBJECTS: ReadonlySet<string> = new Set(
+  `index unique materialized database tablespace role user group system statistics trigger constraint event publication
+  subscription collation conversion text`.split(/\s+/)
+)
+
 /** What a keyword means to the classifier; bits, since one word can mean several things. */
 export const Role = {
   reserved: 1, // cannot name a column, table or function unless quoted or after a dot

@@ -2,10 +2,19 @@
 // of every statement; report(fact) takes in what a face noticed; subscribe(listener) tells faces what changed. Holds no
 // application connection and knows nothing of the faces.
 
-import type { Clock } from '../clock.js'
+import type { Alarm, Clock } from '../clock.js'
 import { type Config, probeConfigFor } from '../config.js'
 import type { Moment } from '../core/balance.js'
-import { type Failure, failureOf, mayRetry, outcomeOf, type Phase, type Repeatable } from '../core/failure.js'
+import type { Definitions } from '../core/definitions.js'
+import {
+  type Failure,
+  failureOf,
+  mayRepair,
+  mayRetry,
+  outcomeOf,
+  type Phase,
+  type Repeatable,
+} from '../core/failure.js'
 import { keyOf, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
 import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/selection.js'
 import { type Change, emptyTopology, type Topology } from '../core/topology.js'
@@ -13,9 +22,10 @@ import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
 import { replicasOf } from '../discovery/replication.js'
 import { endedError, withOutcome } from '../errors.js'
+import { Catalogue } from './catalogue.js'
 import { History } from './history.js'
 import { Monitor } from './monitor.js'
-import { connectionProbe, type ProbeFactory } from './probe.js'
+import { connectionProbe, connectionQuestion, type ProbeFactory, type Question } from './probe.js'
 import { isReady, trustedPrimary, type Wanted } from './readiness.js'
 import { hopeless, type RefusalCode, refusal } from './refusal.js'
 import { Sources } from './sources.js'
@@ -26,6 +36,10 @@ export interface Errand {
   readonly target: Target
   /** Asked only when an attempt has failed. */
   readonly repeat: () => Repeatable
+  /** What a replica cannot do, the primary shall: nobody insisted on a replica. */
+  readonly repairs: boolean
+  /** A replica refused the statement, so it goes to the primary; later, if that served it. */
+  readonly learn?: (refusal: Failure, what: 'refused' | 'served') => void
 }
 
 /** One attempt: the node that was chosen, and how far the statement got there. The face moves `phase` on. */
@@ -38,6 +52,8 @@ export type Fact =
   | { readonly kind: 'accused'; readonly key: NodeKey; readonly generation: number; readonly failure: Failure }
   /** A write was acknowledged: reads will ask for a position that covers it. */
   | { readonly kind: 'acknowledged' }
+  /** Functions, views or kinds of tables may have changed; the change is acknowledged. */
+  | { readonly kind: 'defined' }
 
 export type HerdListener = (after: Topology, before: Topology, found: readonly Change[]) => void
 
@@ -45,6 +61,7 @@ export interface HerdParts {
   readonly clock: Clock
   readonly probes?: ProbeFactory
   readonly sources?: readonly Discovery[]
+  readonly ask?: Question
   /** The face has work on its connections that no run() covers: somebody holds a client. */
   readonly busy?: () => boolean
 }
@@ -55,6 +72,7 @@ export class Herd {
   readonly #store: Store
   readonly #monitor: Monitor
   readonly #sources: Sources
+  readonly #catalogue: Catalogue
   readonly #loads = new Map<NodeKey, { statements: number }>()
   readonly #inFlight = (key: NodeKey) => this.#loads.get(key)?.statements ?? 0
   #state: 'new' | 'open' | 'ended' = 'new'
@@ -79,8 +97,15 @@ export class Herd {
     this.#monitor = new Monitor(this.#store, clock, interval, probeOf, busy)
     const resting = () => this.#monitor.resting
     this.#sources = new Sources(this.#store, clock, parts.sources ?? sourcesOf(config), busy, resting)
+    this.#catalogue = new Catalogue({
+      clock,
+      ask: parts.ask ?? connectionQuestion(clock, (address) => probeConfigFor(config, address)),
+      choose: (target) => this.#chooseReplica(target, NOBODY),
+      target: (since) => this.#catalogueTarget(since),
+    })
     this.#store.subscribe((after, before) => {
       this.#monitor.follow(after)
+      this.#catalogue.follow()
       if (after.primary === null && before.primary !== null) this.#sources.wake()
       this.#discoverReplicas(after, before)
     })
@@ -90,6 +115,16 @@ export class Herd {
     return this.#store.topology
   }
 
+  /** What the database says of its names, as far as it has been read. A new value whenever it changed. */
+  get definitions(): Definitions {
+    return this.#catalogue.definitions
+  }
+
+  /** False: what names hide is not known yet, so only the primary is safe. */
+  get informed(): boolean {
+    return this.#catalogue.current
+  }
+
   subscribe(listener: HerdListener): () => void {
     return this.#store.subscribe(listener)
   }
@@ -97,6 +132,10 @@ export class Herd {
   report(fact: Fact): void {
     if (fact.kind === 'acknowledged') {
       this.#monitor.sample()
+      return
+    }
+    if (fact.kind === 'defined') {
+      this.#catalogue.changed()
       return
     }
     const { key, generation, failure } = fact
@@ -117,7 +156,9 @@ export class Herd {
         const load = this.#loadOf(place.node.key)
         load.statements++
         try {
-          return await attempt(place)
+          const result = await attempt(place)
+          if (history?.refusal) errand.learn?.(history.refusal, 'served')
+          return result
         } catch (error) {
           history ??= new History()
           target = this.#judge(error, place, errand, target, history, startedAt)
@@ -135,12 +176,23 @@ export class Herd {
     const { node, phase } = place
     const failure = failureOf(error, phase)
     const repeat = errand.repeat()
-    const again = history.add(node, failure) && mayRetry(failure, repeat) && this.#mayWait(startedAt)
-    const misrouted = failure.kind === 'role' && node.state.kind === 'replica'
-    if (failure.accuses && !misrouted) this.report({ kind: 'accused', ...identity(node), failure })
+    const onReplica = node.state.kind === 'replica'
+    const repair = onReplica && errand.repairs && mayRepair(failure, repeat)
+    // What is no news of a replica: it is none that writes.
+    const expected = onReplica && failure.kind === 'role'
+    const curable = repair || (!expected && mayRetry(failure, repeat))
+    const again = history.add(node, failure) && curable && this.#mayWait(startedAt)
+    if (failure.accuses && !expected) this.report({ kind: 'accused', ...identity(node), failure })
     if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure, repeat))
-    // A replica found a write in what looked like a read: the primary's, not another replica's.
-    return misrouted && target.role === 'replica' && target.otherwise === 'primary' ? PRIMARY : target
+    if (!repair) return target
+    if (failure.sent === 'rejected') this.#learn(failure, errand, history)
+    return PRIMARY
+  }
+
+  #learn(refusal: Failure, errand: Errand, history: History): void {
+    history.refusal = refusal
+    this.#catalogue.doubt()
+    errand.learn?.(refusal, 'refused')
   }
 
   /** The decision as it would fall now, without acting on it. */
@@ -166,12 +218,24 @@ export class Herd {
       return isReady(topology, wanted, this.#clock.now()) || undefined
     }
     try {
-      if (await this.#store.waitFor(find, millis)) return
+      if (await this.#store.waitFor(find, millis)) {
+        if (wanted.replicas > 0) await this.#within(millis, this.#catalogue.arrived)
+        return
+      }
       const code = wanted.primary && trustedPrimary(this.topology) === null ? 'PGHERD_NO_PRIMARY' : 'PGHERD_NO_REPLICA'
       throw refusal(code, this.topology, new Map(), { ...patient, failoverTimeoutMillis: millis }, null)
     } finally {
       this.#running--
     }
+  }
+
+  async #within(millis: number, event: Promise<void>): Promise<void> {
+    let alarm: Alarm | undefined
+    const late = new Promise<void>((resolve) => {
+      alarm = this.#clock.alarm(millis, resolve, 'process')
+    })
+    await Promise.race([event, late])
+    alarm?.cancel()
   }
 
   /** The first statement starts everything; after a rest it wakes the loops. Gives the moment, on the monotonic clock. */
@@ -191,6 +255,7 @@ export class Herd {
     this.#state = 'ended'
     this.#monitor.stop()
     this.#sources.stop()
+    this.#catalogue.stop()
     this.#store.rejectWaiters(endedError())
   }
 
@@ -231,6 +296,18 @@ export class Herd {
     const place = await this.#store.waitFor(find, this.#patience() - (this.#clock.mono() - startedAt))
     if (place === undefined) throw told(missing(this.topology, target))
     return place
+  }
+
+  /** What a read of this pool needs of a replica; the catalogue is asked for there. */
+  #catalogueTarget(since: number | null): Target | null {
+    const { attributes, maxLagMillis, maxLagBytes, maxStaleMillis } = this.#config
+    if (attributes !== 'any') return null
+    // Started without a primary: nothing can be proven, and reads that ask for no proof are served all the same.
+    const orphaned = this.topology.epoch === 0 && lookedAround(this.topology)
+    // A bound of 0 is of no replica's, but single statements may have others.
+    const bound = orphaned ? Infinity : maxLagMillis || DEFAULT_LAG_MILLIS
+    const need = { maxLagMillis: bound, since, asynchronous: true }
+    return { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'refuse' }
   }
 
   #patience(): number {
@@ -284,9 +361,15 @@ export class Herd {
 
 const PRIMARY: Target = { role: 'primary' }
 const NO_REFUSALS: Choice['refused'] = new Map()
+const DEFAULT_LAG_MILLIS = 1000
 const NOBODY: ReadonlySet<NodeKey> = new Set()
 /** Refusals that newer evidence may lift. */
 const PROVABLE: ReadonlySet<string> = new Set(['unproven', 'too-far-behind', 'no-position'])
+
+/** Every node that the user named has been looked at. */
+function lookedAround({ nodes }: Topology): boolean {
+  return [...nodes.values()].every(({ probedAt, address }) => probedAt !== null || address.origin !== 'configured')
+}
 
 function missing(topology: Topology, target: Target): RefusalCode {
   if (target.role === 'replica' && target.otherwise === 'refuse') return 'PGHERD_NO_REPLICA'

@@ -10,6 +10,9 @@ export class History {
   readonly #avoided = new Set<NodeKey>()
   readonly #tries = new Map<string, number>()
   #newest: Failure | null = null
+  #conflicts = 0
+  /** What a replica refused, if the statement went to the primary for it. */
+  refusal: Failure | null = null
 
   get avoided(): ReadonlySet<NodeKey> {
     return this.#avoided
@@ -27,6 +30,8 @@ export class History {
     const name = `${node.key}#${node.generation}`
     const tries = (this.#tries.get(name) ?? 0) + 1
     this.#tries.set(name, tries)
+    // A replica that is busy replaying cancelled the read. So may the next; somebody has to be told then.
+    if (failure.kind === 'conflict' && ++this.#conflicts > 1) return false
     // Too many connections on the primary: there is no other, and nothing to wait for.
     if (failure.kind === 'full' && node.state.kind !== 'replica') return false
     // A 25006 that the same, re-proven primary repeats is the user's own.

@@ -63,9 +63,48 @@ const NO_DETAIL: Detail = {
   standardConformingStrings: true,
 }
 
+/** Asks a node over a connection of its own, which ends with the answers, with the deadline or with `signal`. */
+export type Question = (
+  address: NodeAddress,
+  texts: readonly string[],
+  millis: number,
+  signal: AbortSignal
+) => Promise<readonly (readonly Row[])[]>
+
+export function connectionQuestion(
+  clock: Clock,
+  configOf: (address: NodeAddress) => Record<string, unknown>
+): Question {
+  return async (address, texts, millis, signal) => {
+    const client = new (clientClassFor(address.origin))(configOf(address))
+    const drop = () => internals(client).connection?.stream?.destroy()
+    client.on('error', drop)
+    const alarm = clock.alarm(millis, drop)
+    signal.addEventListener('abort', drop)
+    try {
+      await client.connect()
+      internals(client).unref()
+      const answers: (readonly Row[])[] = []
+      for (const text of texts) answers.push((await client.query<Row>(text)).rows)
+      client.end(() => {})
+      return answers
+    } catch (error) {
+      drop()
+      throw error
+    } finally {
+      alarm.cancel()
+      signal.removeEventListener('abort', drop)
+    }
+  }
+}
+
+function clientClassFor(origin: NodeAddress['origin']): ClientClass {
+  return origin === 'configured' ? pg.Client : withoutWeakAuth(pg.Client)
+}
+
 export function connectionProbe(clock: Clock): ProbeFactory {
   return (clientConfig, origin, interrupted) => {
-    const Client: ClientClass = origin === 'configured' ? pg.Client : withoutWeakAuth(pg.Client)
+    const Client = clientClassFor(origin)
     return new ConnectionProbe(clock, () => new Client(clientConfig), interrupted)
   }
 }

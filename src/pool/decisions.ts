@@ -1,6 +1,7 @@
-// Counts where statements went, or would have gone, and why. Bounded: reasons and nodes are few.
+// Counts where statements went, or would have gone, and why. Bounded: reasons, nodes and shapes are few.
 
 import type { Choice } from '../core/selection.js'
+import { shapeOf } from '../core/shape.js'
 
 export interface Decision {
   /** `host:port`; null: no node was fit at that moment. */
@@ -10,16 +11,26 @@ export interface Decision {
   readonly reason: string
   /** Why this node: proven, unbounded, primary, or that no replica qualified. */
   readonly choice: string
+  /** With `routing: 'observe'` the statement, with `?` for its literals; otherwise null. */
+  readonly statement: string | null
   readonly count: number
 }
+
+/** Statements beyond so many shapes are counted together. */
+const MOST_SHAPES = 1000
+const OTHERS = '(other statements)'
 
 export class Decisions {
   readonly #counts = new Map<string, { -readonly [K in keyof Decision]: Decision[K] }>()
 
-  count(choice: Choice, reason: string): void {
+  readonly #shapes = new Set<string>()
+
+  /** `text`: the statement, where it is to be told apart from others. */
+  count(choice: Choice, reason: string, text: string | null = null): void {
     const node = choice.node?.key ?? null
     const why = choice.node === null ? 'none' : choice.reason
-    const name = `${node}\n${why}\n${reason}`
+    const statement = text === null ? null : this.#shapeOf(text)
+    const name = `${node}\n${why}\n${reason}\n${statement}`
     const known = this.#counts.get(name)
     if (known !== undefined) {
       known.count++
@@ -27,7 +38,14 @@ export class Decisions {
     }
     const kind = choice.node?.state.kind
     const role = kind === undefined ? null : kind === 'replica' ? 'replica' : 'primary'
-    this.#counts.set(name, { node, role, reason, choice: why, count: 1 })
+    this.#counts.set(name, { node, role, reason, choice: why, statement, count: 1 })
+  }
+
+  #shapeOf(text: string): string {
+    const shape = shapeOf(text)
+    if (this.#shapes.size >= MOST_SHAPES && !this.#shapes.has(shape)) return OTHERS
+    this.#shapes.add(shape)
+    return shape
   }
 
   /** The most frequent first. */

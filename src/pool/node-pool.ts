@@ -1,6 +1,7 @@
 // The connections of one node in one generation: an inner pg.Pool that dials one address with the right TLS name. Condemning
 // drops it whole. Decides nothing about nodes; what happens on its wires it tells its owner.
 
+import type pg from 'pg'
 import type { Client, PoolClient } from 'pg'
 import type { Clock } from '../clock.js'
 import { type Failure, failureOf } from '../core/failure.js'
@@ -9,8 +10,9 @@ import type { Node, NodeKey } from '../core/node.js'
 import { PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
+import { guarded, lookedAfter } from './hooks.js'
 import type { QueryArgs } from './query-args.js'
-import { reset, type Wire, watch, wireOf } from './wire.js'
+import { reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
 type Release = (error?: Error | boolean) => void
 type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
@@ -29,6 +31,9 @@ export interface InnerPool {
   emit: (event: string, first?: unknown, second?: unknown) => boolean
 }
 
+/** pg.Client with its query() as loosely typed as its overloads are in truth. */
+type QueryableClass = new (config?: object) => { query(first: unknown, second?: unknown, third?: unknown): unknown }
+
 export type InnerPoolClass = new (options: object) => InnerPool
 
 export interface NodePoolOwner {
@@ -40,7 +45,13 @@ export interface NodePoolOwner {
   relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean
   ended(text: string): void
   acknowledged(text: string | null): void
+  defines(text: string): boolean
+  defined(): void
+  legible(is: boolean): void
   accused(node: Node, failure: Failure): void
+  isReplica(key: NodeKey): boolean
+  /** A connection hook tried to write on a replica. */
+  hookRefused(): void
 }
 
 export class NodePool {
@@ -57,7 +68,9 @@ export class NodePool {
     this.generation = node.generation
     this.#node = node
     this.#owner = owner
-    this.inner = new owner.PoolClass({ ...owner.clientConfig(node), Client: this.#clientClass() })
+    const config = owner.clientConfig(node)
+    const hooks = guarded(config, () => owner.isReplica(node.key))
+    this.inner = new owner.PoolClass({ ...config, ...hooks, Client: this.#clientClass() })
     this.inner.emit = (event, first, second) => owner.relay(this, event, first, second)
   }
 
@@ -65,21 +78,40 @@ export class NodePool {
     return this.#condemned
   }
 
-  /** Each physical client is watched from its first byte, and always has an error listener: a killed backend must not end the process. */
+  /**
+   * Each physical client is watched from its first byte, and always has an error listener: a killed backend must not end the
+   * process. What a hook sends to a replica is looked after.
+   */
   #clientClass(): ClientClass {
-    const { clock, Client: Given, ended, acknowledged } = this.#owner
-    const Base = this.#node.address.origin === 'configured' ? Given : withoutWeakAuth(Given)
+    const owner = this.#owner
+    const { key, address } = this.#node
+    const Base = address.origin === 'configured' ? owner.Client : withoutWeakAuth(owner.Client)
     const accuse = (error: unknown) => this.#accuse(failureOf(error, 'idle'))
-    const standby = (is: boolean) => {
-      if (is) this.#accuse(failureOf(notPrimary(this.key), 'idle'))
+    const events: WireEvents = {
+      ended: owner.ended,
+      acknowledged: owner.acknowledged,
+      defines: owner.defines,
+      defined: owner.defined,
+      legible: owner.legible,
+      standby: (is) => {
+        if (is) this.#accuse(failureOf(notPrimary(key), 'idle'))
+      },
     }
-    return class Client extends Base {
+    return class Client extends (Base as unknown as QueryableClass) {
+      readonly #wire: Wire
       constructor(config?: object) {
         super(config)
-        this.on('error', accuse)
-        watch(this, clock, { ended, acknowledged, standby })
+        const client = this as unknown as pg.Client
+        client.on('error', accuse)
+        this.#wire = watch(client, owner.clock, events)
       }
-    }
+
+      override query(first: unknown, second: unknown, third: unknown): unknown {
+        const { sending, held } = this.#wire
+        if (sending || held || !owner.isReplica(key)) return super.query(first, second, third)
+        return lookedAfter((a, b, c) => super.query(a, b, c), [first, second, third], owner.hookRefused)
+      }
+    } as unknown as ClientClass
   }
 
   #accuse(failure: Failure): void {
@@ -89,7 +121,10 @@ export class NodePool {
   /** A client of this node, ready and of the role that was asked for. */
   connect(place: Place): Promise<PoolClient> {
     return new Promise((resolve, reject) => {
-      this.#acquire(place, reject, (client) => resolve(client))
+      this.#acquire(place, reject, (client, wire) => {
+        wire.held = true
+        resolve(client)
+      })
     })
   }
 
@@ -141,6 +176,8 @@ export class NodePool {
     }
     client.once('error', settle)
     wire.reading = reading
+    wire.held = false
+    wire.sending = true
     try {
       place.phase = 'handed'
       // The callback form takes exactly what the user gave, submittables included.
@@ -149,6 +186,8 @@ export class NodePool {
     } catch (error) {
       place.phase = 'connect'
       settle(error as Error, undefined)
+    } finally {
+      wire.sending = false
     }
   }
 
@@ -156,6 +195,7 @@ export class NodePool {
   #prove(client: PoolClient, wire: Wire, place: Place, run: () => void, reject: (error: unknown) => void): void {
     wire.reading = true
     const text = 'select pg_last_wal_replay_lsn()::text as lsn'
+    wire.sending = true
     client.query<{ lsn: string | null }>(text, (error, result) => {
       wire.reading = false
       wire.proven = error ? null : parseLsn(result.rows[0]?.lsn)
@@ -165,6 +205,7 @@ export class NodePool {
         error ?? new PgherdError('PGHERD_STALE', `a new connection to ${this.key} is behind the position it must have`)
       )
     })
+    wire.sending = false
   }
 
   /** Nothing that was handed to this node may still happen; who was only waiting is told that nothing was sent. */

@@ -5,20 +5,22 @@ import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
 import { type Clock, systemClock } from '../clock.js'
 import { type Config, clientConfigFor, resolveConfig } from '../config.js'
-import type { Verdict } from '../core/classify.js'
 import type { Failure } from '../core/failure.js'
-import type { Instant, Node } from '../core/node.js'
+import type { Instant, Node, NodeKey } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
 import { endedError } from '../errors.js'
 import type { ClientClass } from '../guard.js'
 import { Herd, type Place } from '../herd/herd.js'
 import { Decisions } from './decisions.js'
+import { callEach, unharmed } from './hooks.js'
 import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
 import { NodePools } from './node-pools.js'
-import { type Callback, isSubmittable, type QueryArgs, queryArgs } from './query-args.js'
-import { ON_PRIMARY, Routing } from './routing.js'
+import { type Callback, type QueryArgs, queryArgs, type Wishes, wishesOf } from './query-args.js'
+import type { Repairs } from './repairs.js'
+import { ON_PRIMARY, type Routed, Routing } from './routing.js'
 import { type Explanation, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
+import { merged, viewOf } from './view.js'
 import { wireOf } from './wire.js'
 
 /** What a copy of pg must bring: pg itself, pg.native, or a fork of it. */
@@ -40,16 +42,7 @@ type BaseClass = new (
 type Release = (error?: Error | boolean) => void
 type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
 
-/** With standard_conforming_strings = off a backslash ends no literal where the lexer sees its end: everything is a write. */
-const ILLEGIBLE: Verdict = {
-  intent: 'write',
-  word: '',
-  reason: 'a server has standard_conforming_strings = off, so texts cannot be read',
-  single: false,
-  repeatable: false,
-  hint: null,
-}
-
+const NO_WISHES: Wishes = {}
 const NOTHING: InnerPool['_clients'] = []
 /**
  * From the first statement on that names the setting, or sets one that it does not name, own writes are looked for where
@@ -71,8 +64,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     /** On the monotonic clock: when the newest write was acknowledged. */
     #writtenAt: number | null = null
     #asynchronous = false
-    /** Every server reads string literals as the lexer does. */
-    #legible = true
+    /** Sessions that read string literals in another way than the lexer. */
+    #oddSessions = 0
     #lostAt: Instant | null = null
     #ending = false
     #ended = false
@@ -82,23 +75,31 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       super(options)
       this.#config = config
       this.#herd = new Herd(config, { clock, busy: () => this.#pools.held })
-      this.#routing = new Routing(config)
+      this.#routing = new Routing(config, this.#herd)
       this.#pools = new NodePools(this.#owner())
       this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))
     }
 
     query(query: unknown, second?: unknown, third?: unknown): unknown {
+      return this.#query(NO_WISHES, query, second, third)
+    }
+
+    #query(wishes: Wishes, query: unknown, second: unknown, third: unknown): unknown {
       if (typeof query === 'function') return this.#refuseFunction(query as Callback)
       try {
         const args = queryArgs(query, second, third)
-        return this.#answer(this.#run(args), args.callback)
+        return this.#answer(this.#run(args, wishes), args.callback)
       } catch (error) {
         return this.#answer(Promise.reject(error), (typeof second === 'function' ? second : third) as Callback)
       }
     }
 
     connect(callback?: Connected | null): unknown {
-      const client = this.#ending ? Promise.reject(endedError()) : this.#connect()
+      return this.#give(NO_WISHES, callback)
+    }
+
+    #give(wishes: Wishes, callback: Connected | null | undefined, ended = this.#ending): unknown {
+      const client = ended || this.#ending ? Promise.reject(endedError()) : this.#connect(wishes)
       if (!callback) return this.#promised(client)
       client.then(
         (ready) => process.nextTick(callback, undefined, ready, ready.release),
@@ -121,17 +122,48 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return snapshotOf(this.#herd.topology, clock.now())
     }
 
-    explain(sql: string): Explanation {
-      const verdict = this.#legible ? this.#routing.read(sql) : ILLEGIBLE
-      const { target } = this.#routing.route(queryArgs(sql, undefined, undefined), verdict, this.#written())
+    explain(query: unknown): Explanation {
+      return this.#explain(NO_WISHES, query)
+    }
+
+    #explain(wishes: Wishes, query: unknown): Explanation {
+      const args = queryArgs(query, undefined, undefined)
+      const verdict = args.text === null ? null : this.#routing.read(args.text)
+      const { target, reason } = this.#routing.route(args, wishes, verdict, this.#written())
       const choice = this.#herd.look(this.#config.routing === 'observe' ? ON_PRIMARY.target : target)
       return Object.freeze({
-        intent: verdict.intent,
-        word: verdict.word,
-        reason: verdict.reason,
+        intent: verdict?.intent ?? 'write',
+        word: verdict?.word ?? '',
+        reason,
         node: choice.node?.key ?? null,
         refused: refusalsOf(this.#herd.topology, choice),
       })
+    }
+
+    view(wishes: Wishes = {}): unknown {
+      return this.#view(wishesOf(wishes))
+    }
+
+    #view(wishes: Wishes): unknown {
+      let ended = false
+      const over = () => Promise.reject(endedError())
+      return viewOf(this, {
+        query: (query: unknown, second: unknown, third: unknown) =>
+          ended
+            ? this.#answer(over(), queryArgs(query, second, third).callback)
+            : this.#query(wishes, query, second, third),
+        connect: (callback?: Connected | null) => this.#give(wishes, callback, ended),
+        explain: (query: unknown) => this.#explain(wishes, query),
+        view: (inner: Wishes = {}) => this.#view(merged(wishes, wishesOf(inner))),
+        end: (callback?: (error?: Error) => void) => {
+          ended = true
+          return this.#answer(Promise.resolve(), callback)
+        },
+      })
+    }
+
+    retriedOnPrimary(): ReturnType<Repairs['list']> {
+      return this.#routing.repairs.list()
     }
 
     async ready(options: ReadyOptions = {}): Promise<void> {
@@ -181,28 +213,32 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
     set ended(_: unknown) {}
 
-    async #connect(): Promise<PoolClient> {
-      const errand = this.#config.attributes === 'standby' ? this.#routing.anyReplica(this.#written()) : ON_PRIMARY
+    async #connect(wishes: Wishes): Promise<PoolClient> {
+      const { attributes } = this.#config
+      const onReplica = attributes === 'standby' || (attributes === 'any' && wishes.route === 'replica')
+      const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written()) : ON_PRIMARY
       return this.#herd.run(errand, (place) => this.#poolOf(place).connect(place))
     }
 
-    #run(args: QueryArgs): Promise<unknown> {
+    #run(args: QueryArgs, wishes: Wishes): Promise<unknown> {
       if (this.#ending) throw endedError()
-      // A cursor or a stream lives as long as its reader pleases: it is the primary's, and is never repeated.
-      if (isSubmittable(args.query) || args.text === null) return this.#attempt(ON_PRIMARY, args)
+      const { text } = args
       // One server: nothing to decide, and nothing to remember for another.
       if (!this.#herd.topology.plural && this.#config.attributes === 'any') {
-        return this.#attempt(this.#routing.onlyServer(args.text), args)
+        return this.#attempt(text === null ? ON_PRIMARY : this.#routing.onlyServer(text), args)
       }
-      const verdict = this.#legible ? this.#routing.read(args.text) : ILLEGIBLE
-      const routed = this.#routing.route(args, verdict, this.#written())
-      const observed = this.#config.routing === 'observe'
-      if (!observed) return this.#attempt(routed, args, verdict.reason)
-      this.#decisions.count(this.#herd.look(routed.target), verdict.reason)
-      return this.#attempt({ ...routed, target: ON_PRIMARY.target }, args)
+      // A cursor or a stream lives as long as its reader pleases: it is the primary's, unless its view says otherwise.
+      const verdict = text === null ? null : this.#routing.read(text)
+      const routed = this.#routing.route(args, wishes, verdict, this.#written())
+      if (this.#config.routing !== 'observe') return this.#attempt(routed, args, routed.reason)
+      this.#decisions.count(this.#herd.look(routed.target), routed.reason, text)
+      return this.#attempt(
+        ON_PRIMARY.target === routed.target ? routed : { ...routed, target: ON_PRIMARY.target },
+        args
+      )
     }
 
-    #attempt(routed: typeof ON_PRIMARY, args: QueryArgs, reason?: string): Promise<unknown> {
+    #attempt(routed: Routed, args: QueryArgs, reason?: string): Promise<unknown> {
       return this.#herd.run(routed, (place) => {
         if (reason !== undefined) this.#decisions.count(place, reason)
         return this.#poolOf(place).query(place, args, routed.reading)
@@ -226,6 +262,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         relay: (pool, event, first, second) => this.#relay(pool, event, first, second),
         ended: (text) => this.#noticeText(text),
         acknowledged: (text) => this.#acknowledged(text),
+        defines: (text) => this.#herd.topology.plural && this.#routing.read(text).defines,
+        defined: () => this.#herd.report({ kind: 'defined' }),
+        legible: (is) => this.#noticeSession(is),
+        isReplica: (key) => this.#isReplica(key),
+        hookRefused: () => this.#routing.setAside('hook'),
         accused: (node, failure) => this.#accuse(node, failure),
       }
     }
@@ -242,6 +283,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         // A client without a wire to watch (the native one): it may have written while it was out.
         if (wireOf(second as Client)?.readyAt === null) this.#acknowledged(null)
         return this.emit(event, first, second)
+      }
+      if (event === 'connect' && this.#isReplica(pool.key)) {
+        // A listener written for one server may write, and nobody awaits what it returns.
+        unharmed(() => callEach(this.rawListeners(event), this, first))
+        return true
       }
       if (event !== 'error') return this.emit(event, first)
       // Connections that we gave up ourselves end as they were meant to.
@@ -267,12 +313,26 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {
       for (const change of found) this.#pools.obey(change)
       if (after.plural && !before.plural) this.#writtenAt = clock.mono()
-      this.#legible = [...after.nodes.values()].every(({ seen }) => seen?.detail?.standardConformingStrings !== false)
+      this.#noticeLegible(after)
       if (found.length === 0) return
       this.#tellFailover(after, before)
       if (this.listenerCount('topology') === 0) return
       const now = clock.now()
       this.#tell('topology', snapshotOf(after, now), snapshotOf(before, now))
+    }
+
+    #isReplica(key: NodeKey): boolean {
+      return this.#herd.topology.nodes.get(key)?.state.kind === 'replica'
+    }
+
+    #noticeSession(legible: boolean): void {
+      this.#oddSessions += legible ? -1 : 1
+      this.#noticeLegible(this.#herd.topology)
+    }
+
+    #noticeLegible({ nodes }: Topology): void {
+      const server = (node: Node) => node.seen?.detail?.standardConformingStrings !== false
+      this.#routing.setLegible(this.#oddSessions === 0 && [...nodes.values()].every(server))
     }
 
     /** What a listener throws is its own: it must not stop the loop whose news it was told. */

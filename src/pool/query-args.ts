@@ -12,9 +12,16 @@ export interface QueryArgs {
   readonly callback: Callback | undefined
   /** The SQL text; null where there is none to read: a cursor, a stream, a mistake. */
   readonly text: string | null
-  readonly route: Route
+  /** The statement's own word; undefined: none. */
+  readonly route: Route | undefined
   /** This statement's own bound; undefined: the pool's. */
   readonly maxLagMillis: number | undefined
+}
+
+/** What a view of a pool asks of all its statements, where they do not say otherwise. */
+export interface Wishes {
+  readonly route?: Route | undefined
+  readonly maxLagMillis?: number | undefined
 }
 
 interface ConfigLike {
@@ -28,7 +35,7 @@ export function queryArgs(query: unknown, second: unknown, third: unknown): Quer
   const callback = (typeof second === 'function' ? second : third) as Callback | undefined
   const values = typeof second === 'function' ? undefined : second
   if (typeof query === 'string') {
-    return { query, values, callback, text: query, route: 'auto', maxLagMillis: undefined }
+    return { query, values, callback, text: query, route: undefined, maxLagMillis: undefined }
   }
   const config = (typeof query === 'object' ? query : null) as ConfigLike | null
   const text = typeof config?.text === 'string' && !isSubmittable(config) ? config.text : null
@@ -41,15 +48,19 @@ export function isSubmittable(query: unknown): query is Submittable {
 
 const ROUTES: ReadonlySet<unknown> = new Set<Route>(['primary', 'replica', 'auto'])
 
-function routeOf(config: ConfigLike | null): Route {
+/** Wishes as a caller gave them, checked. */
+export function wishesOf(given: Wishes): Wishes {
+  return { route: routeOf(given), maxLagMillis: lagOf(given) }
+}
+
+function routeOf(config: ConfigLike | null): Route | undefined {
   const route = config?.route
-  if (route === undefined) return 'auto'
-  if (ROUTES.has(route)) return route as Route
-  throw new TypeError(`query option route must be 'primary', 'replica' or 'auto', not ${String(route)}`)
+  if (route === undefined || ROUTES.has(route)) return route as Route | undefined
+  throw new TypeError(`option route must be 'primary', 'replica' or 'auto', not ${String(route)}`)
 }
 
 function lagOf(config: ConfigLike | null): number | undefined {
   const millis = config?.maxLagMillis
   if (millis === undefined || (typeof millis === 'number' && millis >= 0)) return millis
-  throw new TypeError(`query option maxLagMillis must be a number of milliseconds of at least 0, not ${String(millis)}`)
+  throw new TypeError(`option maxLagMillis must be a number of milliseconds of at least 0, not ${String(millis)}`)
 }

@@ -1,22 +1,38 @@
-// From a statement and the pool's options to an errand: what it needs, where it may go, whether it may be repeated. Pure but
-// for its memory of texts already read.
+// From a statement and the pool's options to an errand: what it needs, where it may go, whether it may be repeated, and why. It
+// remembers texts already read and what replicas refused, and says once what keeps it from using replicas. Asks nobody.
 
 import type { Config } from '../config.js'
 import { inspect, type Verdict } from '../core/classify.js'
-import type { Repeatable } from '../core/failure.js'
+import { culprit, type Definitions, policyOf } from '../core/definitions.js'
+import type { Failure, Repeatable } from '../core/failure.js'
 import { Memo } from '../core/memo.js'
+import type { NamePolicy } from '../core/names.js'
 import type { Target } from '../core/selection.js'
 import type { Errand } from '../herd/herd.js'
-import type { QueryArgs } from './query-args.js'
+import type { QueryArgs, Wishes } from './query-args.js'
+import { Repairs } from './repairs.js'
 
-/** An errand, and whether what it runs only reads. */
+/** An errand, whether what it runs only reads, and why it goes where it goes. */
 export interface Routed extends Errand {
   readonly reading: boolean
+  readonly reason: string
+}
+
+/** What the herd knows of the database's own names. */
+export interface Knowledge {
+  readonly definitions: Definitions
+  readonly informed: boolean
 }
 
 const NEVER_AGAIN: Repeatable = { read: false, whole: false }
 
-export const ON_PRIMARY: Routed = { target: { role: 'primary' }, repeat: () => NEVER_AGAIN, reading: false }
+export const ON_PRIMARY: Routed = {
+  target: { role: 'primary' },
+  repeat: () => NEVER_AGAIN,
+  repairs: false,
+  reading: false,
+  reason: 'runs on the primary',
+}
 
 /** Where the caller stands: what it wrote, and whether it may have done so asynchronously. */
 export interface Written {
@@ -25,38 +41,120 @@ export interface Written {
   readonly asynchronous: boolean
 }
 
+/** With a text that cannot be read everything is a write. */
+const ILLEGIBLE: Verdict = {
+  intent: 'write',
+  word: '',
+  reason:
+    'cannot be read: a server or session reads string literals in another way (standard_conforming_strings, encoding)',
+  single: false,
+  repeatable: false,
+  defines: false,
+  hint: null,
+}
+
+const STRINGS =
+  'a server or session has standard_conforming_strings = off, or an encoding in which a backslash can be half of a ' +
+  'character, so the texts of statements cannot be read: everything runs on the primary until that is no longer so.'
+
+/** Why all replicas are left alone, and what the reader of the warning can do. */
+const ASIDE = {
+  isolation: {
+    code: 'PGHERD_SERIALIZABLE',
+    reason: 'default_transaction_isolation is serializable, which no replica can give (0A000)',
+    advice: "Set it to 'repeatable read' or lower for this role or database, then make a new pool.",
+  },
+  hook: {
+    code: 'PGHERD_HOOK',
+    reason: 'a connection hook (onConnect, verify or a connect listener) tried to write on a replica (25006)',
+    advice: 'Let hooks only change the session (SET, set_config), and do the writing elsewhere.',
+  },
+} as const
+
 const REMEMBERED = 1000
+const UNINFORMED = 'only reads, but the catalogue has not been read: a name in it may hide more'
 
 export class Routing {
   readonly #config: Config
-  readonly #texts = new Memo<Verdict>(REMEMBERED)
+  readonly #knowledge: Knowledge
+  readonly #learned = new Set<string>()
+  readonly repairs = new Repairs()
+  #definitions: Definitions | null = null
+  #policy: NamePolicy | undefined
+  #texts = new Memo<Verdict>(REMEMBERED)
+  readonly #inspect = (text: string) => inspect(text, this.#policy)
+  #aside: string | null = null
+  #legible = true
+  readonly #warned = new Set<string>()
 
-  constructor(config: Config) {
+  constructor(config: Config, knowledge: Knowledge) {
     this.#config = config
+    this.#knowledge = knowledge
   }
 
   read(text: string): Verdict {
-    return this.#texts.of(text, inspect)
+    const { definitions } = this.#knowledge
+    // What replicas refused under other definitions says nothing any more.
+    if (definitions !== this.#definitions) this.#follow(definitions)
+    return this.#legible ? this.#texts.of(text, this.#inspect) : ILLEGIBLE
   }
 
-  /** The errand of a statement; `verdict` null: there is no text to judge it by. */
-  route(args: QueryArgs, verdict: Verdict | null, written: Written): Routed {
+  /** From now on no statement goes to a replica unless somebody asks for one. */
+  setAside(cause: keyof typeof ASIDE): void {
+    const { reason, code, advice } = ASIDE[cause]
+    this.#aside ??= reason
+    this.#warn(code, `${reason}. Replicas are set aside: the statements of this pool run on the primary. ${advice}`)
+  }
+
+  /** Whether every server and session reads string literals as the lexer does. */
+  setLegible(is: boolean): void {
+    if (is === this.#legible) return
+    this.#legible = is
+    if (!is) this.#warn('PGHERD_STRINGS', STRINGS)
+  }
+
+  /** Each cause is told once. */
+  #warn(code: string, text: string): void {
+    if (this.#warned.has(code)) return
+    this.#warned.add(code)
+    process.emitWarning(text, { type: 'PgherdWarning', code })
+  }
+
+  /** The errand of a statement that was read as `verdict`. */
+  route(args: QueryArgs, wishes: Wishes, verdict: Verdict | null, written: Written): Routed {
     const reading = verdict?.intent === 'read'
     const whole = verdict?.repeatable === true
-    const repeat = () => ({ read: reading, whole })
-    const wish = args.route === 'auto' ? (verdict?.hint ?? 'auto') : args.route
+    const wish = wished(args, wishes, verdict)
     const { attributes } = this.#config
+    const bound = args.maxLagMillis ?? wishes.maxLagMillis
     if (attributes === 'standby' || (wish === 'replica' && attributes === 'any')) {
-      // The caller insists: what a replica refuses is the caller's error to see.
-      const otherwise = reading && attributes === 'any' && this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
-      const insisted = reading ? repeat : () => NEVER_AGAIN
-      return { target: this.#replica(args.maxLagMillis, written, otherwise), repeat: insisted, reading }
+      return this.#insisted(bound, written, reading, whole)
     }
-    if (!reading || wish === 'primary' || attributes === 'primary') {
-      return { target: { role: 'primary' }, repeat, reading }
-    }
+    const repeat = () => ({ read: reading, whole })
+    const reason = this.#reasonForPrimary(reading, wish, verdict)
+    if (reason !== null) return { target: { role: 'primary' }, repeat, repairs: false, reading, reason }
     const otherwise = this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
-    return { target: this.#replica(args.maxLagMillis, written, otherwise), repeat, reading }
+    const target = this.#replica(bound, written, otherwise)
+    const text = args.text ?? ''
+    const learn = (refusal: Failure, what: 'refused' | 'served') => this.#learn(text, refusal, what)
+    return { target, repeat, repairs: true, learn, reading, reason: verdict?.reason ?? '' }
+  }
+
+  #reasonForPrimary(reading: boolean, wish: Wishes['route'], verdict: Verdict | null): string | null {
+    if (!reading) return verdict?.reason ?? 'is no text: a cursor, a stream, or a mistake'
+    if (this.#config.attributes === 'primary') return 'targetSessionAttrs is primary'
+    if (wish === 'primary') return 'only reads, but the primary was asked for'
+    if (this.#aside !== null) return `only reads, but replicas are set aside: ${this.#aside}`
+    return this.#knowledge.informed || this.#config.whenStale === 'error' ? null : UNINFORMED
+  }
+
+  /** The caller insists on a replica: what that refuses is the caller's error to see. */
+  #insisted(bound: number | undefined, written: Written, reading: boolean, whole: boolean): Routed {
+    const { attributes, whenStale } = this.#config
+    const otherwise = reading && attributes === 'any' && whenStale === 'primary' ? 'primary' : 'refuse'
+    const repeat = reading ? () => ({ read: true, whole }) : () => NEVER_AGAIN
+    const reason = attributes === 'standby' ? 'targetSessionAttrs is standby' : 'a replica was asked for'
+    return { target: this.#replica(bound, written, otherwise), repeat, repairs: false, reading, reason }
   }
 
   /** On the only server: nothing is read before something has failed, and then only to tell what became of it. */
@@ -65,9 +163,38 @@ export class Routing {
   }
 
   /** A client to hold, where only replicas may serve. */
-  anyReplica(written: Written): Routed {
-    const target = this.#replica(undefined, written, 'refuse')
-    return { target, repeat: () => NEVER_AGAIN, reading: true }
+  anyReplica(wishes: Wishes, written: Written): Routed {
+    const target = this.#replica(wishes.maxLagMillis, written, 'refuse')
+    return { ...ON_PRIMARY, target, reading: true, reason: 'a client of a replica was asked for' }
+  }
+
+  /**
+   * What only a missing object caused is never remembered: it will be replayed. What may have other causes is, once the
+   * primary has served it.
+   */
+  #learn(text: string, refusal: Failure, what: 'refused' | 'served'): void {
+    if (refusal.kind === 'isolation') this.setAside('isolation')
+    const remember = refusal.kind === 'role' ? what === 'refused' : refusal.kind === 'unfit' && what === 'served'
+    const name = remember ? this.#remember(text, refusal) : null
+    this.repairs.count(text, refusal, what, name)
+  }
+
+  #remember(text: string, { code }: Failure): string | null {
+    const reason = `was refused by a replica (${code})`
+    const name = culprit(text, this.#knowledge.definitions)
+    if (name !== null && this.#learned.size < REMEMBERED) {
+      this.#learned.add(name)
+      this.#follow(this.#knowledge.definitions, this.#learned)
+    }
+    this.#texts.put(text, { ...this.read(text), intent: 'write', word: name ?? '', reason })
+    return name
+  }
+
+  #follow(definitions: Definitions, learned?: ReadonlySet<string>): void {
+    if (learned === undefined) this.#learned.clear()
+    this.#definitions = definitions
+    this.#policy = policyOf(this.#config.names, definitions, this.#learned)
+    this.#texts = new Memo(REMEMBERED)
   }
 
   #replica(own: number | undefined, written: Written, otherwise: 'primary' | 'refuse'): Target {
@@ -86,4 +213,10 @@ export class Routing {
       otherwise,
     }
   }
+}
+
+/** The nearest word counts: the statement's own, then its hint, then that of the view. 'auto' takes back what a view says. */
+function wished({ route }: QueryArgs, wishes: Wishes, verdict: Verdict | null): Wishes['route'] {
+  if (route !== undefined && route !== 'auto') return route
+  return verdict?.hint ?? (route === undefined ? wishes.route : 'auto')
 }

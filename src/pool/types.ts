@@ -3,7 +3,8 @@
 import type pg from 'pg'
 import type { HerdOptions } from '../config.js'
 import type { Decision } from './decisions.js'
-import type { Route } from './query-args.js'
+import type { Route, Wishes } from './query-args.js'
+import type { Repair } from './repairs.js'
 import type { Explanation, TopologySnapshot } from './snapshot.js'
 
 /** pg.Pool's options, and pgherd's. */
@@ -38,8 +39,15 @@ export interface Failover {
 export interface Pool extends pg.Pool {
   /** The present picture: which nodes are known, who is the primary, how far each replica is. */
   topology(): TopologySnapshot
-  /** Where this statement would go now, and why; nothing is run. */
-  explain(sql: string): Explanation
+  /** Where this statement would go now, and why; nothing is run. Takes what query() takes first: a text, or a config. */
+  explain(query: string | (pg.QueryConfig<never> & StatementOptions)): Explanation
+  /**
+   * The same pool, whose statements go where `route` says and are as old as `maxLagMillis` allows, unless they say otherwise
+   * themselves. connect() with `route: 'replica'` gives a client of a replica. end() ends the view only.
+   */
+  view(wishes?: Wishes): Pool
+  /** Statements that were taken for reads, that a replica refused, and that ran on the primary instead: each cost a trip. */
+  retriedOnPrimary(): readonly Repair[]
   /** Resolves when the wanted nodes are there; rejects with PGHERD_NO_PRIMARY or PGHERD_NO_REPLICA after the timeout. */
   ready(options?: ReadyOptions): Promise<void>
   /** Where statements went so far, or with `routing: 'observe'` would have gone, and why. The most frequent first. */

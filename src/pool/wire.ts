@@ -18,6 +18,14 @@ export interface Wire {
   completed: boolean
   /** The pool said that what runs now only reads. */
   reading: boolean
+  /** The pool itself is sending; what else is sent to a replica comes from the holder of the client, or from a hook. */
+  sending: boolean
+  /** Somebody holds the client. */
+  held: boolean
+  /** Definitions were changed in the transaction under way. */
+  defined: boolean
+  /** String literals end where the lexer thinks they do. */
+  legible: boolean
   /** The highest replay position that this very connection has shown. */
   proven: Lsn | null
 }
@@ -27,8 +35,13 @@ export interface WireEvents {
   ended(text: string): void
   /** With the session idle, something that may have written has ended: what it wrote is acknowledged now. */
   acknowledged(text: string | null): void
+  /** Does this text change definitions? Told as `defined` when that is committed. */
+  defines(text: string): boolean
+  defined(): void
   /** The session's standby state became known or changed. */
   standby(is: boolean): void
+  /** The session began to read string literals in another way, or stopped doing so. */
+  legible(is: boolean): void
 }
 
 interface Message {
@@ -55,14 +68,36 @@ const wires = new WeakMap<Client, Wire>()
 const sockets = new WeakMap<Client, Socket>()
 
 /** Called in the client's constructor: listeners put here run before pg's own, which are attached at connect. */
-export function watch(client: Client, clock: Clock, events: WireEvents): void {
-  const wire: Wire = { readyAt: null, standby: null, standbyAt: null, completed: false, reading: false, proven: null }
+export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
+  const wire: Wire = {
+    readyAt: null,
+    standby: null,
+    standbyAt: null,
+    completed: false,
+    reading: false,
+    sending: false,
+    held: false,
+    defined: false,
+    legible: true,
+    proven: null,
+  }
   wires.set(client, wire)
   const { connection } = client as unknown as Internals
-  if (connection === undefined) return
+  if (connection === undefined) return wire
+  const odd = new Set<string>()
+  const tellLegible = (is: boolean) => {
+    if (is !== wire.legible) events.legible(is)
+    wire.legible = is
+  }
+  connection.on('end', () => tellLegible(true))
   // Before TLS takes over, `stream` is the TCP socket: the only one that can send a reset.
   if (connection.stream !== undefined) sockets.set(client, connection.stream)
   connection.on('parameterStatus', ({ parameterName, parameterValue }: Message) => {
+    if (parameterName === 'standard_conforming_strings' || parameterName === 'client_encoding') {
+      if (isLegible(parameterName, parameterValue)) odd.delete(parameterName)
+      else odd.add(parameterName)
+      tellLegible(odd.size === 0)
+    }
     if (parameterName !== 'in_hot_standby') return
     wire.standby = parameterValue === 'on'
     wire.standbyAt = clock.now()
@@ -80,10 +115,25 @@ export function watch(client: Client, clock: Clock, events: WireEvents): void {
     else if (!wire.reading && wire.standby !== true) {
       const active = (client as unknown as Internals)._activeQuery?.text
       const text = typeof active === 'string' ? active : null
-      if (text !== null) events.ended(text)
-      if (status === 'I') events.acknowledged(text)
+      if (text !== null) {
+        events.ended(text)
+        if (events.defines(text)) wire.defined = true
+      }
+      if (status === 'I') {
+        events.acknowledged(text)
+        if (wire.defined) events.defined()
+        wire.defined = false
+      }
     }
   })
+  return wire
+}
+
+/** Encodings of clients only, in which a backslash or a letter can be the second half of a character. */
+const DOUBLE_BYTE = /^(?:SJIS|SHIFT_JIS_2004|BIG5|GBK|GB18030|UHC|JOHAB)$/i
+
+function isLegible(name: string, value: string | undefined): boolean {
+  return name === 'client_encoding' ? !DOUBLE_BYTE.test(value ?? '') : value !== 'off'
 }
 
 export function wireOf(client: Client): Wire | undefined {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { classify, inspect, type NamePolicy } from '../../src/core/classify.js'
+import type { Objection } from '../../src/core/names.js'
 
 const READS = [
   'select 1',
@@ -264,28 +265,80 @@ describe('classify: hints', () => {
   }
 })
 
-describe('classify: what a catalogue knows', () => {
+describe('classify: what is known of names', () => {
+  const primary = { intent: 'write', reason: 'is known' } as const
   const policy: NamePolicy = {
-    functionOf: (name) =>
-      name === 'slug' || name === 'nextval' ? 'harmless' : name === 'round' ? 'primary' : 'unknown',
-    relationIsPrimary: (name) => name === 'elsewhere' || name === 'x'.repeat(63),
+    functions: new Map<string, 'vouched' | 'harmless' | typeof primary>([
+      ['slug', 'harmless'],
+      ['nextval', 'harmless'],
+      ['currval', 'vouched'],
+      ['round', primary],
+    ]),
+    relations: new Map<string, Objection>([
+      ['elsewhere', primary],
+      ['locks', { intent: 'session', reason: 'locks' }],
+      ['x'.repeat(63), primary],
+    ]),
+    fields: new Map([['touch', primary]]),
+    unknown: { intent: 'write', reason: 'nobody knows' },
   }
-  const rows: readonly (readonly [sql: string, intent: string])[] = [
+  const rows: readonly (readonly [sql: string, intent: string, word?: string])[] = [
     ['select slug(a), app.slug(b) from t', 'read'],
-    ['select other(a) from t', 'write'],
-    ["select nextval('s')", 'write'], // never harmless, whoever says so
-    ['select round(a) from t', 'write'], // an overload of the user's looks the same
-    ['select * from app.elsewhere', 'write'],
-    ['select * from "elsewhere" e', 'write'],
-    ['select elsewhere.a from t', 'write'], // also a schema or an alias, at the price of a trip
+    ['select other(a) from t', 'write', 'other'],
+    ["select nextval('s')", 'write', 'nextval'], // a catalogue excuses no name of PostgreSQL's own
+    ["select currval('s')", 'read'], // the user's word does
+    ["select ('s'::regclass).currval", 'read'],
+    ['select round(a) from t', 'write', 'round'], // an overload of the user's looks the same
+    ['select pg_catalog.round(a) from t', 'write', 'round'],
+    ['select * from app.elsewhere', 'write', 'elsewhere'],
+    ['select * from "elsewhere" e', 'write', 'elsewhere'],
+    ['select elsewhere.a from t', 'write', 'elsewhere'], // also a schema or an alias, at the price of a trip
+    ['select * from locks', 'session', 'locks'],
     ['select a as elsewhere from t', 'read'],
     ["select 'elsewhere' from t", 'read'],
+    ['select t.touch from t', 'write', 'touch'], // touch(t)
+    ['select (select t).touch from t', 'write', 'touch'],
+    ['select touch from t', 'read'],
+    ['select t.touch_at from t', 'read'],
     [`select * from ${'x'.repeat(70)}`, 'write'], // the server cuts it to 63 bytes
     [`select * from ${'x'.repeat(62)}`, 'read'],
   ]
-  for (const [sql, intent] of rows) {
-    it(sql, () => assert.equal(inspect(sql, policy).intent, intent))
+  for (const [sql, intent, word] of rows) {
+    it(sql, () => {
+      const verdict = inspect(sql, policy)
+      assert.equal(verdict.intent, intent)
+      if (word !== undefined) assert.equal(verdict.word, word)
+    })
   }
+
+  it('a function that nobody knows is refused in the words of the policy', () => {
+    assert.equal(inspect('select other(1)', policy).reason, 'nobody knows')
+  })
+})
+
+describe('classify: which texts may change what names mean', () => {
+  const rows: readonly (readonly [sql: string, defines: boolean])[] = [
+    ['create function f() returns int language sql as $$ select 1 $$', true],
+    ['create or replace view v as select 1', true],
+    ['CREATE OR REPLACE RECURSIVE VIEW v (a) AS SELECT 1', true],
+    ['create unlogged table t (a int)', true],
+    ['create policy p on t using (true)', true],
+    ['create extension x', true],
+    ['alter table t set unlogged', true],
+    ['alter function f() volatile', true],
+    ['import foreign schema s from server r into t', true],
+    ['insert into t values (1); create view v as select 1', true],
+    ['create table t (a int)', false],
+    ['create temp table t (a int)', false],
+    ['create unique index on t (a)', false],
+    ['create materialized view m as select f()', false], // its rows are plain rows
+    ['alter role r set a = b', false],
+    ['alter system set a = b', false],
+    ['drop view v', false],
+    ['insert into t values (1)', false],
+    ["select 'create view'", false],
+  ]
+  for (const [sql, defines] of rows) it(sql, () => assert.equal(inspect(sql).defines, defines))
 })
 
 describe('classify: what must go to the primary goes there however it is dressed', () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { failureOf, mayRetry, outcomeOf, type Phase, verdictOf } from '../../src/core/failure.js'
+import { type FailureKind, failureOf, mayRepair, mayRetry, outcomeOf, type Phase, type Repeatable, verdictOf } from '../../src/core/failure.js'
 
 const coded = (code: string, more: object = {}) => Object.assign(new Error(`error ${code}`), { code, ...more })
 
@@ -156,7 +156,10 @@ const cases: readonly Case[] = [
   { error: coded('23505'), phase: 'handed', kind: 'statement', outcome: 'rolled-back', accuses: false, again: none },
   { error: coded('40001'), phase: 'handed', kind: 'statement', outcome: 'rolled-back', accuses: false, again: none },
   { error: coded('57014'), phase: 'handed', kind: 'statement', outcome: 'rolled-back', accuses: false, again: none },
-  { error: coded('42P01'), phase: 'handed', kind: 'statement', outcome: 'rolled-back', accuses: false, again: none },
+  // on a replica these may go to the primary; anywhere else nobody else can help
+  ...['0A000', '55000', 'XX000'].map((code) => refusal(coded(code), 'unfit')),
+  ...['42P01', '42703', '42883', '42704', '3F000'].map((code) => refusal(coded(code), 'missing')),
+  refusal(coded('0A000', { routine: 'GetSerializableTransactionSnapshot' }), 'isolation'),
   // whatever else was thrown
   {
     error: new TypeError('Client was passed a null or undefined query'),
@@ -169,6 +172,10 @@ const cases: readonly Case[] = [
   { error: undefined, phase: 'connect', kind: 'caller', outcome: 'not-sent', accuses: false, again: none },
   { error: 'a string', phase: 'handed', kind: 'caller', outcome: 'unknown', accuses: false, again: none },
 ]
+
+function refusal(error: Error, kind: FailureKind) {
+  return { error, phase: 'handed', kind, outcome: 'rolled-back', accuses: false, again: none } as const
+}
 
 describe('failure', () => {
   for (const { error, phase, kind, outcome, accuses, again } of cases) {
@@ -193,4 +200,34 @@ describe('failure', () => {
     )
     assert.deepEqual(verdicts, ['down', 'down', 'suspect', 'alive', 'alive', 'alive'])
   })
+})
+
+describe('failure: what the primary may do in the place of a replica', () => {
+  const read = { read: true, whole: true }
+  const write = { read: false, whole: true }
+  const several = { read: true, whole: false }
+  const rows: readonly (readonly [code: string, phase: Phase, what: Repeatable, repairs: boolean])[] = [
+    ['25006', 'handed', read, true],
+    ['0A000', 'handed', read, true],
+    ['55000', 'handed', read, true],
+    ['XX000', 'handed', read, true],
+    ['42P01', 'handed', read, true],
+    ['42703', 'handed', read, true],
+    ['42883', 'handed', read, true],
+    ['42704', 'handed', read, true],
+    ['3F000', 'handed', read, true],
+    ['25006', 'handed', write, false], // the caller's own, sent to a replica on purpose
+    ['25006', 'handed', several, false],
+    ['25006', 'connect', write, true], // a connection hook's: the statement itself never left
+    ['42601', 'handed', read, false],
+    ['22012', 'handed', read, false],
+    ['57014', 'handed', read, false],
+    ['40001', 'handed', read, false],
+    ['57P01', 'handed', read, false], // another replica can, so mayRetry answers for it
+  ]
+  for (const [code, phase, what, repairs] of rows) {
+    it(`${code} (${phase}) of ${JSON.stringify(what)}: ${repairs}`, () => {
+      assert.equal(mayRepair(failureOf(coded(code), phase), what), repairs)
+    })
+  }
 })

@@ -4,8 +4,8 @@ import type { Errand, Place } from '../../src/herd/herd.js'
 import { settled } from '../support/manual-clock.js'
 import { coded, literal, named, type Scripted, scripted, server } from '../support/scripted-herd.js'
 
-const WRITE: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, whole: true }) }
-const CALL: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, whole: false }) }
+const WRITE: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, whole: true }), repairs: false }
+const CALL: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, whole: false }), repairs: false }
 const READ: Errand = {
   target: {
     role: 'replica',
@@ -15,6 +15,7 @@ const READ: Errand = {
     otherwise: 'primary',
   },
   repeat: () => ({ read: true, whole: true }),
+  repairs: true,
 }
 
 const host = ({ node }: Place) => named(node.address.host)

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/clock.js'
 import { reset, watch, wireOf } from '../../src/pool/wire.js'
 import { eventually } from '../support/pools.js'
 
-const silent = { ended() {}, acknowledged() {}, standby() {} }
+const silent = { ended() {}, acknowledged() {}, standby() {}, defines: () => false, defined() {}, legible() {} }
 
 /** As much of a pg client as a wire needs: an emitter with a connection that has a stream. */
 function clientOn(stream: Socket): { client: Client; connection: EventEmitter } {
@@ -85,10 +85,15 @@ describe('wire: what it notices', () => {
     const texts: (string | null)[] = []
     const standby: boolean[] = []
     const ended: string[] = []
+    const legible: boolean[] = []
+    let defined = 0
     watch(client, systemClock, {
       ended: (text) => ended.push(text),
       acknowledged: (text) => texts.push(text),
       standby: (is) => standby.push(is),
+      defines: (text) => text.startsWith('create'),
+      defined: () => defined++,
+      legible: (is) => legible.push(is),
     })
     connection.emit('readyForQuery', { status: 'I' })
     const wire = wireOf(client)
@@ -100,7 +105,7 @@ describe('wire: what it notices', () => {
       connection.emit('readyForQuery', { status })
       return completed
     }
-    return { connection, wire, texts, ended, standby, run }
+    return { connection, wire, texts, ended, standby, legible, run, definitions: () => defined }
   }
 
   it('a statement counts as acknowledged when the session is idle again, not before', () => {

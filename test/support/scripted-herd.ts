@@ -5,7 +5,7 @@ import { failureOf } from '../../src/core/failure.js'
 import { parseLsn } from '../../src/core/lsn.js'
 import type { ProbeResult, Sighting } from '../../src/core/node.js'
 import { Herd } from '../../src/herd/herd.js'
-import type { ProbeFactory } from '../../src/herd/probe.js'
+import type { ProbeFactory, Question } from '../../src/herd/probe.js'
 import { detailOf } from './details.js'
 import { ManualClock } from './manual-clock.js'
 
@@ -60,7 +60,14 @@ export interface Scripted {
   readonly servers: Readonly<Record<string, Server>>
 }
 
-export function scripted(servers: Readonly<Record<string, Server>>, options: object = {}): Scripted {
+/** A catalogue that nobody defined anything in. */
+const nothing: Question = async () => [[{ position: 'FFFFFFFF/FFFFFFFF' }], []]
+
+export function scripted(
+  servers: Readonly<Record<string, Server>>,
+  options: object = {},
+  ask: Question = nothing
+): Scripted {
   const clock = new ManualClock()
   const config = resolveConfig({ host: Object.keys(servers).map(literal), ...options }, {}, {})
   const probes: ProbeFactory = (client) => {
@@ -81,7 +88,7 @@ export function scripted(servers: Readonly<Record<string, Server>>, options: obj
       },
     }
   }
-  return { herd: new Herd(config, { clock, probes }), clock, servers }
+  return { herd: new Herd(config, { clock, probes, ask }), clock, servers }
 }
 
 /** Addresses need no resolver: node a is 10.0.0.97. */

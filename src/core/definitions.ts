@@ -1,0 +1,183 @@
+// What a database defines beyond what PostgreSQL ships: rows of its catalogues -> which functions, tables and views may be
+// read on a replica. Views and row-level-security policies are read by the same lexer as statements, and whoever reaches
+// something that needs the primary needs it too, to a fixed point. Asks no server: herd/catalogue.ts does.
+
+import { inspect, type Verdict } from './classify.js'
+import { Kind, Lexer } from './lexer.js'
+import { isShipped, type NamePolicy, type Objection } from './names.js'
+
+/** What is said of one name; a name has one row per kind at most, whatever number of schemas or overloads it has. */
+export interface DefinitionRow {
+  /**
+   * function: none of that name is VOLATILE. volatile: at least one is. contrib: the VOLATILE ones come with an extension of
+   * PostgreSQL's own. field: a VOLATILE one may stand behind a dot. view, policy: `text` is its query or condition.
+   */
+  readonly kind: 'function' | 'volatile' | 'contrib' | 'field' | 'unlogged' | 'foreign' | 'sequence' | 'view' | 'policy'
+  readonly name: string
+  readonly text: string | null
+}
+
+/** The database's own names, ready to be looked up. */
+export interface Definitions {
+  readonly functions: ReadonlyMap<string, 'harmless' | Objection>
+  readonly relations: ReadonlyMap<string, Objection>
+  readonly fields: ReadonlyMap<string, Objection>
+  /** Views, and tables with policies: what they reach is not in the text of a statement. Null: nobody knows. */
+  readonly opaque: ReadonlySet<string> | null
+  readonly unknown: Objection
+}
+
+const write = (reason: string): Objection => ({ intent: 'write', reason })
+
+const VOLATILE = write('is declared VOLATILE: if it only reads, declare it STABLE or list it in replicaSafeFunctions')
+const RELATIONS = {
+  unlogged: write('is unlogged, or has a part that is: a standby cannot read it (0A000)'),
+  foreign: write('is a foreign table, or has a part that is: a replica does not stop what is done where it leads'),
+  sequence: write('is a sequence: that of a replica may be ahead of the one on the primary'),
+} as const
+const ABSENT = write('is no function of PostgreSQL, and was not in the catalogue when that was read last')
+
+/** Before the catalogue has been read. */
+export const UNREAD: Definitions = {
+  functions: new Map(),
+  relations: new Map(),
+  fields: new Map(),
+  opaque: null,
+  unknown: write('is no function of PostgreSQL, and the catalogue has not been read yet'),
+}
+
+/** The catalogue cannot be read, and why. */
+export function unreadable(message: string): Definitions {
+  return { ...UNREAD, unknown: write(`is no function of PostgreSQL, and the catalogue cannot be read: ${message}`) }
+}
+
+/** While the catalogue may be outdated, nobody is called harmless on its word. */
+export function doubted(definitions: Definitions): Definitions {
+  const known = [...definitions.functions].filter(([, standing]) => standing !== 'harmless')
+  const unknown = write('is no function of PostgreSQL, and definitions have changed since the catalogue was read')
+  return { ...definitions, functions: new Map(known), unknown }
+}
+
+/** Rows of the catalogue -> what its names mean. */
+export function define(rows: readonly DefinitionRow[]): Definitions {
+  const functions = new Map<string, 'harmless' | Objection>()
+  const relations = new Map<string, Objection>()
+  const fields = new Map<string, Objection>()
+  const texts: Text[] = []
+  for (const { kind, name, text } of rows) {
+    if (kind === 'function') functions.set(name, 'harmless')
+    else if (kind === 'volatile') functions.set(name, VOLATILE)
+    else if (kind === 'contrib') functions.set(name, isShipped(name, '') ? 'harmless' : VOLATILE)
+    else if (kind === 'field') fields.set(name, VOLATILE)
+    else if (kind === 'view' || kind === 'policy') texts.push(textOf(kind, name, text))
+    else relations.set(name, RELATIONS[kind])
+  }
+  spread(texts, { functions, relations, fields, unknown: ABSENT }, relations)
+  return { functions, relations, fields, opaque: new Set(texts.map(({ name }) => name)), unknown: ABSENT }
+}
+
+/** The query of a view or the condition of a policy, and who it may reach. */
+interface Text {
+  readonly kind: 'view' | 'policy'
+  readonly name: string
+  readonly sql: string
+  readonly words: ReadonlySet<string>
+}
+
+function textOf(kind: Text['kind'], name: string, text: string | null): Text {
+  const sql = kind === 'view' ? (text ?? '') : `select (${text ?? ''})`
+  return { kind, name, sql, words: wordsOf(sql) }
+}
+
+function wordsOf(sql: string): ReadonlySet<string> {
+  const words = new Set<string>()
+  const lexer = new Lexer(sql)
+  for (let kind = lexer.next(); kind !== Kind.end && kind !== Kind.bad; kind = lexer.next()) {
+    if (kind === Kind.word || kind === Kind.name) words.add(lexer.value)
+  }
+  return words
+}
+
+/** Each text is read once, and again only when a name in it turned out to need the primary. */
+function spread(texts: readonly Text[], policy: NamePolicy, relations: Map<string, Objection>): void {
+  const users = new Map<string, Text[]>()
+  const owned = new Set(texts.map(({ name }) => name))
+  for (const text of texts) {
+    for (const word of text.words) if (owned.has(word)) users.set(word, [...(users.get(word) ?? []), text])
+  }
+  const waiting = [...texts]
+  for (let text = waiting.pop(); text !== undefined; text = waiting.pop()) {
+    if (relations.has(text.name)) continue
+    const verdict = inspect(text.sql, policy)
+    if (verdict.intent === 'read') continue
+    relations.set(text.name, reaching(text.kind, verdict))
+    waiting.push(...(users.get(text.name) ?? []))
+  }
+}
+
+function reaching(kind: Text['kind'], { intent, word, reason }: Verdict): Objection {
+  const what = kind === 'view' ? 'is a view that reaches' : 'has a row-level-security policy that reaches'
+  return { intent: intent === 'session' ? 'session' : 'write', reason: `${what} ${word}, which ${reason}` }
+}
+
+/** What the user says of names in the options. */
+export interface NameOptions {
+  readonly primaryFunctions: readonly string[]
+  readonly replicaSafeFunctions: readonly string[]
+  readonly primaryRelations: readonly string[]
+}
+
+const LISTED = {
+  function: write('is listed in primaryFunctions'),
+  relation: write('is listed in primaryRelations'),
+} as const
+const LEARNED = write('was refused by a replica, and ran on the primary')
+
+/** The user's word above experience above the catalogue. `learned`: names that replicas refused. */
+export function policyOf(options: NameOptions, definitions: Definitions, learned: ReadonlySet<string>): NamePolicy {
+  const functions = new Map<string, 'vouched' | 'harmless' | Objection>(definitions.functions)
+  const relations = new Map(definitions.relations)
+  for (const name of learned) {
+    functions.set(name, LEARNED)
+    relations.set(name, LEARNED)
+  }
+  for (const name of options.replicaSafeFunctions) functions.set(name, 'vouched')
+  for (const name of options.primaryFunctions) functions.set(name, LISTED.function)
+  for (const name of options.primaryRelations) relations.set(name, LISTED.relation)
+  return { functions, relations, fields: definitions.fields, unknown: definitions.unknown }
+}
+
+/**
+ * A replica refused what was called a read: the one name that must be to blame, or null. To blame can be a function that
+ * the catalogue called harmless, and a view or a table with policies; without a catalogue, any table.
+ */
+export function culprit(sql: string, { functions, opaque }: Definitions): string | null {
+  const named =
+    opaque === null
+      ? tablesOf(sql)
+      : [...wordsOf(sql)].filter((word) => functions.get(word) === 'harmless' || opaque.has(word))
+  return named.length === 1 ? (named[0] ?? null) : null
+}
+
+/** The names behind FROM and JOIN, without their schemas. */
+function tablesOf(sql: string): readonly string[] {
+  const tables = new Set<string>()
+  const lexer = new Lexer(sql)
+  let found: string | null = null // of a name that may go on behind a dot
+  let expected = false
+  for (let kind = lexer.next(); kind !== Kind.end && kind !== Kind.bad; kind = lexer.next()) {
+    const name: string | null = kind === Kind.word || kind === Kind.name ? lexer.value : null
+    if (kind === Kind.dot && found !== null) {
+      expected = true
+      continue
+    }
+    if (name !== null && expected) found = name
+    else if (found !== null) {
+      tables.add(found)
+      found = null
+    }
+    expected = kind === Kind.word && (name === 'from' || name === 'join')
+  }
+  if (found !== null) tables.add(found)
+  return [...tables]
+}

@@ -1,0 +1,184 @@
+// What the database itself says of names, read in the background: once a replica can answer, again after a while, and when
+// something suggests that it is outdated. Decides when and where to read; what the rows mean is core/definitions.ts.
+
+import type { Clock } from '../clock.js'
+import { type DefinitionRow, type Definitions, define, doubted, UNREAD, unreadable } from '../core/definitions.js'
+import { failureOf } from '../core/failure.js'
+import { parseLsn } from '../core/lsn.js'
+import type { Choice, Chosen, Target } from '../core/selection.js'
+import type { Question } from './probe.js'
+
+/** Definitions made by others, or inside a DO, are noticed this late. */
+const REFRESH_MILLIS = 60_000
+/**
+ * Between two readings there is at least this pause, and ten times as long as the last one took: a short one behind a change,
+ * since reads wait for it on the primary, a longer one behind a mere doubt.
+ */
+const PAUSE_MILLIS = 250
+const DOUBT_MILLIS = 5_000
+const DEADLINE_MILLIS = 10_000
+/** So often in vain, and reads go on without it. */
+const MOST_FAILURES = 3
+
+/**
+ * One row per kind and name. Everything here may be read by any role. Names of all schemas, since a statement is matched by
+ * the last part of a name only; objects of the system itself have identifiers below 16384 (FirstNormalObjectId). xmin changes
+ * with a function's definition, and so does the text of this answer.
+ */
+export const CATALOGUE = `with recursive
+  odd(oid, kind) as (
+    select oid, case relkind when 'S' then 'sequence' when 'f' then 'foreign' else 'unlogged' end from pg_class
+      where oid >= 16384 and (relkind in ('S', 'f') or relkind in ('r', 'p') and relpersistence = 'u')
+    union select i.inhparent, odd.kind from odd join pg_inherits i on i.inhrelid = odd.oid),
+  routines as (
+    select p.oid, proname, p.xmin::text::bigint as version, proargtypes[0] as first, pronargs, pronargdefaults,
+        case when prokind <> 'a' then provolatile = 'v' else exists (select from pg_aggregate a join pg_proc s
+          on s.oid in (aggtransfn, aggfinalfn, aggcombinefn, aggserialfn, aggdeserialfn, aggmtransfn, aggminvtransfn,
+            aggmfinalfn) where a.aggfnoid = p.oid and s.provolatile = 'v') end as volatile
+      from pg_proc p where p.oid >= 16384 and prokind <> 'p' and not 'internal'::regtype = any (proargtypes::oid[])
+        and prorettype::regtype::text not in ('trigger', 'event_trigger', 'internal', 'language_handler', 'fdw_handler',
+          'index_am_handler', 'tsm_handler', 'table_am_handler')),
+  volatile as (
+    select routines.*, exists (select from pg_depend d join pg_extension e on e.oid = d.refobjid
+        where d.classid = 'pg_proc'::regclass and d.objid = routines.oid and d.deptype = 'e'
+          and e.extname in ('pgcrypto', 'uuid-ossp', 'tablefunc')) as contrib
+      from routines where volatile)
+select 'function' as kind, proname::text as name, sum(version)::text as text from routines
+  group by proname having not bool_or(volatile)
+union all select case when bool_and(contrib) then 'contrib' else 'volatile' end, proname, null from volatile group by proname
+union all select 'field', proname, null from volatile join pg_type t on t.oid = first
+  where typtype in ('c', 'd', 'p') and pronargs - pronargdefaults <= 1 group by proname
+union all select odd.kind, relname, null from odd join pg_class using (oid) group by odd.kind, relname
+union all select 'view', relname, pg_get_viewdef(oid) from pg_class where oid >= 16384 and relkind = 'v'
+union all select 'policy', relname, pg_get_expr(polqual, polrelid) from pg_policy join pg_class c on c.oid = polrelid
+  where relrowsecurity and polcmd in ('r', '*') and polqual is not null
+order by 1, 2, 3`
+
+const POSITION = 'select pg_last_wal_replay_lsn()::text as position'
+
+export interface CatalogueParts {
+  readonly clock: Clock
+  readonly ask: Question
+  readonly choose: (target: Target) => Choice
+  /** What a read of the pool needs of a replica, with T as given. Null: no read ever goes to one. */
+  readonly target: (since: number | null) => Target | null
+}
+
+export class Catalogue {
+  readonly #parts: CatalogueParts
+  readonly #stopped = new AbortController()
+  #arrive: () => void = () => {}
+  /** Resolves when the first attempt is over, and when there will be none. */
+  readonly arrived = new Promise<void>((resolve) => {
+    this.#arrive = resolve
+  })
+  #definitions = UNREAD
+  #answer = ''
+  #due = true
+  /** Definitions changed at this time, on the monotonic clock: what was read before does not count. */
+  #changedAt: number | null = null
+  #reading = false
+  #failures = 0
+  #readAt = -Infinity
+  #tookMillis = 0
+  #staleAt = Infinity
+
+  constructor(parts: CatalogueParts) {
+    this.#parts = parts
+    if (parts.target(null) === null) this.#arrive()
+  }
+
+  get definitions(): Definitions {
+    return this.#definitions
+  }
+
+  /** It was read since the last change that is known of, or cannot be read at all. Until then nobody knows what a name hides. */
+  get current(): boolean {
+    return this.#definitions !== UNREAD && this.#changedAt === null
+  }
+
+  /** A statement failed as if a name meant something else than is written here. */
+  doubt(): void {
+    this.#due = true
+  }
+
+  /** Definitions were changed through this pool; the change is acknowledged. */
+  changed(): void {
+    this.#changedAt = this.#parts.clock.mono()
+    this.#due = true
+    this.#definitions = doubted(this.#definitions)
+  }
+
+  /** Called for every change of the picture: the replicas that may answer come and go with it. */
+  follow(): void {
+    const now = this.#parts.clock.mono()
+    if (now > this.#staleAt) this.#due = true
+    if (!this.#due || this.#reading || now < this.#readAt + this.#pause() || this.#stopped.signal.aborted) return
+    const target = this.#parts.target(this.#changedAt)
+    const choice = target === null ? null : this.#parts.choose(target)
+    if (choice !== null && choice.node !== null && choice.node.state.kind === 'replica') void this.#read(choice)
+  }
+
+  stop(): void {
+    this.#stopped.abort()
+    this.#arrive()
+  }
+
+  async #read({ node, required }: Chosen): Promise<void> {
+    const { clock, ask } = this.#parts
+    const startedAt = clock.mono()
+    const changedAt = this.#changedAt
+    this.#reading = true
+    this.#due = false
+    try {
+      const [[position] = [], rows = []] = await ask(
+        node.address,
+        [POSITION, CATALOGUE],
+        DEADLINE_MILLIS,
+        this.#stopped.signal
+      )
+      const replayed = parseLsn(position?.position)
+      // A new connection may lead to a server that has gone back since its position was seen.
+      if (required !== null && (replayed === null || replayed < required)) throw new Error('the replica went back')
+      this.#accept(rows as unknown as readonly DefinitionRow[], changedAt)
+    } catch (error) {
+      this.#refuse(error)
+    } finally {
+      this.#reading = false
+      const now = clock.mono()
+      this.#readAt = now
+      this.#tookMillis = now - startedAt
+      this.#staleAt = now + REFRESH_MILLIS * (0.8 + 0.4 * clock.random())
+    }
+  }
+
+  #pause(): number {
+    const urgent = this.#changedAt !== null || !this.current
+    const least = urgent ? PAUSE_MILLIS * 2 ** Math.min(this.#failures, 8) : DOUBT_MILLIS
+    return Math.max(least, 10 * this.#tookMillis)
+  }
+
+  /** The same answer as before leaves everything as it is, and so all that was learned since. */
+  #accept(rows: readonly DefinitionRow[], changedAt: number | null): void {
+    const answer = JSON.stringify(rows)
+    this.#failures = 0
+    const meanwhile = this.#changedAt !== changedAt
+    if (!meanwhile) this.#changedAt = null
+    if (answer !== this.#answer || changedAt !== null) this.#definitions = define(rows)
+    if (meanwhile) this.#definitions = doubted(this.#definitions)
+    this.#answer = answer
+    this.#arrive()
+  }
+
+  #refuse(error: unknown): void {
+    if (this.#stopped.signal.aborted) return
+    this.#due = true
+    const { kind, message } = failureOf(error, 'connect')
+    this.#failures++
+    if (kind !== 'statement' && this.#failures < MOST_FAILURES) return
+    // What was read once is better than nothing; but nobody waits for what does not come.
+    this.#changedAt = null
+    if (this.#answer === '') this.#definitions = unreadable(message)
+    this.#arrive()
+  }
+}

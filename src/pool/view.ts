@@ -1,0 +1,38 @@
+// A view of a pool: the same pool in all things, except that its statements carry wishes of their own. Looks like the pool to
+// instanceof, to libraries that reach into it, and to listeners. Owns nothing: to end it ends nothing but itself.
+
+import type { Wishes } from './query-args.js'
+
+/** The methods that a view has of its own. The rest, and every property, is the pool's. */
+export type OwnMethods = Readonly<Record<string, (...args: never[]) => unknown>>
+
+export function viewOf<T extends object>(pool: T, own: OwnMethods): T {
+  const bound = new Map<unknown, unknown>()
+  const view: T = new Proxy(pool, {
+    get(target, name) {
+      if (typeof name === 'string' && Object.hasOwn(own, name)) return own[name]
+      const value: unknown = Reflect.get(target, name, target)
+      if (typeof value !== 'function' || name === 'constructor' || /^[A-Z]/.test(String(name))) return value
+      let method = bound.get(value)
+      if (method === undefined) {
+        // What is chainable (on, once, off) chains on the view.
+        method = (...args: unknown[]) => {
+          const result: unknown = Reflect.apply(value as (...args: unknown[]) => unknown, target, args)
+          return result === target ? view : result
+        }
+        bound.set(value, method)
+      }
+      return method
+    },
+    set: (target, name, value) => Reflect.set(target, name, value, target),
+  })
+  return view
+}
+
+/** What a view of a view asks for: its own words first. */
+export function merged(outer: Wishes, inner: Wishes): Wishes {
+  return {
+    route: inner.route ?? outer.route,
+    maxLagMillis: inner.maxLagMillis ?? outer.maxLagMillis,
+  }
+}

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict'
+import type { Failure } from '../../src/core/failure.js'
+import type { Errand, Place } from '../../src/herd/herd.js'
+import { coded, named, type Scripted, scripted, server } from '../support/scripted-herd.js'
+
+const host = ({ node }: Place) => named(node.address.host)
+
+async function ready(): Promise<Scripted> {
+  const all = scripted({ a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') })
+  void all.herd.run(
+    { target: { role: 'primary' }, repeat: () => ({ read: false, whole: true }), repairs: false },
+    async () => {}
+  )
+  await all.clock.advance(700)
+  return all
+}
+
+/** A read as the pool makes it, and what it was told. */
+function reading(more: Partial<Errand> = {}) {
+  const learned: string[] = []
+  const errand: Errand = {
+    target: {
+      role: 'replica',
+      need: { maxLagMillis: 1000, since: null, asynchronous: false },
+      maxLagBytes: Infinity,
+      maxStaleMillis: 30_000,
+      otherwise: 'primary',
+    },
+    repeat: () => ({ read: true, whole: true }),
+    repairs: true,
+    learn: ({ code }: Failure, what) => learned.push(`${code} ${what}`),
+    ...more,
+  }
+  return { errand, learned }
+}
+
+function attempts(...errors: readonly (Error | null)[]) {
+  const tried: string[] = []
+  const queue = [...errors]
+  const attempt = async (place: Place) => {
+    tried.push(host(place) === 'a' ? 'primary' : 'replica')
+    place.phase = 'handed'
+    const error = queue.shift()
+    if (error) throw error
+    return 'rows'
+  }
+  return { tried, attempt }
+}
+
+describe('herd: what a replica refuses runs on the primary, once', () => {
+  const codes = ['25006', '0A000', '55000', 'XX000', '42P01', '42703', '42883', '42704', '3F000']
+  for (const code of codes) {
+    it(code, async () => {
+      const { herd } = await ready()
+      const { errand, learned } = reading()
+      const { attempt, tried } = attempts(coded(code))
+      assert.equal(await herd.run(errand, attempt), 'rows')
+      assert.deepEqual(tried, ['replica', 'primary'])
+      assert.deepEqual(learned, [`${code} refused`, `${code} served`])
+      assert.ok(
+        herd.topology.nodes.size === 3 && [...herd.topology.nodes.values()].every(({ suspect }) => suspect === null)
+      )
+    })
+
+    it(`${code}: if the primary fails too, its error is the one shown, and nothing was served`, async () => {
+      const { herd } = await ready()
+      const { errand, learned } = reading()
+      const { attempt, tried } = attempts(coded(code, 'from the replica'), coded('42501', 'from the primary'))
+      await assert.rejects(herd.run(errand, attempt), { code: '42501', message: 'from the primary' })
+      assert.deepEqual(tried, ['replica', 'primary'])
+      assert.deepEqual(learned, [`${code} refused`])
+    })
+
+    it(`${code}: the same from the primary ends it`, async () => {
+      const { herd } = await ready()
+      const { attempt, tried } = attempts(coded('0A000'), coded(code === '25006' ? '0A000' : code, 'again'))
+      await assert.rejects(herd.run(reading().errand, attempt), { message: 'again' })
+      assert.deepEqual(tried, ['replica', 'primary'])
+    })
+
+    it(`${code}: shown as it is where somebody insists on a replica`, async () => {
+      const { herd } = await ready()
+      const { errand, learned } = reading({ repairs: false })
+      const { attempt, tried } = attempts(coded(code))
+      await assert.rejects(herd.run(errand, attempt), { code, outcome: 'rolled-back' })
+      assert.deepEqual([tried, learned], [['replica'], []])
+    })
+  }
+
+  it('even where reads may not go to the primary: this is none', async () => {
+    const { herd } = await ready()
+    const { errand } = reading()
+    const { target } = errand
+    assert.ok(target.role === 'replica')
+    const { attempt, tried } = attempts(coded('25006'))
+    await herd.run({ ...errand, target: { ...target, otherwise: 'refuse' } }, attempt)
+    assert.deepEqual(tried, ['replica', 'primary'])
+  })
+
+  it('not several statements in one text: a part may have happened', async () => {
+    const { herd } = await ready()
+    const { attempt, tried } = attempts(coded('25006'))
+    const { errand } = reading({ repeat: () => ({ read: true, whole: false }) })
+    await assert.rejects(herd.run(errand, attempt), { code: '25006' })
+    assert.deepEqual(tried, ['replica'])
+  })
+
+  it('not an error that says nothing about replicas', async () => {
+    for (const code of ['22012', '42601', '57014', '23505', '40001']) {
+      const { herd } = await ready()
+      const { attempt, tried } = attempts(coded(code))
+      await assert.rejects(herd.run(reading().errand, attempt), { code })
+      assert.deepEqual(tried, ['replica'])
+    }
+  })
+
+  it('a read that a replica cancelled for its replay runs on another node once', async () => {
+    const cancelled = () =>
+      coded('40001', 'canceling statement due to conflict with recovery', { routine: 'ProcessInterrupts' })
+    const { herd } = await ready()
+    const once = attempts(cancelled())
+    assert.equal(await herd.run(reading().errand, once.attempt), 'rows')
+    assert.equal(once.tried.length, 2)
+    const twice = attempts(cancelled(), cancelled())
+    await assert.rejects(herd.run(reading().errand, twice.attempt), { code: '40001' })
+    assert.equal(twice.tried.length, 2)
+  })
+
+  it('a connection hook that a replica refuses costs the statement a trip, and teaches nothing about it', async () => {
+    const { herd } = await ready()
+    const { errand, learned } = reading()
+    const tried: string[] = []
+    await herd.run(errand, async (place) => {
+      tried.push(host(place) === 'a' ? 'primary' : 'replica')
+      if (tried.length === 1) throw coded('25006')
+    })
+    assert.deepEqual([tried, learned], [['replica', 'primary'], []])
+  })
+})
