@@ -166,10 +166,13 @@ export function failureOf(error: unknown, phase: Phase): Failure {
   return { kind: row.kind, sent, accuses, code, message, error }
 }
 
+/** Where the server raises 40001 for a conflict with recovery: until 16, and from 17 on. Elsewhere 40001 is the transaction's own. */
+const CANCELLED_BY_REPLAY: ReadonlySet<unknown> = new Set(['ProcessInterrupts', 'ProcessRecoveryConflictInterrupt'])
+
 const ISOLATION: Row = { kind: 'isolation', accuses: false, undone: true }
 
 function rowOf(code: string | null, message: string, routine: unknown): Row {
-  if (code === '40001' && routine === 'ProcessInterrupts') return { kind: 'conflict', accuses: false, undone: true }
+  if (code === '40001' && CANCELLED_BY_REPLAY.has(routine)) return { kind: 'conflict', accuses: false, undone: true }
   // default_transaction_isolation = serializable, which no standby can give.
   if (code === '0A000' && routine === 'GetSerializableTransactionSnapshot') return ISOLATION
   const known = code === null ? undefined : SQLSTATES[code]

@@ -11,11 +11,11 @@ import type { Question } from './probe.js'
 /** Definitions made by others, or inside a DO, are noticed this late. */
 const REFRESH_MILLIS = 60_000
 /**
- * Between two readings there is at least this pause, and ten times as long as the last one took: a short one behind a change,
- * since reads wait for it on the primary, a longer one behind a mere doubt.
+ * Between two readings there is at least this pause, and ten times as long as the last one took. After each doubt that came
+ * to nothing it doubles, and after each failure; behind a change it does not, since reads wait for that on the primary.
  */
 const PAUSE_MILLIS = 250
-const DOUBT_MILLIS = 5_000
+const MOST_DOUBLINGS = 8
 const DEADLINE_MILLIS = 10_000
 /** So often in vain, and reads go on without it. */
 const MOST_FAILURES = 3
@@ -79,6 +79,8 @@ export class Catalogue {
   #changedAt: number | null = null
   #reading = false
   #failures = 0
+  /** How often in a row nothing had changed. */
+  #fruitless = 0
   #readAt = -Infinity
   #tookMillis = 0
   #staleAt = Infinity
@@ -112,7 +114,10 @@ export class Catalogue {
   /** Called for every change of the picture: the replicas that may answer come and go with it. */
   follow(): void {
     const now = this.#parts.clock.mono()
-    if (now > this.#staleAt) this.#due = true
+    if (now > this.#staleAt) {
+      this.#due = true
+      this.#fruitless = 0
+    }
     if (!this.#due || this.#reading || now < this.#readAt + this.#pause() || this.#stopped.signal.aborted) return
     const target = this.#parts.target(this.#changedAt)
     const choice = target === null ? null : this.#parts.choose(target)
@@ -153,8 +158,8 @@ export class Catalogue {
   }
 
   #pause(): number {
-    const urgent = this.#changedAt !== null || !this.current
-    const least = urgent ? PAUSE_MILLIS * 2 ** Math.min(this.#failures, 8) : DOUBT_MILLIS
+    const doublings = this.#changedAt === null ? this.#fruitless + this.#failures : this.#failures
+    const least = PAUSE_MILLIS * 2 ** Math.min(doublings, MOST_DOUBLINGS)
     return Math.max(least, 10 * this.#tookMillis)
   }
 
@@ -164,6 +169,7 @@ export class Catalogue {
     this.#failures = 0
     const meanwhile = this.#changedAt !== changedAt
     if (!meanwhile) this.#changedAt = null
+    this.#fruitless = answer === this.#answer ? this.#fruitless + 1 : 0
     if (answer !== this.#answer || changedAt !== null) this.#definitions = define(rows)
     if (meanwhile) this.#definitions = doubted(this.#definitions)
     this.#answer = answer

@@ -185,7 +185,8 @@ export class Herd {
     if (failure.accuses && !expected) this.report({ kind: 'accused', ...identity(node), failure })
     if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure, repeat))
     if (!repair) return target
-    if (failure.sent === 'rejected') this.#learn(failure, errand, history)
+    // What befell a connection before the statement was sent says nothing about the statement, but for this.
+    if (failure.sent === 'rejected' || failure.kind === 'isolation') this.#learn(failure, errand, history)
     return PRIMARY
   }
 

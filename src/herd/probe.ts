@@ -84,6 +84,7 @@ export function connectionQuestion(
     try {
       await client.connect()
       internals(client).unref()
+      await client.query(READ_COMMITTED)
       const answers: (readonly Row[])[] = []
       for (const text of texts) answers.push((await client.query<Row>(text)).rows)
       client.end(() => {})
@@ -202,6 +203,8 @@ function internals(client: pg.Client): Internals {
   return client as unknown as Internals
 }
 
+const READ_COMMITTED = "set default_transaction_isolation to 'read committed'"
+
 /** 55000 means that the role flipped between test and call: the failure says so, and the next look sees the new role. */
 const FORBIDDEN = new Set(['42501', '0A000', '42883', '42P01'])
 
@@ -210,6 +213,11 @@ async function asked(client: pg.Client, text: string, fallback: string | null): 
     const { rows } = await client.query<Row>(text)
     return rows[0] ?? null
   } catch (error) {
+    // The role's default is SERIALIZABLE, which a standby refuses (0A000). What we ask does not need it.
+    if (failureOf(error, 'handed').kind === 'isolation') {
+      await client.query(READ_COMMITTED)
+      return asked(client, text, fallback)
+    }
     if (!FORBIDDEN.has((error as { readonly code?: string }).code ?? '')) throw error
     return fallback === null ? null : asked(client, fallback, null)
   }

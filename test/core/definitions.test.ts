@@ -79,7 +79,10 @@ describe('definitions: what a catalogue says', () => {
   it('the reason names the whole way', () => {
     const { word, reason } = inspect('select * from nested', policy)
     assert.equal(word, 'nested')
-    assert.match(reason, /policy that reaches deepest, which is a view that reaches deep, which .*cache, which is unlogged/)
+    assert.match(
+      reason,
+      /policy that reaches deepest, which is a view that reaches deep, which .*cache, which is unlogged/
+    )
   })
 
   it('a long chain of views, given in the worst order, is read in linear time', () => {

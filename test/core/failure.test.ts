@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { type FailureKind, failureOf, mayRepair, mayRetry, outcomeOf, type Phase, type Repeatable, verdictOf } from '../../src/core/failure.js'
+import {
+  type FailureKind,
+  failureOf,
+  mayRepair,
+  mayRetry,
+  outcomeOf,
+  type Phase,
+  type Repeatable,
+  verdictOf,
+} from '../../src/core/failure.js'
 
 const coded = (code: string, more: object = {}) => Object.assign(new Error(`error ${code}`), { code, ...more })
 
@@ -87,6 +96,14 @@ const cases: readonly Case[] = [
   },
   {
     error: coded('40001', { routine: 'ProcessInterrupts' }),
+    phase: 'handed',
+    kind: 'conflict',
+    outcome: 'rolled-back',
+    accuses: false,
+    again: [true, true, false],
+  },
+  {
+    error: coded('40001', { routine: 'ProcessRecoveryConflictInterrupt' }), // from 17 on
     phase: 'handed',
     kind: 'conflict',
     outcome: 'rolled-back',
