@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { PgherdError } from '../../src/index.js'
+import pg, { type QueryResult } from 'pg'
+import { PgherdError, Pool } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { endPools, eventually, keyOf, poolOn, served } from '../support/pools.js'
 
@@ -189,6 +190,75 @@ describe('routing', () => {
     const client = await standby.connect()
     assert.notEqual((await client.query(where)).rows[0]?.port, port(0))
     client.release()
+  })
+
+  it('view({ route, maxLagMillis }) is the same pool with wishes of its own', async () => {
+    const pool = poolOn(cluster)
+    await pool.ready({ replicas: 2 })
+    const replicas = pool.view({ route: 'replica' })
+    const primary = pool.view({ route: 'primary' })
+    const on = async (from: typeof pool, more = {}) => String((await from.query({ ...where, ...more })).rows[0]?.port)
+    assert.ok([port(1), port(2)].includes(await on(replicas)))
+    assert.equal(await on(primary), port(0))
+    assert.equal(await on(pool.view({ route: 'replica' }).view({ route: 'primary' })), port(0))
+    // The nearest word counts: the statement's, then its hint, then the view's.
+    assert.equal(await on(replicas, { route: 'primary' }), port(0))
+    assert.equal(await on(replicas, { route: 'auto' }), port(0), 'current_setting answers for its server')
+    assert.equal(await on(replicas, { text: `/* pgherd:primary */ ${where.text}` }), port(0))
+    assert.ok([port(1), port(2)].includes(await on(primary, { text: `/* pgherd:replica */ ${where.text}` })))
+    assert.equal(pool.view({ maxLagMillis: 0 }).explain('select 1').node, keyOf(cluster, 0))
+    assert.equal(replicas.explain("select current_setting('port')").reason, 'a replica was asked for')
+
+    const client = await replicas.connect()
+    assert.ok([port(1), port(2)].includes((await client.query(where)).rows[0]?.port ?? ''))
+    client.release()
+    await new Promise<void>((resolve, reject) => {
+      replicas.query(where.text, (error: Error, result: QueryResult<{ port: string }>) => {
+        if (error) reject(error)
+        else resolve(assert.ok([port(1), port(2)].includes(result.rows[0]?.port ?? '')))
+      })
+    })
+    // pg.Pool answers a submittable with a promise, whatever its types say.
+    const { rows } = (await (replicas.query(new pg.Query(where.text)) as unknown)) as QueryResult<{ port: string }>
+    assert.ok([port(1), port(2)].includes(rows[0]?.port ?? ''), 'a submittable too')
+  })
+
+  it('a view passes for the pool, and ending it ends nothing else', async () => {
+    const pool = poolOn(cluster)
+    const view = pool.view({ route: 'replica' })
+    assert.ok(view instanceof pg.Pool && view instanceof Pool)
+    assert.equal(view.constructor.name, 'Pool')
+    assert.equal(
+      view.on('error', () => {}),
+      view
+    )
+    assert.equal(pool.listenerCount('error'), 1)
+    await view.ready({ replicas: 2 })
+    await view.query('select 1')
+    assert.equal(view.totalCount, pool.totalCount)
+    await view.end()
+    await assert.rejects(view.query('select 1'), /Cannot use a pool after calling end on the pool/)
+    await assert.rejects(view.connect(), /Cannot use a pool after calling end on the pool/)
+    await pool.query('select 1')
+    assert.throws(() => pool.view({ route: 'somewhere' as 'auto' }), /route must be 'primary', 'replica' or 'auto'/)
+    assert.throws(() => pool.view({ maxLagMillis: -1 }), /maxLagMillis must be/)
+  })
+
+  it("routing: 'observe' reports by the shape of statements, without their values", async () => {
+    const pool = poolOn(cluster, { routing: 'observe' })
+    await pool.ready({ replicas: 2 })
+    for (let i = 0; i < 5; i++)
+      await pool.query(`select relname from pg_class where oid = ${i} or relname = 'secret ${i}'`)
+    await pool.query("select nextval('hidden')").catch(() => {})
+    const told = new Map<string, number>()
+    for (const { statement, role, reason, count } of pool.decisions()) {
+      const line = `${statement}: ${role}, ${reason}`
+      told.set(line, (told.get(line) ?? 0) + count)
+    }
+    assert.deepEqual(Object.fromEntries(told), {
+      'select relname from pg_class where oid = ? or relname = ?: replica, only reads': 5,
+      'select nextval(?): primary, advances or reads a sequence, or remembers its value in the session': 1,
+    })
   })
 
   it("routing: 'observe' sends everything to the primary and counts what would have gone where", async () => {
