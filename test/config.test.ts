@@ -152,6 +152,21 @@ describe('config: discovery by replication', () => {
   })
 })
 
+describe('config: names are read as SQL has them', () => {
+  const rows: readonly (readonly [given: string, name: string])[] = [
+    ['touch', 'touch'],
+    ['Touch', 'touch'],
+    ['"Touch"', 'Touch'],
+    ['app.touch', 'touch'],
+    ['"A.b"."T""x"', 'T"x'],
+    [' "with blank" ', 'with blank'],
+    ['ÄRGER', 'Ärger'], // only ASCII folds
+  ]
+  for (const [given, name] of rows) {
+    it(given, () => assert.deepEqual(resolve({ primaryFunctions: [given] }).names.primaryFunctions, [name]))
+  }
+})
+
 describe('config: bad values are refused, with the name and what is allowed', () => {
   const cases: readonly (readonly [object, RegExp])[] = [
     [{ maxLagMillis: -1 }, /maxLagMillis must be a number of milliseconds of at least 0, or Infinity, not -1/],
@@ -170,6 +185,15 @@ describe('config: bad values are refused, with the name and what is allowed', ()
     [{ onDiscover: true }, /onDiscover must be a function/],
     [{ discovery: 'consul' }, /discovery must be 'dns', 'replication' or/],
     [{ discovery: {} }, /discovery .* not an object/],
+    [{ primaryFunctions: 'touch' }, /primaryFunctions must be an array of names as SQL has them, .* not 'touch'/],
+    [{ primaryRelations: ['a b'] }, /primaryRelations must be an array of names/],
+    [{ replicaSafeFunctions: ['f()'] }, /replicaSafeFunctions must be an array of names/],
+    [{ primaryFunctions: [''] }, /primaryFunctions/],
+    [{ primaryFunctions: [7] }, /primaryFunctions/],
+    [
+      { primaryFunctions: ['app.f'], replicaSafeFunctions: ['F'] },
+      /primaryFunctions and replicaSafeFunctions both list 'f'/,
+    ],
     [{ host: 'a,b,c', port: '1,2' }, /option port must be one port, or one for each of the 3 hosts; 2 were given/],
     [{ host: 'a', port: 'x' }, /port must be a number from 0 to 65535, not 'x'/],
     [{ connectionString: 'postgres://a:x,b/db' }, /connectionString names a host that cannot be read/],
