@@ -4,6 +4,7 @@
 
 import { cpus } from 'node:os'
 import { classify, inspect, type Verdict } from '../src/core/classify.js'
+import { type DefinitionRow, define, policyOf } from '../src/core/definitions.js'
 import { Memo } from '../src/core/memo.js'
 import { type Grammar, loadGrammar, parseApart } from './grammar.js'
 import { type Figures, type Runner, race, timed } from './race.js'
@@ -30,6 +31,20 @@ const batch = (text: string, make: (text: string) => string, size: number) =>
   Array.from({ length: size }, () => make(text))
 
 const all = [...reads, ...writes]
+
+/** What the catalogue of a middling application says. */
+const rows = (kind: DefinitionRow['kind'], count: number, text: string | null = null) =>
+  Array.from({ length: count }, (_, i): DefinitionRow => ({ kind, name: `${kind}_${i}`, text }))
+const catalogue = policyOf(
+  { primaryFunctions: [], replicaSafeFunctions: [], primaryRelations: [] },
+  define([
+    ...rows('function', 300),
+    ...rows('volatile', 100),
+    ...rows('sequence', 150),
+    ...rows('view', 60, 'SELECT 1'),
+  ]),
+  new Set()
+)
 const grammar = await loadGrammar()
 const parsing = typeof grammar === 'string' ? [] : [runs(grammar.parse)]
 
@@ -90,6 +105,12 @@ header(grammar)
 compare('cold: reads', reads, runs(classify), AIM_COLD)
 compare('cold: others', writes, runs(classify), AIM_COLD)
 compare('cold: all', all, runs(classify), AIM_COLD)
+compare(
+  'cold: all, with a catalogue',
+  all,
+  runs((text) => inspect(text, catalogue)),
+  AIM_COLD
+)
 compare('remembered: the same string', all, remembers(String), AIM_REMEMBERED)
 compare('remembered: an equal string, whole', all, remembers(whole), AIM_REMEMBERED)
 compare('remembered: an equal string, joined', all, remembers(joined), AIM_REMEMBERED)

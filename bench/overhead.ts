@@ -125,5 +125,5 @@ try {
   await Promise.all([plain.end(), herd.end()])
   await cluster.destroy()
 }
-console.log('\nclassify, uncached')
+console.log('\nclassify')
 await import('./classify.js')
