@@ -163,10 +163,10 @@ class Reading {
 
   /** The last token is a name that is not called. */
   #mention(): void {
-    const { value, roles, label, dotted } = this.#place
+    const { value, roles, label, dotted, table } = this.#place
     if ((roles & Role.reserved) !== 0 || (label && !dotted)) return
-    if (this.#reads) this.#weigh(value, objectionToMention(value, dotted, this.#policy))
-    else if (value.startsWith('pg_temp')) this.#weigh(value, objectionToMention(value, false, SHIPPED_ONLY))
+    if (this.#reads) this.#weigh(value, objectionToMention(value, dotted, table, this.#policy))
+    else if (value.startsWith('pg_temp')) this.#weigh(value, objectionToMention(value, false, false, SHIPPED_ONLY))
   }
 
   #begin(word: string): void {

@@ -250,14 +250,22 @@ export function sessionCall(name: string): Objection | null {
   return objection?.intent === 'session' ? objection : null
 }
 
-/** A name that is not called: a relation, schema or column, or after a dot perhaps a function all the same. */
-export function objectionToMention(name: string, afterDot: boolean, policy: NamePolicy): Objection | null {
+/**
+ * A name that is not called: a relation, schema or column, or after a dot perhaps a function all the same. `table`: it stands
+ * where a table does; elsewhere a name that a table has too is a column's or an alias.
+ */
+export function objectionToMention(
+  name: string,
+  afterDot: boolean,
+  table: boolean,
+  policy: NamePolicy
+): Objection | null {
   if (name.startsWith('pg_')) {
     if (HARMLESS_PG_RELATIONS.has(name) || HARMLESS_PG_FUNCTIONS.has(name)) return null
     return RELATIONS.get(name) ?? builtinObjection(name) ?? UNKNOWN_PG
   }
   if (SEQUENCE_COLUMNS.has(name)) return SEQUENCE
-  const known = policy.relations.get(kept(name))
+  const known = table ? policy.relations.get(kept(name)) : undefined
   if (known !== undefined) return known
   // ('s'::regclass).nextval calls nextval: any function of one argument can be written as a field.
   if (!afterDot || name === 'lo_get' || policy.functions.get(name) === 'vouched') return null

@@ -4,7 +4,7 @@
 // It judges no name, and holds for valid SQL only: what the server would refuse does no harm anywhere.
 
 import { Kind } from './lexer.js'
-import { BEFORE_EXPRESSION, NAMING, NO_CALL_AFTER, ROLES, Role } from './statements.js'
+import { BEFORE_EXPRESSION, BEFORE_TABLE, NAMING, NO_CALL_AFTER, ROLES, Role } from './statements.js'
 
 // What is remembered of a level of parentheses or brackets.
 const WITH_LIST = 1 // between WITH and the statement it belongs to: `, name (` begins a query, not a call
@@ -14,6 +14,7 @@ const NO_OPERAND = 8 // DISTINCT ON (…) and OPERATOR(…): an expression begin
 const OPERATOR = 16 // in OPERATOR(…)
 const QUERY = 32 // in WITH x AS (…) and COPY (…), where a statement begins
 const REWRITE = 64 // in ts_rewrite(…): with two arguments the second is SQL, with three it is not
+const FROM_PAREN = 1024 // in FROM (…) or JOIN (…), where a table may stand
 const ARGUMENT = 128 // one for each comma in it, two at most
 const REWRITE_OF_THREE = REWRITE + 2 * ARGUMENT
 
@@ -28,6 +29,8 @@ export class Place {
   dotted = false
   /** The name before the last dot, '' without one, '.' if it was no name. */
   qualifier = ''
+  /** The name, with what is before its dots, stands where a table does. Also where it may be an expression behind FROM. */
+  table = false
   /** The parenthesis that follows belongs to ts_rewrite. */
   rewrites = false
 
@@ -71,6 +74,7 @@ export class Place {
     if (!dotted) {
       this.#callable = this.#callBegins()
       this.#item = this.#itemBegins()
+      this.table = this.#tableBegins()
       this.qualifier = ''
     }
     const previous = this.keyword()
@@ -153,6 +157,8 @@ export class Place {
   /** What a keyword changes about the level it is on. */
   #turn(word: string, roles: number, previous: string): void {
     if ((roles & Role.clause) !== 0) this.#level &= ~(WITH_LIST | FROM_LIST | GROUPING)
+    // Unlike the words of clauses it may name a column; behind a query of WITH it begins the statement.
+    if (word === 'values' && this.kind === Kind.close) this.#level &= ~WITH_LIST
     if ((roles & Role.from) !== 0 && previous !== 'distinct') this.#level |= FROM_LIST
     if ((roles & Role.by) !== 0 && previous === 'group') this.#level |= GROUPING
     // Not WITH ORDINALITY, TIES or TIME ZONE.
@@ -167,6 +173,7 @@ export class Place {
       if (list && (this.value === 'materialized' || this.value === 'as')) opened = QUERY
       else if (this.keyword() !== '') opened |= this.#opens(this.value)
     }
+    if (kind === Kind.open && this.#tableBegins()) opened |= FROM_PAREN
     // Behind a WITH query comes the statement itself, which may begin with a parenthesis.
     if (this.kind === Kind.close) this.#level &= ~WITH_LIST
     this.#levels.push(this.#level)
@@ -191,6 +198,13 @@ export class Place {
     if (this.kind === Kind.comma || this.kind === Kind.open) return true
     const previous = this.keyword()
     return previous === 'by' || previous === 'distinct' || previous === 'all'
+  }
+
+  /** Whether a table may begin behind the last token. */
+  #tableBegins(): boolean {
+    if (this.kind === Kind.comma) return (this.#level & FROM_LIST) !== 0
+    if (this.kind === Kind.open) return (this.#level & FROM_PAREN) !== 0
+    return BEFORE_TABLE.has(this.keyword())
   }
 
   /** In FROM, where a table stands and never a keyword that an expression could follow. */

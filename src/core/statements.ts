@@ -122,7 +122,7 @@ const MEANING: readonly (readonly [words: string, role: number])[] = [
   [RESERVED, Role.reserved | Role.syntax],
   [SYNTAX, Role.syntax],
   ['like ilike', Role.syntax], // catcode T: may name a function, which for LIKE is a built-in without effects
-  ['select values table where group order limit offset fetch for union intersect except having window', Role.clause],
+  ['select table where group order limit offset fetch for union intersect except having window', Role.clause],
   ['insert update delete merge', Role.change],
   ['by', Role.by],
   ['into', Role.into],
@@ -157,6 +157,9 @@ export const NO_CALL_AFTER: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ['varying', new Set(['character', 'char', 'nchar', 'bit'])],
   ['join', new Set(['left', 'right', 'full', 'inner', 'outer', 'cross', 'natural', 'true'])],
 ])
+
+/** Behind these words stands a table, if a name does. */
+export const BEFORE_TABLE: ReadonlySet<string> = new Set(['from', 'join', 'only', 'table', 'copy', 'binary'])
 
 /** Behind these unquoted words stands a name that is being given or a type, never a call. */
 export const NAMING: ReadonlySet<string> = new Set(['as', 'with', 'recursive', 'tablesample', 'ordinality'])
