@@ -20,7 +20,8 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'herd/probe.ts': ['core/', 'clock', 'guard', 'pg'],
   'pool/': ['herd/herd', 'core/', 'config', 'errors', 'guard', 'clock', 'pool/', 'type:pg', 'type:node:events'],
   'pool/hooks.ts': ['node:async_hooks', 'type:node:events'],
-  'index.ts': ['pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
+  'module.ts': ['pool/', 'type:pg'],
+  'index.ts': ['module', 'pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
 }
 
 /** Words that would let time, chance or I/O into a floor that must not have them. */

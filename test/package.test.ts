@@ -32,11 +32,23 @@ describe('package', () => {
 
   it('exports what applications take from pg, of the same copy', () => {
     const { Client, types, DatabaseError, escapeIdentifier, escapeLiteral, Query, defaults } = imported
+    assert.deepEqual([imported.Result, imported.TypeOverrides], [pg.Result, pg.TypeOverrides])
     assert.deepEqual(
       [Client, types, DatabaseError, Query, defaults],
       [pg.Client, pg.types, pg.DatabaseError, pg.Query, pg.defaults]
     )
     assert.deepEqual([escapeIdentifier, escapeLiteral], [pg.escapeIdentifier, pg.escapeLiteral])
+  })
+
+  it('is a pg module as a whole, for what takes one', async () => {
+    const whole = imported.default
+    assert.equal(whole.Pool, imported.Pool)
+    for (const name of Object.keys(pg)) {
+      if (name !== 'Pool') assert.equal(Reflect.get(whole, name), Reflect.get(pg, name), name)
+    }
+    assert.equal(whole.native === null, pg.native === null)
+    assert.deepEqual(Object.keys(whole).includes('native'), false, 'lazy, as pg has it')
+    assert.equal(createRequire(import.meta.url)('pgherd'), whole)
   })
 
   it('points at files that exist', () => {

@@ -105,6 +105,8 @@ export class Herd {
     })
     this.#store.subscribe((after, before) => {
       this.#monitor.follow(after)
+      // A new primary may be another cluster: a restore, an upgrade.
+      if (after.epoch !== before.epoch) this.#catalogue.doubt()
       this.#catalogue.follow()
       if (after.primary === null && before.primary !== null) this.#sources.wake()
       this.#discoverReplicas(after, before)
