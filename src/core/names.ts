@@ -250,6 +250,12 @@ export function sessionCall(name: string): Objection | null {
   return objection?.intent === 'session' ? objection : null
 }
 
+/** A call that does not show what it does: it may as well change the session. */
+export function isOpaqueCall(name: string): boolean {
+  const objection = builtinObjection(name)
+  return objection === null ? !isShipped(name, '') : objection === QUERY_TEXT || objection === REMOTE
+}
+
 /**
  * A name that is not called: a relation, schema or column, or after a dot perhaps a function all the same. `table`: it stands
  * where a table does; elsewhere a name that a table has too is a column's or an alias.

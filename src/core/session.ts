@@ -1,0 +1,164 @@
+// What a statement does to the session it runs in, and what the session then may do: a client whose session has state of its
+// own must not have its reads answered by another session. Reads texts with the lexer; knows no client.
+// It errs to one side: what it does not know leaves state behind.
+
+import type { Verdict } from './classify.js'
+import { Kind, Lexer } from './lexer.js'
+import { isOpaqueCall, type NamePolicy, sessionCall } from './names.js'
+import { ROLES } from './statements.js'
+
+/**
+ * transaction: begins, ends or shapes a transaction, or does nothing that outlives one. taints: leaves state behind, or may do
+ * so unseen. discards: gives all such state up.
+ */
+export type Effect = 'none' | 'transaction' | 'taints' | 'discards'
+
+const GRAVITY = { none: 0, transaction: 1, discards: 2, taints: 3 } as const satisfies Record<Effect, number>
+
+/** The first word of a statement -> its effect, where the word alone decides. Every other word: none. */
+const HEADS: ReadonlyMap<string, Effect> = new Map([
+  ['begin', 'transaction'],
+  ['start', 'transaction'],
+  ['commit', 'transaction'],
+  ['end', 'transaction'],
+  ['rollback', 'transaction'],
+  ['abort', 'transaction'],
+  ['savepoint', 'transaction'],
+  ['release', 'transaction'],
+  ['lock', 'transaction'],
+  ['declare', 'transaction'], // WITH HOLD: below
+  ['fetch', 'transaction'],
+  ['move', 'transaction'],
+  ['close', 'transaction'],
+  ['reset', 'taints'], // not what a connection hook has set
+  ['listen', 'taints'],
+  ['load', 'taints'],
+  ['call', 'taints'], // a body that is not read here
+  ['do', 'taints'],
+])
+
+/** Where the second word decides: those listed, and what any other word means. */
+const SECOND_WORDS: ReadonlyMap<string, { readonly words: ReadonlyMap<string, Effect>; readonly otherwise: Effect }> =
+  new Map([
+    [
+      'set',
+      {
+        words: new Map<string, Effect>([
+          ['local', 'transaction'],
+          ['transaction', 'transaction'],
+          ['constraints', 'transaction'],
+        ]),
+        otherwise: 'taints',
+      },
+    ],
+    ['discard', { words: new Map<string, Effect>([['all', 'discards']]), otherwise: 'none' }],
+    ['prepare', { words: new Map<string, Effect>([['transaction', 'transaction']]), otherwise: 'taints' }],
+  ])
+
+/** The effect of a text that was read as `verdict`. */
+export function effectOf(sql: string, verdict: Verdict, policy: NamePolicy): Effect {
+  if (verdict.intent === 'read') return 'none'
+  const lexer = new Lexer(sql)
+  let effect: Effect = 'none'
+  const add = (found: Effect | undefined) => {
+    if (found !== undefined && GRAVITY[found] > GRAVITY[effect]) effect = found
+  }
+  let head = '' // the first word of the statement; empty before it
+  let position = 0 // of the token within its statement
+  let previous = '' // the word or name before this token, else empty
+  for (let kind = lexer.next(); kind !== Kind.end; kind = lexer.next()) {
+    if (kind === Kind.bad) return 'taints'
+    if (kind === Kind.semicolon) {
+      position = 0
+      continue
+    }
+    const word = kind === Kind.word ? lexer.value : ''
+    if (position === 0) {
+      head = word
+      add(HEADS.get(word))
+    } else if (position === 1) add(secondWord(head, word))
+    if (kind === Kind.open && previous !== '') add(callEffect(previous, head, policy))
+    if (word !== '') add(keywordEffect(word, previous, head))
+    previous = kind === Kind.word || kind === Kind.name ? lexer.value : ''
+    position++
+  }
+  // The last word had no other behind it: SET and the like need one, so this is no valid statement.
+  return effect
+}
+
+function secondWord(head: string, word: string): Effect | undefined {
+  const rule = SECOND_WORDS.get(head)
+  return rule === undefined ? undefined : (rule.words.get(word) ?? rule.otherwise)
+}
+
+function keywordEffect(word: string, previous: string, head: string): Effect | undefined {
+  if (word === 'temp' || word === 'temporary') return 'taints'
+  if (word === 'hold' && previous === 'with') return 'taints'
+  return head === 'explain' && (word === 'analyze' || word === 'analyse') ? 'taints' : undefined
+}
+
+/** In an INSERT a name before a parenthesis is a table's as often as a function's: there only known writers count. */
+function callEffect(name: string, head: string, policy: NamePolicy): Effect | undefined {
+  if (sessionCall(name) !== null) return 'taints'
+  const standing = policy.functions.get(name)
+  if (standing === 'vouched' || standing === 'harmless') return undefined
+  if (standing !== undefined) return 'taints'
+  const queries = head === 'select' || head === 'with' || head === 'values' || head === 'copy'
+  return queries && !ROLES.has(name) && isOpaqueCall(name) ? 'taints' : undefined
+}
+
+/** How a transaction begins, as far as it matters where it may run. */
+export interface Opening {
+  readonly readOnly: boolean
+  /** Null: the session's default. */
+  readonly isolation: 'read committed' | 'repeatable read' | 'serializable' | null
+}
+
+/** BEGIN or START TRANSACTION in any spelling -> how it begins; null: it is neither, or more than that. */
+export function openingOf(sql: string): Opening | null {
+  const words = wordsOf(sql)
+  if (words === null) return null
+  const [first, second] = words
+  if (first === 'start' ? second !== 'transaction' : first !== 'begin') return null
+  const modes = words.slice(first === 'start' || second === 'work' || second === 'transaction' ? 2 : 1)
+  let readOnly = false
+  let isolation: Opening['isolation'] = null
+  for (let i = 0; i < modes.length; ) {
+    const pair = `${modes[i]} ${modes[i + 1]}`
+    const level = pair === 'isolation level' ? levelOf(modes.slice(i + 2, i + 4)) : null
+    if (pair === 'read only' || pair === 'read write') {
+      readOnly = pair === 'read only'
+      i += 2
+    } else if (level !== null) {
+      isolation = level === 'read uncommitted' ? 'read committed' : level
+      i += level === 'serializable' ? 3 : 4
+    } else if (modes[i] === 'deferrable') i += 1
+    else if (pair === 'not deferrable') i += 2
+    else return null
+  }
+  return { readOnly, isolation }
+}
+
+const LEVELS = ['read committed', 'read uncommitted', 'repeatable read', 'serializable'] as const
+
+function levelOf([first, second]: readonly string[]): (typeof LEVELS)[number] | null {
+  return LEVELS.find((level) => level === first || level === `${first} ${second}`) ?? null
+}
+
+/** The words of a single statement that consists of words and commas only, else null. */
+function wordsOf(sql: string): readonly string[] | null {
+  const lexer = new Lexer(sql)
+  const words: string[] = []
+  let ended = false
+  for (let kind = lexer.next(); kind !== Kind.end; kind = lexer.next()) {
+    if (kind === Kind.semicolon) ended ||= words.length > 0
+    else if (ended || (kind !== Kind.word && kind !== Kind.comma)) return null
+    else if (kind === Kind.word) words.push(lexer.value)
+  }
+  return words
+}
+
+/** Asks for what a standby cannot give though a primary can: a transaction that writes, or a serializable one. */
+export function escapesReadOnly(sql: string): boolean {
+  return /\b(?:read\s+write|serializable|transaction_read_only|transaction_isolation)\b/i.test(sql)
+}

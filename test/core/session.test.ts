@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { inspect } from '../../src/core/classify.js'
+import { define, policyOf } from '../../src/core/definitions.js'
+import { type Effect, effectOf, type Opening, openingOf } from '../../src/core/session.js'
+
+const policy = policyOf(
+  { primaryFunctions: [], replicaSafeFunctions: ['vouched'], primaryRelations: [] },
+  define([
+    { kind: 'volatile', name: 'act', text: null },
+    { kind: 'function', name: 'slug', text: '1' },
+  ]),
+  new Set()
+)
+
+describe('session: what a statement leaves behind', () => {
+  const rows: readonly (readonly [effect: Effect, texts: readonly string[]])[] = [
+    [
+      'none',
+      [
+        'select 1',
+        'select slug(a), vouched(b) from t',
+        'insert into orders (a, b) values (now(), slug($1)) returning id',
+        'update t set a = lower(b)',
+        'create table t (a int, check (a in (1)))',
+        'show all',
+        'discard plans',
+        "select nextval('s'), currval('s')",
+        'select * from t for update',
+        'insert into t values (1); delete from t',
+        "select 'set x', $$ listen $$",
+        'notify c',
+        'unlisten c',
+        'deallocate p',
+      ],
+    ],
+    [
+      'transaction',
+      [
+        'begin',
+        'START TRANSACTION READ ONLY',
+        'commit',
+        'rollback to savepoint s',
+        'savepoint s',
+        'set local x = y',
+        'set /* c */ LOCAL x = y',
+        'set transaction isolation level serializable',
+        'set constraints all deferred',
+        'lock t',
+        'declare c cursor for select 1',
+        'declare c cursor without hold for select 1',
+        'fetch all from c',
+        "prepare transaction 'x'",
+        'begin; insert into t values (1); commit',
+      ],
+    ],
+    [
+      'taints',
+      [
+        'set search_path = a',
+        'set session x = y',
+        'SET "x" = y',
+        'set role r',
+        'set session characteristics as transaction read only',
+        'reset all',
+        'listen c',
+        'prepare p as select 1',
+        'declare c cursor with hold for select 1',
+        'create temp table t (a int)',
+        'create local temporary view v as select 1',
+        'select 1 into temp t',
+        "select set_config('a', 'b', false)",
+        "insert into t select set_config('a', 'b', false)",
+        'select pg_advisory_lock(1)',
+        'select pg_try_advisory_lock_shared(1, 2)',
+        'select act(1)',
+        'insert into t values (act(1))',
+        'select app.never_heard_of(1)',
+        'select * from t where never_heard_of (a) for update',
+        "select query_to_xml('select 1', true, true, '')",
+        'explain (analyze) select act(1)',
+        'explain analyse select 1',
+        'call p()',
+        'do $$ begin end $$',
+        "load 'x'",
+        'begin; set x = y; commit',
+        'select 1; set x = y',
+        "select 'never ends",
+      ],
+    ],
+    ['discards', ['discard all', 'DISCARD /* c */ ALL;']],
+  ]
+  for (const [effect, texts] of rows) {
+    for (const sql of texts)
+      it(`${effect}: ${sql}`, () => assert.equal(effectOf(sql, inspect(sql, policy), policy), effect))
+  }
+})
+
+describe('session: how a transaction begins', () => {
+  const readOnly = (isolation: Opening['isolation'] = null): Opening => ({ readOnly: true, isolation })
+  const rows: readonly (readonly [sql: string, opening: Opening | null])[] = [
+    ['begin', { readOnly: false, isolation: null }],
+    ['BEGIN;', { readOnly: false, isolation: null }],
+    ['begin read only', readOnly()],
+    ['Begin Transaction READ ONLY;', readOnly()],
+    ['begin work read only', readOnly()],
+    ['start transaction read only', readOnly()],
+    ['START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY, DEFERRABLE', readOnly('repeatable read')],
+    ['begin isolation level serializable read only not deferrable', readOnly('serializable')],
+    ['begin read only isolation level read committed', readOnly('read committed')],
+    ['begin isolation level read uncommitted, read only', readOnly('read committed')],
+    ['begin read only read write', { readOnly: false, isolation: null }],
+    ['begin read write, read only', readOnly()],
+    ['/* c */ begin -- d\n read /* e */ only ; ;', readOnly()],
+    ['start', null],
+    ['begin read only; select 1', null],
+    ['begin "read" only', null],
+    ['begin something', null],
+    ['commit', null],
+    ['', null],
+  ]
+  for (const [sql, opening] of rows) it(JSON.stringify(sql), () => assert.deepEqual(openingOf(sql), opening))
+})
