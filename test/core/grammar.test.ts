@@ -1,22 +1,38 @@
 import assert from 'node:assert/strict'
 import { classify } from '../../src/core/classify.js'
-import { generate, KNOWN, type Random, type Statement, seeded } from '../support/grammar.js'
+import { generate, KNOWN, type Statement, seeded } from '../support/grammar.js'
 import { mutate } from '../support/grammar-mutations.js'
+import { WRITES } from '../support/grammar-writes.js'
 
 const SEED = Number(process.env.PGHERD_TEST_SEED ?? 20261121)
 const STATEMENTS = 20_000
 const MUTATIONS = 2
 
-/** What is wrong with it, if something is: a write taken for a read, or a text the classifier throws at. */
-function wronged({ sql, kind }: Statement): 'danger' | 'lost' | undefined {
-  let intent: string
-  try {
-    intent = classify(sql)
-  } catch {
-    return 'danger'
+interface Judged {
+  readonly danger: readonly Statement[]
+  readonly lost: readonly Statement[]
+  readonly reads: number
+}
+
+function judged(statements: readonly Statement[]): Judged {
+  const danger: Statement[] = []
+  const lost: Statement[] = []
+  let reads = 0
+  for (const statement of statements) {
+    const read = intent(statement) === 'read'
+    if (statement.kind === 'read') reads++
+    if (read && statement.kind === 'write') danger.push(statement)
+    if (!read && statement.kind === 'read') lost.push(statement)
   }
-  if (kind === 'write') return intent === 'read' ? 'danger' : undefined
-  return intent === 'read' ? undefined : 'lost'
+  return { danger, lost, reads }
+}
+
+function intent(statement: Statement): string {
+  try {
+    return classify(statement.sql)
+  } catch (error) {
+    throw new Error(`it threw at ${shown([statement])}`, { cause: error })
+  }
 }
 
 function shown(statements: readonly Statement[]): string {
@@ -24,34 +40,49 @@ function shown(statements: readonly Statement[]): string {
   return `PGHERD_TEST_SEED=${SEED}\n${lines.join('\n')}`
 }
 
+const percent = (part: number, whole: number) => `${((100 * part) / whole).toFixed(2)} % of ${whole}`
+
 describe('classify: statements made by a grammar', () => {
-  const made = generate(SEED, STATEMENTS)
-  const random: Random = seeded(SEED + 1)
-  const judge = (name: string, statements: readonly Statement[]) => {
-    it(`${name}: no write is a read`, () => {
-      const danger = statements.filter((statement) => wronged(statement) === 'danger')
-      assert.ok(danger.length === 0, `${danger.length} of ${statements.length}, ${shown(danger)}`)
+  let made: readonly Statement[]
+  let asMade: Judged
+  let dressed: Judged
+
+  before(() => {
+    made = generate(SEED, STATEMENTS)
+    asMade = judged(made)
+    const random = seeded(SEED + 1)
+    dressed = judged(made.flatMap((statement) => Array.from({ length: MUTATIONS }, () => mutate(statement, random))))
+  })
+
+  const judge = (name: string, of: () => Judged) => {
+    it(`${name}: no write is taken for a read`, () => {
+      const { danger } = of()
+      assert.ok(danger.length === 0, `${danger.length} are, ${shown(danger)}`)
     })
 
-    it(`${name}: hardly a read is lost`, function () {
-      const reads = statements.filter(({ kind }) => kind === 'read')
-      const lost = reads.filter((statement) => wronged(statement) === 'lost')
-      const share = lost.length / reads.length
-      const percent = `${(100 * share).toFixed(2)} %`
-      assert.ok(share <= 0.02, `${percent} of ${reads.length}, ${shown(lost)}`)
-      if (this.test) this.test.title += ` (${percent} of ${reads.length})`
+    it(`${name}: hardly a read is taken for something else`, function () {
+      const { lost, reads } = of()
+      const share = percent(lost.length, reads)
+      assert.ok(lost.length <= 0.02 * reads, `${share}, ${shown(lost)}`)
+      if (this.test) this.test.title += `: ${share}`
     })
   }
-  judge('as made', made)
-  judge(
-    'in other clothes',
-    made.flatMap((statement) => Array.from({ length: MUTATIONS }, () => mutate(statement, random)))
-  )
+  judge('as they are made', () => asMade)
+  judge('in other clothes', () => dressed)
 
-  it('reads and writes are both there in number, and none is left out', () => {
-    const reads = made.filter(({ kind }) => kind === 'read').length
-    assert.ok(reads > STATEMENTS / 2 && reads < STATEMENTS * 0.7, String(reads))
-    assert.ok(new Set(made.map(({ sql }) => sql)).size > STATEMENTS * 0.8)
-    assert.deepEqual(KNOWN, [])
+  it('are many, of both kinds, and different', () => {
+    assert.ok(asMade.reads > 0.5 * STATEMENTS && asMade.reads < 0.7 * STATEMENTS, String(asMade.reads))
+    const different = new Set(made.map(({ sql }) => sql)).size
+    assert.ok(different > 0.75 * STATEMENTS, String(different))
+  })
+
+  it('are the same for the same seed', () => {
+    assert.deepEqual(generate(SEED, 50), made.slice(0, 50))
+    assert.notDeepEqual(generate(SEED + 1, 50), made.slice(0, 50))
+  })
+
+  it('leave out nothing but productions that are there', () => {
+    const productions = Object.values(WRITES).flat()
+    for (const known of KNOWN) assert.ok(productions.includes(known), known)
   })
 })
