@@ -242,7 +242,7 @@ export function resolveConfig(given: object, environment: Environment, defaults:
 /** The last part of a name, as the server knows it: folded unless quoted. Null: that is no name. */
 function lastPart(name: string): string | null {
   const [, quoted, plain] =
-    /^(?:(?:"(?:[^"]|"")+"|[^".\s()]+)\.)*(?:"((?:[^"]|"")+)"|([^".\s()]+))$/.exec(name.trim()) ?? []
+    /^(?:(?:"(?:[^"]|"")+"|[^".,\s()]+)\.)*(?:"((?:[^"]|"")+)"|([^".,\s()]+))$/.exec(name.trim()) ?? []
   if (quoted !== undefined) return quoted.replaceAll('""', '"')
   return plain?.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) ?? null
 }

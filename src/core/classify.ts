@@ -26,6 +26,8 @@ export interface Verdict {
   /** The deciding word or name as the user would recognise it: 'INSERT', 'nextval', 'FOR UPDATE', ';'. */
   readonly word: string
   readonly reason: string
+  /** False: `word` is how the text goes on where it cannot be read. */
+  readonly readable: boolean
   /** Exactly one statement; comments and empty statements do not count. */
   readonly single: boolean
   /** If a server refused it before doing anything, another may run it. */
@@ -47,7 +49,16 @@ export function inspect(sql: string, policy: NamePolicy = SHIPPED_ONLY): Verdict
   const hint = HINTS.get(lexer.leadingComment()?.trim() ?? '') ?? null
   // The wire protocol ends a string at its first NUL: what the server would see is not what stands here.
   if (sql.includes('\0')) {
-    return { intent: 'write', word: 'NUL', reason: CANNOT_READ, single: false, repeatable: false, defines: false, hint }
+    return {
+      intent: 'write',
+      word: 'NUL',
+      reason: CANNOT_READ,
+      readable: false,
+      single: false,
+      repeatable: false,
+      defines: false,
+      hint,
+    }
   }
   return new Reading(lexer, sql, policy).verdict(hint)
 }
@@ -114,16 +125,25 @@ class Reading {
       else this.#mark(kind)
     }
     this.#finish()
+    if (this.#policy.operators.size > 0) this.#operators()
     if (this.#count === 0) this.#object('write', '', 'holds no statement')
     const single = this.#count === 1 && this.#readable
     return {
       intent: this.#intent,
       word: this.#word,
       reason: this.#reason,
+      readable: this.#readable,
       single,
       repeatable: single && this.#repeatable && this.#intent !== 'session',
       defines: this.#defines,
       hint,
+    }
+  }
+
+  /** Found in a literal or comment too, which costs a trip: such operators are rare. */
+  #operators(): void {
+    for (const sign of this.#policy.operators) {
+      if (this.#sql.includes(sign)) this.#object('write', sign, 'is an operator whose function is declared VOLATILE')
     }
   }
 

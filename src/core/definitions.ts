@@ -4,26 +4,37 @@
 
 import { inspect, type Verdict } from './classify.js'
 import { Kind, Lexer } from './lexer.js'
-import { isShipped, type NamePolicy, type Objection } from './names.js'
+import { isShipped, kept, type NamePolicy, type Objection } from './names.js'
 
 /** What is said of one name; a name has one row per kind at most, whatever number of schemas or overloads it has. */
 export interface DefinitionRow {
   /**
    * function: none of that name is VOLATILE. volatile: at least one is. contrib: the VOLATILE ones come with an extension of
-   * PostgreSQL's own. field: a VOLATILE one may stand behind a dot. view, policy: `text` is its query or condition.
+   * PostgreSQL's own. field: a VOLATILE one may stand behind a dot. operator: one of a VOLATILE function. view, policy: `text` is its query or condition.
    */
-  readonly kind: 'function' | 'volatile' | 'contrib' | 'field' | 'unlogged' | 'foreign' | 'sequence' | 'view' | 'policy'
+  readonly kind:
+    | 'function'
+    | 'volatile'
+    | 'contrib'
+    | 'field'
+    | 'unlogged'
+    | 'foreign'
+    | 'sequence'
+    | 'view'
+    | 'policy'
+    | 'operator'
   readonly name: string
   readonly text: string | null
 }
 
-/** The database's own names, ready to be looked up. */
+/** What the catalogue says, before the user and experience have their word. */
 export interface Definitions {
   readonly functions: ReadonlyMap<string, 'harmless' | Objection>
   readonly relations: ReadonlyMap<string, Objection>
   readonly fields: ReadonlyMap<string, Objection>
+  readonly operators: ReadonlySet<string>
   /** Views, and tables with policies: what they reach is not in the text of a statement. Null: nobody knows. */
-  readonly opaque: ReadonlySet<string> | null
+  readonly opaque: ReadonlyMap<string, readonly Text[]> | null
   readonly unknown: Objection
 }
 
@@ -42,6 +53,7 @@ export const UNREAD: Definitions = {
   functions: new Map(),
   relations: new Map(),
   fields: new Map(),
+  operators: new Set(),
   opaque: null,
   unknown: write('is no function of PostgreSQL, and the catalogue has not been read yet'),
 }
@@ -51,11 +63,11 @@ export function unreadable(message: string): Definitions {
   return { ...UNREAD, unknown: write(`is no function of PostgreSQL, and the catalogue cannot be read: ${message}`) }
 }
 
-/** While the catalogue may be outdated, nobody is called harmless on its word. */
+/** While the catalogue may be outdated nobody is called harmless on its word, and no read leaves the primary anyway. */
 export function doubted(definitions: Definitions): Definitions {
   const known = [...definitions.functions].filter(([, standing]) => standing !== 'harmless')
   const unknown = write('is no function of PostgreSQL, and definitions have changed since the catalogue was read')
-  return { ...definitions, functions: new Map(known), unknown }
+  return { ...definitions, functions: new Map(known), opaque: definitions.opaque && new Map(), unknown }
 }
 
 /** Rows of the catalogue -> what its names mean. */
@@ -63,17 +75,19 @@ export function define(rows: readonly DefinitionRow[]): Definitions {
   const functions = new Map<string, 'harmless' | Objection>()
   const relations = new Map<string, Objection>()
   const fields = new Map<string, Objection>()
-  const texts: Text[] = []
+  const operators = new Set<string>()
+  const opaque = new Map<string, Text[]>()
   for (const { kind, name, text } of rows) {
     if (kind === 'function') functions.set(name, 'harmless')
     else if (kind === 'volatile') functions.set(name, VOLATILE)
     else if (kind === 'contrib') functions.set(name, isShipped(name, '') ? 'harmless' : VOLATILE)
     else if (kind === 'field') fields.set(name, VOLATILE)
-    else if (kind === 'view' || kind === 'policy') texts.push(textOf(kind, name, text))
-    else relations.set(name, RELATIONS[kind])
+    else if (kind === 'operator') operators.add(name)
+    else if (kind === 'view' || kind === 'policy') {
+      opaque.set(name, [...(opaque.get(name) ?? []), textOf(kind, name, text)])
+    } else relations.set(name, RELATIONS[kind])
   }
-  spread(texts, { functions, relations, fields, unknown: ABSENT }, relations)
-  return { functions, relations, fields, opaque: new Set(texts.map(({ name }) => name)), unknown: ABSENT }
+  return { functions, relations, fields, operators, opaque, unknown: ABSENT }
 }
 
 /** The query of a view or the condition of a policy, and who it may reach. */
@@ -99,11 +113,15 @@ function wordsOf(sql: string): ReadonlySet<string> {
 }
 
 /** Each text is read once, and again only when a name in it turned out to need the primary. */
-function spread(texts: readonly Text[], policy: NamePolicy, relations: Map<string, Objection>): void {
+function spread(
+  opaque: ReadonlyMap<string, readonly Text[]>,
+  policy: NamePolicy,
+  relations: Map<string, Objection>
+): void {
+  const texts = [...opaque.values()].flat()
   const users = new Map<string, Text[]>()
-  const owned = new Set(texts.map(({ name }) => name))
   for (const text of texts) {
-    for (const word of text.words) if (owned.has(word)) users.set(word, [...(users.get(word) ?? []), text])
+    for (const word of text.words) if (opaque.has(word)) users.set(word, [...(users.get(word) ?? []), text])
   }
   const waiting = [...texts]
   for (let text = waiting.pop(); text !== undefined; text = waiting.pop()) {
@@ -133,7 +151,10 @@ const LISTED = {
 } as const
 const LEARNED = write('was refused by a replica, and ran on the primary')
 
-/** The user's word above experience above the catalogue. `learned`: names that replicas refused. */
+/**
+ * The user's word above experience above the catalogue, for what a statement names and for what views and policies reach.
+ * `learned`: names that replicas refused.
+ */
 export function policyOf(options: NameOptions, definitions: Definitions, learned: ReadonlySet<string>): NamePolicy {
   const functions = new Map<string, 'vouched' | 'harmless' | Objection>(definitions.functions)
   const relations = new Map(definitions.relations)
@@ -141,10 +162,13 @@ export function policyOf(options: NameOptions, definitions: Definitions, learned
     functions.set(name, LEARNED)
     relations.set(name, LEARNED)
   }
-  for (const name of options.replicaSafeFunctions) functions.set(name, 'vouched')
-  for (const name of options.primaryFunctions) functions.set(name, LISTED.function)
-  for (const name of options.primaryRelations) relations.set(name, LISTED.relation)
-  return { functions, relations, fields: definitions.fields, unknown: definitions.unknown }
+  for (const name of options.replicaSafeFunctions) functions.set(kept(name), 'vouched')
+  for (const name of options.primaryFunctions) functions.set(kept(name), LISTED.function)
+  for (const name of options.primaryRelations) relations.set(kept(name), LISTED.relation)
+  const { fields, operators, opaque, unknown } = definitions
+  const policy = { functions, relations, fields, operators, sequences: opaque !== null, unknown }
+  if (opaque !== null) spread(opaque, policy, relations)
+  return policy
 }
 
 /**

@@ -21,6 +21,10 @@ export interface NamePolicy {
   readonly relations: ReadonlyMap<string, Objection>
   /** Functions that may stand as fields behind a dot: `row.f` calls f(row). */
   readonly fields: ReadonlyMap<string, Objection>
+  /** Signs of operators that call a writer, or may do so. */
+  readonly operators: ReadonlySet<string>
+  /** All sequences are among the relations, so their columns need no guessing. */
+  readonly sequences: boolean
   /** What is said of a function that nothing is known of. */
   readonly unknown: Objection
 }
@@ -196,6 +200,8 @@ export const SHIPPED_ONLY: NamePolicy = {
   functions: new Map(),
   relations: new Map(),
   fields: new Map(),
+  operators: new Set(),
+  sequences: false,
   unknown: write('is no function of PostgreSQL that is known to be harmless on a replica'),
 }
 
@@ -203,7 +209,7 @@ export const SHIPPED_ONLY: NamePolicy = {
 const SEQUENCE_COLUMNS: ReadonlySet<string> = new Set(['last_value', 'log_cnt', 'is_called'])
 
 /** PostgreSQL keeps 63 bytes of a name; a longer one means the same as its beginning. */
-function kept(name: string): string {
+export function kept(name: string): string {
   if (name.length <= 21) return name
   let bytes = 0
   let end = 0
@@ -270,7 +276,7 @@ export function objectionToMention(
     if (HARMLESS_PG_RELATIONS.has(name) || HARMLESS_PG_FUNCTIONS.has(name)) return null
     return RELATIONS.get(name) ?? builtinObjection(name) ?? UNKNOWN_PG
   }
-  if (SEQUENCE_COLUMNS.has(name)) return SEQUENCE
+  if (!policy.sequences && SEQUENCE_COLUMNS.has(name)) return SEQUENCE
   const known = table ? policy.relations.get(kept(name)) : undefined
   if (known !== undefined) return known
   // ('s'::regclass).nextval calls nextval: any function of one argument can be written as a field.

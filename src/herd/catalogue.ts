@@ -48,6 +48,8 @@ select 'function' as kind, proname::text as name, sum(version)::text as text fro
 union all select case when bool_and(contrib) then 'contrib' else 'volatile' end, proname, null from volatile group by proname
 union all select 'field', proname, null from volatile join pg_type t on t.oid = first
   where typtype in ('c', 'd', 'p') and pronargs - pronargdefaults <= 1 group by proname
+union all select 'operator', oprname, null from pg_operator join pg_proc p on p.oid = oprcode
+  where pg_operator.oid >= 16384 and provolatile = 'v' group by oprname
 union all select odd.kind, relname, null from odd join pg_class using (oid) group by odd.kind, relname
 union all select 'view', relname, pg_get_viewdef(oid) from pg_class where oid >= 16384 and relkind = 'v'
 union all select 'policy', relname, pg_get_expr(polqual, polrelid) from pg_policy join pg_class c on c.oid = polrelid

@@ -13,7 +13,15 @@ export interface Decision {
   readonly choice: string
   /** With `routing: 'observe'` the statement, with `?` for its literals; otherwise null. */
   readonly statement: string | null
+  /** With `routing: 'observe'` the word or name in it that decided; otherwise null. */
+  readonly word: string | null
   readonly count: number
+}
+
+/** Why a statement needs what it needs. */
+export interface Why {
+  readonly reason: string
+  readonly word: string
 }
 
 /** Statements beyond so many shapes are counted together. */
@@ -22,11 +30,10 @@ const OTHERS = '(other statements)'
 
 export class Decisions {
   readonly #counts = new Map<string, { -readonly [K in keyof Decision]: Decision[K] }>()
-
   readonly #shapes = new Set<string>()
 
   /** `text`: the statement, where it is to be told apart from others. */
-  count(choice: Choice, reason: string, text: string | null = null): void {
+  count(choice: Choice, { reason, word }: Why, text: string | null = null): void {
     const node = choice.node?.key ?? null
     const why = choice.node === null ? 'none' : choice.reason
     const statement = text === null ? null : this.#shapeOf(text)
@@ -38,7 +45,7 @@ export class Decisions {
     }
     const kind = choice.node?.state.kind
     const role = kind === undefined ? null : kind === 'replica' ? 'replica' : 'primary'
-    this.#counts.set(name, { node, role, reason, choice: why, statement, count: 1 })
+    this.#counts.set(name, { node, role, reason, choice: why, statement, word: text === null ? null : word, count: 1 })
   }
 
   #shapeOf(text: string): string {

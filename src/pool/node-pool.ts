@@ -122,8 +122,12 @@ export class NodePool {
   connect(place: Place): Promise<PoolClient> {
     return new Promise((resolve, reject) => {
       this.#acquire(place, reject, (client, wire) => {
-        wire.held = true
-        resolve(client)
+        const give = () => {
+          wire.held = true
+          resolve(client)
+        }
+        if (needsProof(place, wire)) this.#prove(client, wire, place, give, reject)
+        else give()
       })
     })
   }

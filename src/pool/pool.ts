@@ -43,6 +43,7 @@ type Release = (error?: Error | boolean) => void
 type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
 
 const NO_WISHES: Wishes = {}
+const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
 const NOTHING: InnerPool['_clients'] = []
 /**
  * From the first statement on that names the setting, or sets one that it does not name, own writes are looked for where
@@ -129,7 +130,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #explain(wishes: Wishes, query: unknown): Explanation {
       const args = queryArgs(query, undefined, undefined)
       const verdict = args.text === null ? null : this.#routing.read(args.text)
-      const { target, reason } = this.#routing.route(args, wishes, verdict, this.#written())
+      const alone = !this.#herd.topology.plural && this.#config.attributes === 'any'
+      const { target, reason } = alone ? ALONE : this.#routing.route(args, wishes, verdict, this.#written())
       const choice = this.#herd.look(this.#config.routing === 'observe' ? ON_PRIMARY.target : target)
       return Object.freeze({
         intent: verdict?.intent ?? 'write',
@@ -215,7 +217,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     async #connect(wishes: Wishes): Promise<PoolClient> {
       const { attributes } = this.#config
-      const onReplica = attributes === 'standby' || (attributes === 'any' && wishes.route === 'replica')
+      const routed = this.#config.routing === 'on' && this.#herd.topology.plural
+      const onReplica = attributes === 'standby' || (routed && attributes === 'any' && wishes.route === 'replica')
       const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written()) : ON_PRIMARY
       return this.#herd.run(errand, (place) => this.#poolOf(place).connect(place))
     }
@@ -230,17 +233,17 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       // A cursor or a stream lives as long as its reader pleases: it is the primary's, unless its view says otherwise.
       const verdict = text === null ? null : this.#routing.read(text)
       const routed = this.#routing.route(args, wishes, verdict, this.#written())
-      if (this.#config.routing !== 'observe') return this.#attempt(routed, args, routed.reason)
-      this.#decisions.count(this.#herd.look(routed.target), routed.reason, text)
+      if (this.#config.routing !== 'observe') return this.#attempt(routed, args, true)
+      this.#decisions.count(this.#herd.look(routed.target), routed, text)
       return this.#attempt(
         ON_PRIMARY.target === routed.target ? routed : { ...routed, target: ON_PRIMARY.target },
         args
       )
     }
 
-    #attempt(routed: Routed, args: QueryArgs, reason?: string): Promise<unknown> {
+    #attempt(routed: Routed, args: QueryArgs, counted = false): Promise<unknown> {
       return this.#herd.run(routed, (place) => {
-        if (reason !== undefined) this.#decisions.count(place, reason)
+        if (counted) this.#decisions.count(place, routed)
         return this.#poolOf(place).query(place, args, routed.reading)
       })
     }

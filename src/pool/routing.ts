@@ -16,6 +16,8 @@ import { Repairs } from './repairs.js'
 export interface Routed extends Errand {
   readonly reading: boolean
   readonly reason: string
+  /** The word or name of its text that decided; empty where none did, or where it may be part of a value. */
+  readonly word: string
 }
 
 /** What the herd knows of the database's own names. */
@@ -32,6 +34,7 @@ export const ON_PRIMARY: Routed = {
   repairs: false,
   reading: false,
   reason: 'runs on the primary',
+  word: '',
 }
 
 /** Where the caller stands: what it wrote, and whether it may have done so asynchronously. */
@@ -47,6 +50,7 @@ const ILLEGIBLE: Verdict = {
   word: '',
   reason:
     'cannot be read: a server or session reads string literals in another way (standard_conforming_strings, encoding)',
+  readable: false,
   single: false,
   repeatable: false,
   defines: false,
@@ -72,7 +76,8 @@ const ASIDE = {
 } as const
 
 const REMEMBERED = 1000
-const UNINFORMED = 'only reads, but the catalogue has not been read: a name in it may hide more'
+const UNINFORMED =
+  'only reads, but the catalogue has not been read, or not since definitions changed: a name may hide more'
 
 export class Routing {
   readonly #config: Config
@@ -132,12 +137,13 @@ export class Routing {
     }
     const repeat = () => ({ read: reading, whole })
     const reason = this.#reasonForPrimary(reading, wish, verdict)
-    if (reason !== null) return { target: { role: 'primary' }, repeat, repairs: false, reading, reason }
+    const word = verdict?.readable ? verdict.word : ''
+    if (reason !== null) return { target: { role: 'primary' }, repeat, repairs: false, reading, reason, word }
     const otherwise = this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
     const target = this.#replica(bound, written, otherwise)
     const text = args.text ?? ''
     const learn = (refusal: Failure, what: 'refused' | 'served') => this.#learn(text, refusal, what)
-    return { target, repeat, repairs: true, learn, reading, reason: verdict?.reason ?? '' }
+    return { target, repeat, repairs: true, learn, reading, reason: verdict?.reason ?? '', word }
   }
 
   #reasonForPrimary(reading: boolean, wish: Wishes['route'], verdict: Verdict | null): string | null {
@@ -145,7 +151,7 @@ export class Routing {
     if (this.#config.attributes === 'primary') return 'targetSessionAttrs is primary'
     if (wish === 'primary') return 'only reads, but the primary was asked for'
     if (this.#aside !== null) return `only reads, but replicas are set aside: ${this.#aside}`
-    return this.#knowledge.informed || this.#config.whenStale === 'error' ? null : UNINFORMED
+    return this.#knowledge.informed ? null : UNINFORMED
   }
 
   /** The caller insists on a replica: what that refuses is the caller's error to see. */
@@ -154,7 +160,7 @@ export class Routing {
     const otherwise = reading && attributes === 'any' && whenStale === 'primary' ? 'primary' : 'refuse'
     const repeat = reading ? () => ({ read: true, whole }) : () => NEVER_AGAIN
     const reason = attributes === 'standby' ? 'targetSessionAttrs is standby' : 'a replica was asked for'
-    return { target: this.#replica(bound, written, otherwise), repeat, repairs: false, reading, reason }
+    return { target: this.#replica(bound, written, otherwise), repeat, repairs: false, reading, reason, word: '' }
   }
 
   /** On the only server: nothing is read before something has failed, and then only to tell what became of it. */

@@ -111,7 +111,8 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
 const GRANT = '; grant pg_read_all_stats to the role, or wait for the next restartpoint of that replica'
 
 export function refusalsOf(topology: Topology, choice: Choice): Readonly<Record<NodeKey, string>> {
-  const told = [...choice.refused].map(([key, refusal]): [NodeKey, string] => {
+  const others = [...choice.refused].filter(([key]) => key !== choice.node?.key)
+  const told = others.map(([key, refusal]): [NodeKey, string] => {
     const detail = topology.nodes.get(key)?.seen?.detail
     const blind = refusal === 'not-following' && detail?.receivedTimeline === null
     return [key, REFUSALS[refusal] + (blind ? GRANT : '')]

@@ -280,6 +280,8 @@ describe('classify: what is known of names', () => {
       ['x'.repeat(63), primary],
     ]),
     fields: new Map([['touch', primary]]),
+    operators: new Set(),
+    sequences: false,
     unknown: { intent: 'write', reason: 'nobody knows' },
   }
   const rows: readonly (readonly [sql: string, intent: string, word?: string])[] = [

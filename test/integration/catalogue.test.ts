@@ -26,6 +26,8 @@ const DEFINED = `
   create unlogged table cache (a int);
   create table parts (a int) partition by list (a);
   create unlogged table parts_1 partition of parts for values in (1);
+  create function both(text, text) returns boolean language plpgsql as $$ begin return swallows($1) = $2; end $$;
+  create operator === (leftarg = text, rightarg = text, function = both);
   create foreign data wrapper nowhere;
   create server elsewhere foreign data wrapper nowhere;
   create foreign table far (a int) server elsewhere;
@@ -63,6 +65,7 @@ describe('what a name hides', () => {
     ['select * from ticket_list', /view that reaches tickets, which is a view that reaches nextval/],
     ['select * from swallowing', /view that reaches swallows, which is declared VOLATILE/],
     ['select * from locked', /view that reaches pg_try_advisory_lock/],
+    ["select id from orders where item === 'x'", /operator whose function is declared VOLATILE/],
     ['select * from secrets', /policy that reaches swallows/],
     ['select * from cache', /unlogged/],
     ['select * from parts', /unlogged, or has a part that is/],
@@ -114,6 +117,11 @@ describe('what a name hides', () => {
     assert.equal(pool.explain('select slug(item) from orders').node, primary())
     assert.equal(pool.explain('select * from public.attempts').node, primary())
     assert.notEqual(pool.explain('select hides_a_lock()').node, primary())
+    assert.equal(pool.explain('select * from honest').node, primary(), 'a view that calls slug')
+    const other = await ready({ replicaSafeFunctions: ['swallows'] })
+    for (const sql of ['select * from swallowing', 'select * from secrets']) {
+      assert.notEqual(other.explain(sql).node, primary(), sql)
+    }
   })
 
   it('until it has been read, and in a pool with an unknown function, the primary serves', async () => {
