@@ -14,7 +14,7 @@ for (let id = 0; id < 5; id++) await pool.query(`select * from orders where id =
 for (let id = 0; id < 5; id++) await pool.query('select price(net) from orders where id = $1', [id])
 await pool.query('select * from orders') // right behind what may have written: no replica is proven to have it yet
 
-for (const { role, reason, choice, statement, count } of pool.decisions()) {
-  console.log(`${count} x ${role ?? 'nowhere'} (${choice}): ${statement}\n    ${reason}`)
+for (const { role, word, reason, choice, statement, count } of pool.decisions()) {
+  console.log(`${count} x ${role ?? 'nowhere'} (${choice}): ${statement}\n    ${word} ${reason}`)
 }
 await pool.end()

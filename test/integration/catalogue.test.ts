@@ -26,8 +26,8 @@ const DEFINED = `
   create unlogged table cache (a int);
   create table parts (a int) partition by list (a);
   create unlogged table parts_1 partition of parts for values in (1);
-  create function both(text, text) returns boolean language plpgsql as $$ begin return swallows($1) = $2; end $$;
-  create operator === (leftarg = text, rightarg = text, function = both);
+  create function alike(text, text) returns boolean language plpgsql as $$ begin return swallows($1) = $2; end $$;
+  create operator === (leftarg = text, rightarg = text, function = alike);
   create foreign data wrapper nowhere;
   create server elsewhere foreign data wrapper nowhere;
   create foreign table far (a int) server elsewhere;
