@@ -29,6 +29,8 @@ export interface HerdOptions {
   maxStaleMillis?: number | undefined
   /** `pool` (default): a read sees every write acknowledged through this pool. `off`: only the lag bound counts. */
   readYourWrites?: 'pool' | 'off' | undefined
+  /** May plain reads and READ ONLY transactions on clients of connect() borrow a replica? Default true. */
+  routeClients?: boolean | undefined
   /** No replica qualifies: ask the primary (default), or reject with PGHERD_NO_REPLICA. */
   whenStale?: 'primary' | 'error' | undefined
   /** `observe`: everything goes to the primary, and `pool.decisions()` tells what would have gone where. */
@@ -75,6 +77,7 @@ export interface Config {
   readonly maxLagBytes: number
   readonly maxStaleMillis: number
   readonly readYourWrites: 'pool' | 'off'
+  readonly routeClients: boolean
   readonly whenStale: 'primary' | 'error'
   readonly routing: 'on' | 'observe'
   readonly names: NameOptions
@@ -142,6 +145,7 @@ const RULES = {
   },
   maxStaleMillis: millis(30_000, 0),
   readYourWrites: oneOf('pool', 'off'),
+  routeClients: { initial: true, allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
   whenStale: oneOf('primary', 'error'),
   routing: oneOf('on', 'observe'),
   primaryFunctions: NAMES,
@@ -224,6 +228,7 @@ export function resolveConfig(given: object, environment: Environment, defaults:
     maxLagBytes: chosen(raw, 'maxLagBytes') as number,
     maxStaleMillis: chosen(raw, 'maxStaleMillis') as number,
     readYourWrites: chosen(raw, 'readYourWrites') as 'pool' | 'off',
+    routeClients: chosen(raw, 'routeClients') as boolean,
     whenStale: chosen(raw, 'whenStale') as 'primary' | 'error',
     routing: chosen(raw, 'routing') as 'on' | 'observe',
     names: namesOf(raw),

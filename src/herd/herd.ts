@@ -204,6 +204,12 @@ export class Herd {
     return select(this.topology, target, this.#config.balance, this.#moment(NOBODY))
   }
 
+  /** A replica would be chosen for this target now. If only proof is lacking, it is asked for. */
+  prefersReplica(target: Target): boolean {
+    this.open()
+    return target.role === 'replica' && this.#chooseReplica(target, NOBODY).node?.state.kind === 'replica'
+  }
+
   /** How many statements wait for a node right now. */
   get waiting(): number {
     return this.#store.waiting

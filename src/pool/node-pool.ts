@@ -10,11 +10,13 @@ import type { Node, NodeKey } from '../core/node.js'
 import { PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
+import { Borrower, type Lender } from './client.js'
 import { guarded, lookedAfter } from './hooks.js'
 import type { QueryArgs } from './query-args.js'
 import { reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
 type Release = (error?: Error | boolean) => void
+type Notice = (message: unknown) => void
 type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
 
 /** The parts of pg-pool that a pool over pools needs, published or not. */
@@ -32,7 +34,12 @@ export interface InnerPool {
 }
 
 /** pg.Client with its query() as loosely typed as its overloads are in truth. */
-type QueryableClass = new (config?: object) => { query(first: unknown, second?: unknown, third?: unknown): unknown }
+type QueryableClass = new (
+  config?: object
+) => {
+  query(first: unknown, second?: unknown, third?: unknown): unknown
+  getTransactionStatus(): string | null
+}
 
 export type InnerPoolClass = new (options: object) => InnerPool
 
@@ -52,6 +59,8 @@ export interface NodePoolOwner {
   isReplica(key: NodeKey): boolean
   /** A connection hook tried to write on a replica. */
   hookRefused(): void
+  /** Lends replicas to checked-out clients; null: they never borrow. */
+  readonly lender: Lender | null
 }
 
 export class NodePool {
@@ -99,16 +108,31 @@ export class NodePool {
     }
     return class Client extends (Base as unknown as QueryableClass) {
       readonly #wire: Wire
+      readonly #borrower: Borrower | null
       constructor(config?: object) {
         super(config)
         const client = this as unknown as pg.Client
-        client.on('error', accuse)
+        const send = (a: unknown, b: unknown, c: unknown) => super.query(a, b, c)
+        const status = () => super.getTransactionStatus()
         this.#wire = watch(client, owner.clock, events)
+        this.#borrower = owner.lender === null ? null : new Borrower(client, send, status, owner.lender)
+        client.on('error', accuse)
+        client.on('end', () => this.#borrower?.ended())
+      }
+
+      override getTransactionStatus(): string | null {
+        return this.#borrower === null ? super.getTransactionStatus() : this.#borrower.status
       }
 
       override query(first: unknown, second: unknown, third: unknown): unknown {
         const { sending, held } = this.#wire
-        if (sending || held || !owner.isReplica(key)) return super.query(first, second, third)
+        if (sending) return super.query(first, second, third)
+        const replica = owner.isReplica(key)
+        if (!replica && this.#borrower !== null) {
+          if (held) return this.#borrower.query(first, second, third)
+          this.#borrower.noteHook(first)
+        }
+        if (held || !replica) return super.query(first, second, third)
         return lookedAfter((a, b, c) => super.query(a, b, c), [first, second, third], owner.hookRefused)
       }
     } as unknown as ClientClass
@@ -133,10 +157,16 @@ export class NodePool {
   }
 
   /** One statement on a client of its own, as pg.Pool's query(): released when done, removed when it failed. */
-  query(place: Place, args: QueryArgs, reading: boolean): Promise<unknown> {
+  query(place: Place, args: QueryArgs, reading: boolean, notice?: Notice): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#acquire(place, reject, (client, wire) => {
-        const run = () => this.#dispatch(client, wire, place, args, reading, resolve, reject)
+        const run = () => {
+          if (notice === undefined) this.#dispatch(client, wire, place, args, reading, resolve, reject)
+          else
+            this.#overheard(client, notice, resolve, reject, (...ends) =>
+              this.#dispatch(client, wire, place, args, reading, ...ends)
+            )
+        }
         if (needsProof(place, wire)) this.#prove(client, wire, place, run, reject)
         else run()
       })
@@ -193,6 +223,24 @@ export class NodePool {
     } finally {
       wire.sending = false
     }
+  }
+
+  /** Notices of the statement are told to whoever it is run for. */
+  #overheard(
+    client: PoolClient,
+    notice: Notice,
+    resolve: (result: unknown) => void,
+    reject: (error: unknown) => void,
+    run: (resolve: (result: unknown) => void, reject: (error: unknown) => void) => void
+  ): void {
+    client.on('notice', notice)
+    const ending = <T>(end: (value: T) => void) => {
+      return (value: T) => {
+        client.removeListener('notice', notice)
+        end(value)
+      }
+    }
+    run(ending(resolve), ending(reject))
   }
 
   /** A connection younger than its node's known position may lead to a server that crashed and went backwards: it shows its own. */

@@ -11,6 +11,7 @@ import type { Change, Topology } from '../core/topology.js'
 import { endedError } from '../errors.js'
 import type { ClientClass } from '../guard.js'
 import { Herd, type Place } from '../herd/herd.js'
+import { borrowerOf, type Lender } from './client.js'
 import { Decisions } from './decisions.js'
 import { callEach, unharmed } from './hooks.js'
 import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
@@ -44,12 +45,18 @@ type Connected = (error: Error | undefined, client: PoolClient | undefined, rele
 
 const NO_WISHES: Wishes = {}
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
+/** A borrowed read that no replica serves any more: its client's own connection does. */
+const HERE = Symbol('here')
 const NOTHING: InnerPool['_clients'] = []
 /**
  * From the first statement on that names the setting, or sets one that it does not name, own writes are looked for where
  * asynchronous commits are: at the insert position.
  */
 const ASYNCHRONOUS = /synchronous_commit|set_config\s*\(\s*[^'\s]/i
+
+function isRead(routing: Routing, { text }: QueryArgs): boolean {
+  return text !== null && routing.read(text).intent === 'read'
+}
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
 export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstructor {
@@ -270,7 +277,47 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         legible: (is) => this.#noticeSession(is),
         isReplica: (key) => this.#isReplica(key),
         hookRefused: () => this.#routing.setAside('hook'),
+        lender: this.#config.routeClients && this.#config.attributes === 'any' ? this.#lender() : null,
         accused: (node, failure) => this.#accuse(node, failure),
+      }
+    }
+
+    /** What checked-out clients of the primary may send to replicas. */
+    #lender(): Lender {
+      const herd = this.#herd
+      const routing = this.#routing
+      const on = this.#config.routing === 'on'
+      const route = (args: QueryArgs) =>
+        isRead(routing, args)
+          ? routing.route(args, NO_WISHES, routing.read(args.text ?? ''), this.#written())
+          : routing.transaction(args, this.#written())
+      return {
+        get lends() {
+          return on && herd.topology.plural
+        },
+        read: (text) => routing.read(text),
+        effect: (text) => routing.effect(text),
+        ready: (args) => {
+          const target = route(args)?.target
+          return target !== undefined && !this.#ending && herd.prefersReplica(target)
+        },
+        borrow: async (args, here, notice) => {
+          const routed = routing.route(args, NO_WISHES, routing.read(args.text ?? ''), this.#written())
+          const result = await herd.run(routed, async (place) => {
+            if (place.node.state.kind !== 'replica') return HERE
+            this.#decisions.count(place, routed)
+            return this.#poolOf(place).query(place, args, true, notice)
+          })
+          return result === HERE ? here() : result
+        },
+        lend: async (args) => {
+          const errand = routing.transaction(args, this.#written())
+          if (errand === null) return null
+          return herd.run(errand, (place) => {
+            this.#decisions.count(place, errand)
+            return this.#poolOf(place).connect(place)
+          })
+        },
       }
     }
 
@@ -283,8 +330,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     /** The outer pool tells the events of every node's pool as its own. */
     #relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean {
       if (event === 'release') {
-        // A client without a wire to watch (the native one): it may have written while it was out.
-        if (wireOf(second as Client)?.readyAt === null) this.#acknowledged(null)
+        this.#noticeRelease(second as Client)
         return this.emit(event, first, second)
       }
       if (event === 'connect' && this.#isReplica(pool.key)) {
@@ -298,6 +344,15 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       // The herd deals with a lost idle connection. Only a single server's loss ends the process, as pg has it.
       if (this.#herd.topology.plural && this.listenerCount('error') === 0) return false
       return this.emit('error', first, second)
+    }
+
+    #noticeRelease(client: Client): void {
+      const wire = wireOf(client)
+      // A client without a wire to watch (the native one): it may have written while it was out.
+      if (wire?.readyAt === null) this.#acknowledged(null)
+      if (wire?.held !== true) return
+      wire.held = false
+      borrowerOf(client)?.released()
     }
 
     /** Inside a transaction too: SET LOCAL decides how its commit behaves, and the commit itself does not say. */

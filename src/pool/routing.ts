@@ -6,8 +6,9 @@ import { inspect, type Verdict } from '../core/classify.js'
 import { culprit, type Definitions, policyOf } from '../core/definitions.js'
 import type { Failure, Repeatable } from '../core/failure.js'
 import { Memo } from '../core/memo.js'
-import type { NamePolicy } from '../core/names.js'
+import { type NamePolicy, SHIPPED_ONLY } from '../core/names.js'
 import type { Target } from '../core/selection.js'
+import { type Effect, effectOf } from '../core/session.js'
 import type { Errand } from '../herd/herd.js'
 import type { QueryArgs, Wishes } from './query-args.js'
 import { Repairs } from './repairs.js'
@@ -166,6 +167,19 @@ export class Routing {
   /** On the only server: nothing is read before something has failed, and then only to tell what became of it. */
   onlyServer(text: string): Routed {
     return { ...ON_PRIMARY, repeat: () => ({ read: false, whole: this.read(text).repeatable }) }
+  }
+
+  /** A transaction that only reads, for a client that may borrow; null: it stays on the primary. */
+  transaction(args: QueryArgs, written: Written): Routed | null {
+    if (this.#reasonForPrimary(true, args.route, null) !== null) return null
+    const target = this.#replica(args.maxLagMillis, written, 'refuse')
+    return { ...ON_PRIMARY, target, reading: true, reason: 'a READ ONLY transaction' }
+  }
+
+  /** What a text does to its session, under all that is known of names. */
+  effect(text: string): Effect {
+    const verdict = this.read(text)
+    return effectOf(text, verdict, this.#policy ?? SHIPPED_ONLY)
   }
 
   /** A client to hold, where only replicas may serve. */

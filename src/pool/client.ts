@@ -1,0 +1,476 @@
+// What a checked-out client of the primary may send elsewhere: a plain read outside a transaction borrows a replica for that one
+// statement, BEGIN READ ONLY borrows one until the transaction ends. The client stays a real client of the primary: its order,
+// identity and session are kept, and whatever its session holds keeps it on the primary. Chooses no node.
+
+import type { Client, PoolClient } from 'pg'
+import type { Verdict } from '../core/classify.js'
+import { type Effect, escapesReadOnly, type Opening, openingOf } from '../core/session.js'
+import { type Callback, isSubmittable, type QueryArgs, queryArgs } from './query-args.js'
+
+/** What lends: the pool. */
+export interface Lender {
+  /** There are replicas to borrow, and clients may. */
+  readonly lends: boolean
+  read(text: string): Verdict
+  effect(text: string): Effect
+  /** A replica would serve a read now. */
+  ready(args: QueryArgs): boolean
+  /** Runs a read on a replica; `here` runs it on the borrower's own connection, where no replica will do any more. */
+  borrow(args: QueryArgs, here: () => Promise<unknown>, notice: (message: unknown) => void): Promise<unknown>
+  /** A client of a replica that is fit for a transaction, or null. */
+  lend(args: QueryArgs): Promise<PoolClient | null>
+}
+
+/** pg.Client's query(), with all its overloads. */
+type Send = (first: unknown, second?: unknown, third?: unknown) => unknown
+
+/** What pg's client has, and its types do not name. */
+interface Internals {
+  /** Nothing is under way; false from the sending of a statement to the server's ReadyForQuery. */
+  readonly readyForQuery: boolean
+  readonly _queryQueue: readonly unknown[]
+  readonly _queryable: boolean
+  readonly _ending: boolean
+  readonly _types: unknown
+  readonly pipeline?: boolean
+}
+
+/** A statement that waits for its turn. */
+interface Entry {
+  readonly args: QueryArgs
+  readonly second: unknown
+  readonly third: unknown
+  /** Null for what submits itself: it answers its own way. */
+  readonly settle: ((error: unknown, result?: unknown) => void) | null
+}
+
+/** A transaction on a replica, from its BEGIN on. */
+interface Loan {
+  readonly client: PoolClient
+  readonly opening: Opening
+  /** The statements so far that shape the transaction: what another server must be told to get where this one is. */
+  readonly shape: QueryArgs[]
+  /** It has read, so it may have a snapshot. */
+  hasRead: boolean
+  /** It has what cannot be told to another server: cursors. */
+  fixed: boolean
+  /** Session state that it will leave behind if it commits. */
+  readonly left: QueryArgs[]
+  /** Its session is not as the next one expects it. */
+  polluted: boolean
+  /** Its connection broke. */
+  broken: unknown
+  /** Gives the client back. */
+  end(error?: Error | boolean): void
+}
+
+const borrowers = new WeakMap<Client, Borrower>()
+
+export function borrowerOf(client: Client): Borrower | undefined {
+  return borrowers.get(client)
+}
+
+/** Remembered of the time before the second server was known, to be read when it matters. */
+const MOST_UNREAD = 50
+
+export class Borrower {
+  readonly #client: Client
+  readonly #send: Send
+  readonly #status: () => string | null
+  readonly #lender: Lender
+  readonly #line: (Entry | 'released')[] = []
+  #working = false
+  #loan: Loan | null = null
+  #tainted = false
+  /** A hook has set something up here, as on every connection: DISCARD ALL would undo that here alone. */
+  #hooked = false
+  #unread: string[] = []
+
+  constructor(client: Client, send: Send, status: () => string | null, lender: Lender) {
+    this.#client = client
+    this.#send = send
+    this.#status = status
+    this.#lender = lender
+    borrowers.set(client, this)
+  }
+
+  /** As getTransactionStatus() has it: that of the transaction which the holder of the client is in. */
+  get status(): string | null {
+    return this.#loan === null ? this.#status() : (statusOf(this.#loan.client) ?? 'I')
+  }
+
+  /** A statement of a hook: the connections of replicas have had it too. */
+  noteHook(first: unknown): void {
+    const { text } = queryArgs(first, undefined, undefined)
+    if (text === null || this.#lender.effect(text) !== 'none') this.#hooked = true
+  }
+
+  /** pg.Client's query(), of somebody who holds the client. */
+  query(first: unknown, second: unknown, third: unknown): unknown {
+    if (first === null || first === undefined) return this.#send(first, second, third)
+    const args = queryArgs(first, second, third)
+    if (!this.#working && !this.#mayBorrow(args)) {
+      this.#note(args)
+      return this.#send(first, second, third)
+    }
+    return this.#enqueue(args, second, third)
+  }
+
+  /** The client goes back to its pool. What was sent is still answered; an open transaction on a replica is not left open. */
+  released(): void {
+    if (this.#working || this.#loan !== null) {
+      this.#line.push('released')
+      void this.#work()
+    }
+  }
+
+  /** The client's own connection has ended. */
+  ended(): void {
+    const loan = this.#loan
+    this.#loan = null
+    loan?.end(true)
+  }
+
+  #enqueue(args: QueryArgs, second: unknown, third: unknown): unknown {
+    if (isSubmittable(args.query)) {
+      this.#line.push({ args, second, third, settle: null })
+      void this.#work()
+      return args.query
+    }
+    const callback = args.callback ?? (args.query as { readonly callback?: Callback }).callback
+    if (typeof callback !== 'function') {
+      return new Promise((resolve, reject) => {
+        this.#line.push({ args, second, third, settle: (error, value) => (error ? reject(error) : resolve(value)) })
+        void this.#work()
+      })
+    }
+    // Outside of any promise, so that what it throws is not ours to swallow.
+    const settle: Entry['settle'] = (error, value) =>
+      process.nextTick(callback, error ?? null, error ? undefined : value)
+    this.#line.push({ args, second, third, settle })
+    void this.#work()
+    return undefined
+  }
+
+  /** One statement after the other, as on one connection. */
+  async #work(): Promise<void> {
+    if (this.#working) return
+    this.#working = true
+    for (let entry = this.#line.shift(); entry !== undefined; entry = this.#line.shift()) {
+      if (entry === 'released') this.#abandon()
+      else await this.#run(entry)
+    }
+    this.#working = false
+  }
+
+  async #run(entry: Entry): Promise<void> {
+    const loan = this.#loan
+    if (loan !== null) return this.#runOnLoan(entry, loan)
+    if (entry.settle === null || !this.#mayBorrow(entry.args)) return this.#runHere(entry)
+    if (this.#opening(entry.args) !== null) return this.#openLoan(entry)
+    const { args, settle } = entry
+    const notice = (message: unknown) => this.#client.emit('notice', message as never)
+    await this.#lender
+      .borrow(this.#typed(args), () => this.#here(args), notice)
+      .then(
+        (result) => settle(null, result),
+        (error) => settle(error)
+      )
+  }
+
+  /** Taint, an order to keep, a transaction: each keeps a statement here. */
+  #mayBorrow(args: QueryArgs): boolean {
+    if (this.#loan !== null) return true
+    if (!this.#lender.lends || !this.#isIdle() || this.#isTainted()) return false
+    if (!this.#isRead(args) && this.#opening(args) === null) return false
+    return this.#lender.ready(args)
+  }
+
+  #isIdle(): boolean {
+    const client = this.#client as unknown as Internals
+    if (!client.readyForQuery || client._queryQueue.length > 0) return false
+    return client._queryable && !client._ending && client.pipeline !== true && this.#status() === 'I'
+  }
+
+  #isTainted(): boolean {
+    for (const text of this.#unread.splice(0)) this.#noteText(text)
+    return this.#tainted
+  }
+
+  /** A plain read: one statement, not a prepared one, and nobody said that the primary shall run it. */
+  #isRead({ text, query, route }: QueryArgs): boolean {
+    if (text === null || route === 'primary' || (query as { readonly name?: unknown }).name) return false
+    const { intent, single, hint } = this.#lender.read(text)
+    return intent === 'read' && single && (route !== undefined || hint !== 'primary')
+  }
+
+  #opening({ text, route }: QueryArgs): Opening | null {
+    if (text === null || route === 'primary' || !/^[\s;]*(?:\/\*|--|begin\b|start\b)/i.test(text)) return null
+    const opening = escapesReadOnly(text) ? null : openingOf(text)
+    return opening?.readOnly === true ? opening : null
+  }
+
+  #note({ text, query }: QueryArgs): void {
+    if (text !== null) this.#noteText(text)
+    else if (isSubmittable(query)) {
+      const inner = (query as { readonly text?: unknown; readonly cursor?: { readonly text?: unknown } }) ?? {}
+      const own = typeof inner.text === 'string' ? inner.text : inner.cursor?.text
+      if (typeof own === 'string') this.#noteText(own)
+      else this.#tainted = true
+    }
+  }
+
+  #noteText(text: string): void {
+    if (this.#tainted && !/discard/i.test(text)) return
+    if (!this.#lender.lends) {
+      // With one server nothing can be borrowed, and nothing is read; should there be a second, this must be known.
+      if (this.#unread.length < MOST_UNREAD) this.#unread.push(text)
+      else this.#tainted = true
+      return
+    }
+    const effect = this.#lender.effect(text)
+    if (effect === 'taints') this.#tainted = true
+    else if (effect === 'discards') this.#tainted = this.#hooked
+  }
+
+  /** Values of a borrowed read are parsed as this client's would be. */
+  #typed(args: QueryArgs): QueryArgs {
+    const types = (this.#client as unknown as Internals)._types
+    const config = typeof args.query === 'string' ? { text: args.query } : (withoutCallback(args.query) as object)
+    return { ...args, query: { ...config, types: (config as { readonly types?: unknown }).types ?? types } }
+  }
+
+  #here(args: QueryArgs): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#send(withoutCallback(args.query), args.values, (error: unknown, result: unknown) =>
+        error ? reject(error) : resolve(result)
+      )
+    })
+  }
+
+  async #runHere(entry: Entry): Promise<void> {
+    this.#note(entry.args)
+    await runOn(this.#client, this.#send, entry)
+  }
+
+  async #openLoan(entry: Entry): Promise<void> {
+    const opening = this.#opening(entry.args)
+    const client = opening === null ? null : await this.#lender.lend(entry.args).catch(() => null)
+    if (opening === null || client === null) return this.#runHere(entry)
+    const loan = loanOf(client, opening, entry.args)
+    const result = await outcomeOn(client, entry.args)
+    if (result.error !== null && (loan.broken !== null || statusOf(client) !== 'T')) {
+      // Nothing has begun: the primary can do it as well.
+      loan.end(true)
+      return this.#runHere(entry)
+    }
+    this.#loan = loan
+    entry.settle?.(result.error, result.value)
+  }
+
+  async #runOnLoan(entry: Entry, loan: Loan): Promise<void> {
+    const { args } = entry
+    const { text } = args
+    if (loan.broken !== null) return this.#refuseBroken(entry, loan)
+    const verdict = text === null ? null : this.#lender.read(text)
+    const effect = text === null ? 'none' : this.#lender.effect(text)
+    if (this.#mustMove(loan, args, verdict, effect)) {
+      await this.#move(loan)
+      return this.#runHere(entry)
+    }
+    if (statusOf(loan.client) === 'E' && CHAINS.test(text ?? '')) {
+      await this.#moveAborted(loan)
+      return this.#runHere(entry)
+    }
+    const client = loan.client
+    if (entry.settle === null) {
+      await runOn(client, client.query.bind(client) as unknown as Send, entry)
+      return this.#endIfOver(loan)
+    }
+    const { error, value } = await outcomeOn(client, this.#typed(args))
+    if (error === null) remember(loan, args, verdict, effect)
+    this.#endIfOver(loan)
+    if (loan.left.length > 0 && ENDS.test(text ?? '') && statusOf(loan.client) !== 'E') await this.#leave(loan, text)
+    entry.settle(error, value)
+  }
+
+  /**
+   * A standby would refuse it or answer for itself, or it changes the session, which is the primary's. The transaction can move
+   * there as long as no snapshot has to be the same, and nothing else that cannot be told to another server is in it.
+   */
+  #mustMove(loan: Loan, { text }: QueryArgs, verdict: Verdict | null, effect: Effect): boolean {
+    if (statusOf(loan.client) !== 'T' || text === null || loan.fixed) return false
+    const pinned = loan.hasRead && loan.opening.isolation === 'repeatable read'
+    if (pinned || verdict === null || verdict.intent === 'read') return false
+    if (effect !== 'transaction') return true
+    return escapesReadOnly(text)
+  }
+
+  async #move(loan: Loan): Promise<void> {
+    this.#loan = null
+    for (const args of loan.shape) await this.#here(args)
+    // What may only stand before the first query must not be possible now, either.
+    if (loan.hasRead) await this.#here({ query: 'select 1' } as QueryArgs)
+    await giveBack(loan)
+  }
+
+  /**
+   * AND CHAIN behind an error begins a transaction that has forgotten READ ONLY (PostgreSQL 12 to 18): the primary's. It has to
+   * have failed there for that.
+   */
+  async #moveAborted(loan: Loan): Promise<void> {
+    this.#loan = null
+    const [opening] = loan.shape
+    if (opening !== undefined) await this.#here(opening)
+    await this.#here({ query: 'select 1/0' } as QueryArgs).catch(() => {})
+    await giveBack(loan)
+  }
+
+  #endIfOver(loan: Loan): void {
+    if (loan.broken !== null || statusOf(loan.client) !== 'I') return
+    this.#loan = null
+    loan.end(loan.polluted)
+  }
+
+  /** What the transaction set for the session on the replica, the client's own session gets now that it has committed. */
+  async #leave(loan: Loan, text: string | null): Promise<void> {
+    this.#tainted = true
+    const left = loan.left.splice(0)
+    if (!/^\s*(?:commit|end)\b/i.test(text ?? '')) return
+    for (const args of left) await this.#here(args).catch(() => {})
+  }
+
+  /** As with a connection of one's own that broke, until the transaction is ended. */
+  #refuseBroken(entry: Entry, loan: Loan): void {
+    const { text } = entry.args
+    if (text !== null && ENDS.test(text)) {
+      this.#loan = null
+      loan.end(true)
+    }
+    if (entry.settle !== null) entry.settle(loan.broken)
+    else (entry.args.query as { handleError?: (error: unknown) => void }).handleError?.(loan.broken)
+  }
+
+  /** Somebody gave the client back inside a transaction on a replica. */
+  #abandon(): void {
+    const loan = this.#loan
+    this.#loan = null
+    loan?.end(true)
+  }
+}
+
+/** Words that end a transaction, and not only go back to a savepoint. */
+const ENDS = /^[\s;]*(?:commit|end|rollback|abort)\b(?!.*\bto\b)/is
+const CHAINS = /\band\s+chain\b/i
+
+function remember(loan: Loan, args: QueryArgs, verdict: Verdict | null, effect: Effect): void {
+  const text = args.text ?? ''
+  if (verdict?.intent === 'read') loan.hasRead = true
+  else if (effect === 'transaction') {
+    if (/^\s*(?:declare|fetch|move)\b/i.test(text)) loan.fixed = true
+    if (!ENDS.test(text)) loan.shape.push(args)
+    else {
+      // AND CHAIN: the next one begins as this one did.
+      loan.shape.length = 1
+      loan.hasRead = loan.fixed = false
+    }
+  } else if (effect === 'taints') {
+    loan.left.push(args)
+    loan.polluted = true
+  } else loan.hasRead = true
+}
+
+async function giveBack(loan: Loan): Promise<void> {
+  if (loan.broken !== null) return loan.end(true)
+  const { error } = await outcomeOn(loan.client, { query: 'rollback' } as QueryArgs)
+  loan.end(error !== null || loan.polluted)
+}
+
+function loanOf(client: PoolClient, opening: Opening, args: QueryArgs): Loan {
+  const failed = (error: unknown) => {
+    loan.broken ??= error
+  }
+  const loan: Loan = {
+    client,
+    opening,
+    shape: [args],
+    hasRead: false,
+    fixed: false,
+    left: [],
+    polluted: false,
+    broken: null,
+    end: (error) => {
+      client.removeListener('error', failed)
+      client.release(error)
+    },
+  }
+  client.on('error', failed)
+  return loan
+}
+
+interface Answer {
+  readonly error: unknown
+  readonly value: unknown
+}
+
+/** Runs to its end, without throwing. */
+function outcomeOn(client: PoolClient, args: QueryArgs): Promise<Answer> {
+  const query = client.query.bind(client) as unknown as Send
+  return new Promise((resolve) => {
+    try {
+      query(withoutCallback(args.query), args.values, async (error: unknown, value: unknown) => {
+        if (error) await free(client)
+        resolve({ error: error ?? null, value })
+      })
+    } catch (error) {
+      resolve({ error, value: undefined })
+    }
+  })
+}
+
+/** In its turn, and until the connection is free again. */
+function runOn(client: Client, send: Send, { args, second, third, settle }: Entry): Promise<void> {
+  return new Promise((done) => {
+    if (settle === null) {
+      send(args.query, second, third)
+      free(client).then(done)
+      return
+    }
+    try {
+      send(withoutCallback(args.query), args.values, (error: unknown, value: unknown) => {
+        settle(error, value)
+        if (error) free(client).then(done)
+        else done()
+      })
+    } catch (error) {
+      settle(error)
+      done()
+    }
+  })
+}
+
+/** An error is told before the server says that it is ready, and in which transaction status. Resolves when it has. */
+function free(client: Client): Promise<void> {
+  const { readyForQuery, _queryQueue, _queryable } = client as unknown as Internals
+  if (!_queryable || (readyForQuery && _queryQueue.length === 0)) return Promise.resolve()
+  return new Promise((resolve) => {
+    const over = () => {
+      client.removeListener('drain', over)
+      client.removeListener('end', over)
+      resolve()
+    }
+    client.on('drain', over)
+    client.on('end', over)
+  })
+}
+
+/** A callback inside a config is the caller's, and is told by whoever runs it. */
+function withoutCallback(query: unknown): unknown {
+  if (typeof query !== 'object' || query === null || !('callback' in query)) return query
+  const { callback: _, ...config } = query
+  return config
+}
+
+function statusOf(client: PoolClient): string | null {
+  return client.getTransactionStatus()
+}
