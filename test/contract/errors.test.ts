@@ -1,0 +1,215 @@
+// Errors that come through a pool: their texts, codes and classes, and what becomes of the connection.
+
+import assert from 'node:assert/strict'
+import { type AddressInfo, createServer } from 'node:net'
+import pg from 'pg'
+import { eventually } from '../support/pools.js'
+import { called, rejection } from './calls.js'
+import type { Subject } from './pools.js'
+import { contract } from './suite.js'
+
+type Connect = Parameters<pg.Pool['connect']>[0]
+
+const DOUBLE = 'Release called on client which has already been released to the pool.'
+
+/** Statements and the SQLSTATE they end with. */
+const FAILURES: readonly (readonly [text: string, values: unknown[] | undefined, code: string])[] = [
+  ['select nonsense', undefined, '42703'],
+  ['selec 1', undefined, '42601'],
+  ['select * from nowhere', undefined, '42P01'],
+  ['select 1/$1::int', [0], '22012'],
+  ["insert into items values (1, 'tea')", undefined, '23505'],
+  ['insert into items values ($1, $2)', [1, 'tea'], '23505'],
+  ['select $1::int', ['no number'], '22P02'],
+  ['select 1; select 2', [1], '42601'],
+  ['select 1; select 1/0', undefined, '22012'],
+]
+
+/** A port that nobody listens on. */
+async function closedPort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** A client out of the pool whose backend has been ended, and what it said. */
+async function broken({ pool: make, admin }: Subject) {
+  const pool = await make()
+  const client = await pool.connect()
+  const told: Error[] = []
+  client.on('error', (error) => told.push(error))
+  const pid = Reflect.get(client, 'processID')
+  await (await admin()).query('select pg_terminate_backend($1)', [pid])
+  await eventually('the client knows', () => told.length > 0)
+  return { pool, client, told }
+}
+
+/** A statement of the pool that waits for a lock, and whose backend is ended meanwhile. */
+async function interrupted({ pool: make, admin }: Subject) {
+  const server = await admin()
+  await server.query('select pg_advisory_lock(7)')
+  const pool = await make({ application_name: 'to be ended' })
+  const running = pool.query("update items set name = 'tea' where id = 1 and pg_advisory_xact_lock(7) is not null")
+  running.catch(() => {})
+  const end =
+    'select pg_terminate_backend(pid) from pg_stat_activity ' +
+    "where application_name = 'to be ended' and wait_event_type = 'Lock'"
+  await eventually('it waits', async () => (await server.query(end)).rowCount === 1)
+  return { pool, running, unlock: () => server.query('select pg_advisory_unlock(7)') }
+}
+
+contract('errors', {
+  'of the server come through as they are, and their client goes': async ({ pool: make }) => {
+    const pool = await make()
+    for (const [text, values, code] of FAILURES) {
+      const error = await rejection(pool.query(text, values))
+      assert.ok(error instanceof pg.DatabaseError, text)
+      assert.deepEqual([error.code, error.severity, pool.totalCount], [code, 'ERROR', 0], text)
+    }
+  },
+
+  'of the server keep their fields': async ({ pool: make }) => {
+    const pool = await make()
+    const error = await rejection(pool.query("insert into items values (1, 'tea')"))
+    const { message, detail, schema, table, constraint, routine } = error
+    assert.deepEqual(
+      { message, detail, schema, table, constraint, routine },
+      {
+        message: 'duplicate key value violates unique constraint "items_pkey"',
+        detail: 'Key (id)=(1) already exists.',
+        schema: 'public',
+        table: 'items',
+        constraint: 'items_pkey',
+        routine: '_bt_check_unique',
+      }
+    )
+    assert.equal((await rejection(pool.query('select nonsense'))).position, '8')
+  },
+
+  'say what became of the statement': {
+    pg: async ({ pool: make }) => {
+      assert.ok(!('outcome' in (await rejection((await make()).query('select nonsense')))))
+    },
+    better: async ({ pool: make }) => {
+      assert.equal((await rejection((await make()).query('select nonsense'))).outcome, 'rolled-back')
+    },
+  },
+
+  'on a client leave it where it is': async ({ pool: make }) => {
+    const pool = await make()
+    const client = await pool.connect()
+    await assert.rejects(client.query('selec 1'), { code: '42601' })
+    client.release()
+    assert.deepEqual([pool.totalCount, pool.idleCount], [1, 1])
+    assert.equal(await pool.connect(), client)
+  },
+
+  'a client is released once': async ({ pool: make }) => {
+    const pool = await make()
+    const client = await pool.connect()
+    const { release } = client
+    release()
+    for (const again of [release, () => client.release(), () => release(true)]) {
+      assert.throws(again, { message: DOUBLE })
+    }
+    assert.equal(await pool.connect(), client)
+    assert.throws(() => release(), { message: DOUBLE })
+    assert.deepEqual([pool.totalCount, pool.idleCount], [1, 0])
+  },
+
+  'the same by a callback’s release': async ({ pool: make }) => {
+    const pool = await make()
+    const { args } = await called((done) => pool.connect(done as Connect))
+    const release = args[2] as () => void
+    release()
+    assert.throws(release, { message: DOUBLE })
+  },
+
+  'nobody listens: ECONNREFUSED': async ({ cold }) => {
+    const pool = cold({ host: '127.0.0.1', port: await closedPort() })
+    for (const use of [() => pool.connect(), () => pool.query('select 1')]) {
+      const { code, syscall, address } = await rejection(use())
+      assert.deepEqual([code, syscall, address, pool.totalCount], ['ECONNREFUSED', 'connect', '127.0.0.1', 0])
+    }
+    const { args, returned } = await called((done) => pool.connect(done as Connect))
+    assert.deepEqual([Reflect.get(args[0] as Error, 'code'), args[1], returned], ['ECONNREFUSED', undefined, undefined])
+    assert.equal((args[2] as () => unknown)(), undefined)
+  },
+
+  'a name that does not resolve: ENOTFOUND': async ({ cold }) => {
+    const error = await rejection(cold({ host: 'no-such-host.invalid', port: 1 }).query('select 1'))
+    assert.match(String(error.code), /^(?:ENOTFOUND|EAI_AGAIN)$/)
+    assert.equal(error.syscall, 'getaddrinfo')
+  },
+
+  'a server that hangs up at once: Connection terminated unexpectedly': async ({ cold }) => {
+    const server = createServer((socket) => socket.end())
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    try {
+      const pool = cold({ host: '127.0.0.1', port: (server.address() as AddressInfo).port })
+      await assert.rejects(pool.connect(), { message: 'Connection terminated unexpectedly' })
+      assert.equal(pool.totalCount, 0)
+    } finally {
+      server.close()
+    }
+  },
+
+  'TLS where the server has none': async ({ cold }) => {
+    await assert.rejects(cold({ ssl: true }).query('select 1'), {
+      message: 'The server does not support SSL connections',
+    })
+  },
+
+  'a backend that ends while a client is out': async (subject) => {
+    const { pool, client, told } = await broken(subject)
+    assert.equal(Reflect.get(told[0] ?? {}, 'code'), '57P01')
+    const message = 'Client has encountered a connection error and is not queryable'
+    await assert.rejects(client.query("update items set name = 'tea' where id = 1"), { message })
+    client.release()
+    assert.deepEqual([pool.totalCount, pool.idleCount], [0, 0])
+    assert.notEqual(await pool.connect(), client)
+  },
+
+  'a backend that ends while a statement of a client runs': async ({ pool: make, admin }) => {
+    const pool = await make()
+    const client = await pool.connect()
+    const told: Error[] = []
+    client.on('error', (error) => told.push(error))
+    await client.query('begin')
+    const running = rejection(client.query('select pg_sleep(20)'))
+    await (await admin()).query('select pg_terminate_backend($1)', [Reflect.get(client, 'processID')])
+    assert.equal((await running).code, '57P01')
+    await eventually('the client knows', () => told.length > 0)
+    assert.equal(told[0]?.message, 'Connection terminated unexpectedly')
+    client.release()
+    assert.equal(pool.totalCount, 0)
+  },
+
+  'a backend that ends while query() runs': {
+    pg: async (subject) => {
+      const { pool, running, unlock } = await interrupted(subject)
+      assert.equal((await rejection(running)).code, '57P01')
+      assert.equal(pool.totalCount, 0)
+      await unlock()
+      assert.equal((await pool.query('select 1')).rowCount, 1)
+    },
+    better: async (subject) => {
+      const { running, unlock } = await interrupted(subject)
+      await unlock()
+      assert.equal((await running).rowCount, 1)
+    },
+  },
+
+  'a client that its holder has ended': async ({ pool: make }) => {
+    const pool = await make()
+    const client = await pool.connect()
+    await client.end()
+    await assert.rejects(client.query("update items set name = 'tea' where id = 1"), {
+      message: 'Client was closed and is not queryable',
+    })
+    client.release()
+    assert.equal(pool.totalCount, 0)
+  },
+})

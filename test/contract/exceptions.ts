@@ -1,0 +1,76 @@
+// The one list of everything in which pgherd's Pool is not pg.Pool, test by test.
+//   PER NODE  a limit or a failure that belongs to one server by nature: the test does not run where there are several
+//   BETTER    on purpose; the test has a body of its own for pgherd
+//   DIFFERS   to be mended: the test fails, and must be taken off this list when it does not any more
+
+export type SubjectId = 'pg' | 'one server' | 'replica'
+
+export interface Exception {
+  readonly area: string
+  readonly test: string
+  readonly kind: 'PER NODE' | 'BETTER' | 'DIFFERS'
+  readonly subjects: readonly SubjectId[]
+  readonly reason: string
+}
+
+const BOTH: readonly SubjectId[] = ['one server', 'replica']
+const REPLICA: readonly SubjectId[] = ['replica']
+
+type Row = readonly [area: string, test: string, subjects: readonly SubjectId[], reason: string]
+
+const HERD = 'that one server fails is no answer yet: the others are asked, and the error is one of pgherd’s own'
+
+const PER_NODE: readonly Row[] = [
+  ['limits', 'a full pool makes query() wait, up to connectionTimeoutMillis', REPLICA, 'a replica has room of its own'],
+  ['limits', 'connectionTimeoutMillis bounds a new connection', REPLICA, HERD],
+  ['errors', 'nobody listens: ECONNREFUSED', REPLICA, HERD],
+  ['errors', 'a name that does not resolve: ENOTFOUND', REPLICA, HERD],
+  ['errors', 'a server that hangs up at once: Connection terminated unexpectedly', REPLICA, HERD],
+]
+
+const BETTER: readonly Row[] = [
+  [
+    'process',
+    'an idle client that is lost ends the process, where nobody listens',
+    REPLICA,
+    'with other servers it is dealt with',
+  ],
+  ['errors', 'a backend that ends while query() runs', REPLICA, 'what was surely not executed is run again'],
+  ['end', 'of those who wait for a client', BOTH, 'who waits is answered'],
+  [
+    'forms',
+    'callbacks on an ended pool',
+    BOTH,
+    'never called back before the call returns; release is always a function',
+  ],
+  ['errors', 'say what became of the statement', BOTH, 'every error has an outcome'],
+  ['events', 'a client that is out has nobody listen to its errors', BOTH, 'a killed backend does not end the process'],
+]
+
+const DIFFERS: readonly Row[] = [
+  ['counts', 'of the very first connect()', BOTH, 'it waits for the first look at the server'],
+  ['counts', 'of the very first connects beyond max', BOTH, 'they wait for the first look at the server'],
+  ['end', 'lets the very first statement finish', BOTH, 'what waits for the first look at the server is rejected'],
+  ['end', 'lets the very first client arrive', BOTH, 'what waits for the first look at the server is rejected'],
+  ['constructor', 'options name the primary', REPLICA, 'options.host and options.port are the lists as given'],
+  [
+    'constructor',
+    'a subclass that overrides connect() gives query() its clients',
+    BOTH,
+    'query() does not call connect()',
+  ],
+  ['environment', 'host and port are read when a client is made', BOTH, 'they are read when the pool is made'],
+  ['forms', 'query(): the stack of an error leads to the caller', BOTH, 'the stack is not captured again'],
+  ['passwords', 'what it throws is the caller’s error', REPLICA, 'it is waited for as if it were the server’s failure'],
+  ['passwords', 'it must give a string', REPLICA, 'it is waited for as if it were the server’s failure'],
+]
+
+export const EXCEPTIONS: readonly Exception[] = [
+  ...PER_NODE.map(exception('PER NODE')),
+  ...BETTER.map(exception('BETTER')),
+  ...DIFFERS.map(exception('DIFFERS')),
+]
+
+function exception(kind: Exception['kind']) {
+  return ([area, test, subjects, reason]: Row): Exception => ({ kind, area, test, subjects, reason })
+}
