@@ -135,5 +135,6 @@ function spelled({ text, shape }: Token, random: Random): string {
   return lowered(text.slice(0, middle)) + raised(text.slice(middle, middle + 2)) + text.slice(middle + 2)
 }
 
-const lowered = (text: string) => text.replace(/[A-Z]+/g, (found) => found.toLowerCase())
-const raised = (text: string) => text.replace(/[a-z]+/g, (found) => found.toUpperCase())
+const ASCII = /^[ -~]*$/
+const lowered = (text: string) => (ASCII.test(text) ? text.toLowerCase() : text)
+const raised = (text: string) => (ASCII.test(text) ? text.toUpperCase() : text)
