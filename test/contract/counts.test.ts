@@ -113,6 +113,26 @@ contract('counts', {
     await end
   },
 
+  'are those of the lists that libraries reach into': async ({ pool: make }) => {
+    const pool = await make({ max: 2 })
+    const lists = () => ['_clients', '_idle', '_pendingQueue'].map((name) => Reflect.get(pool, name) as unknown[])
+    const [first, second] = [await pool.connect(), await pool.connect()]
+    const waiting = pool.connect()
+    assert.deepEqual(lists()[0], [first, second])
+    assert.deepEqual(
+      lists().map(({ length }) => length),
+      [2, 0, 1]
+    )
+    second.release()
+    await waiting
+    first.release()
+    assert.equal(Reflect.get(lists()[1]?.[0] as object, 'client'), first)
+    assert.deepEqual(
+      lists().map(({ length }) => length),
+      [2, 1, 0]
+    )
+  },
+
   'who waits is served in order': async ({ pool: make }) => {
     const pool = await make({ max: 1 })
     const client = await pool.connect()

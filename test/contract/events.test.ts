@@ -88,9 +88,16 @@ contract('events', {
   'query() has released before its caller goes on': async ({ pool: make }) => {
     const pool = await make()
     const told = heard(pool)
-    await pool.query('select 1')
-    assert.deepEqual(names(told).slice(-1), ['release'])
+    await pool.query('select * from items')
+    assert.deepEqual(names(told), ['connect', 'acquire', 'release'])
     assert.deepEqual([pool.totalCount, pool.idleCount], [1, 1])
+  },
+
+  'release tells null of a statement that succeeded': async ({ pool: make }) => {
+    const pool = await make()
+    const told = heard(pool)
+    await pool.query("update items set name = 'tea' where id = 1")
+    assert.equal(told.at(-1)?.[1], null)
   },
 
   'remove comes when the socket has ended; the counts do not wait for it': async ({ pool: make }) => {

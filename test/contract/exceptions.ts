@@ -21,6 +21,7 @@ type Row = readonly [area: string, test: string, subjects: readonly SubjectId[],
 const HERD = 'that one server fails is no answer yet: the others are asked, and the error is one of pgherd’s own'
 
 const PER_NODE: readonly Row[] = [
+  ['limits', 'max bounds reads and writes together', REPLICA, 'each server has a max of its own'],
   ['limits', 'a full pool makes query() wait, up to connectionTimeoutMillis', REPLICA, 'a replica has room of its own'],
   ['limits', 'connectionTimeoutMillis bounds a new connection', REPLICA, HERD],
   ['errors', 'nobody listens: ECONNREFUSED', REPLICA, HERD],
@@ -29,16 +30,22 @@ const PER_NODE: readonly Row[] = [
 ]
 
 const BETTER: readonly Row[] = [
+  ['options', 'a client that cannot be made', BOTH, 'it is a rejection, never a throw'],
   [
     'process',
     'an idle client that is lost ends the process, where nobody listens',
     REPLICA,
     'with other servers it is dealt with',
   ],
-  ['errors', 'a backend that ends while query() runs', REPLICA, 'what was surely not executed is run again'],
+  [
+    'broken connections',
+    'a backend that ends while query() runs',
+    REPLICA,
+    'what was surely not executed is run again',
+  ],
   ['end', 'of those who wait for a client', BOTH, 'who waits is answered'],
   [
-    'forms',
+    'callbacks',
     'callbacks on an ended pool',
     BOTH,
     'never called back before the call returns; release is always a function',
@@ -61,7 +68,15 @@ const DIFFERS: readonly Row[] = [
   ],
   ['environment', 'host and port are read when a client is made', BOTH, 'they are read when the pool is made'],
   ['forms', 'query(): the stack of an error leads to the caller', BOTH, 'the stack is not captured again'],
+  [
+    'prototypes',
+    'query() of one client, wrapped when it connects',
+    REPLICA,
+    'a new connection to a replica is asked for its position first',
+  ],
   ['passwords', 'what it throws is the caller’s error', REPLICA, 'it is waited for as if it were the server’s failure'],
+  ['passwords', 'none at all is said in words', REPLICA, 'it is waited for as if it were the server’s failure'],
+  ['events', 'release tells null of a statement that succeeded', BOTH, 'it tells undefined'],
   ['passwords', 'it must give a string', REPLICA, 'it is waited for as if it were the server’s failure'],
 ]
 

@@ -11,7 +11,7 @@ type Connect = Parameters<pg.Pool['connect']>[0]
 
 const BRIEF = 20
 /** For a new connection, however busy the machine is. */
-const ENOUGH = 400
+const ENOUGH = 250
 
 async function several(pool: pg.Pool, count: number): Promise<pg.PoolClient[]> {
   return Promise.all(Array.from({ length: count }, () => pool.connect()))
@@ -54,6 +54,13 @@ contract('limits', {
     assert.deepEqual([pool.totalCount, pool.idleCount, pool.waitingCount], [3, 3, 0])
   },
 
+  'max bounds reads and writes together': async ({ pool: make }) => {
+    const pool = await make({ max: 3 })
+    const texts = ['select * from items', "update items set name = 'tea' where id = 1"]
+    await Promise.all(Array.from({ length: 10 }, () => texts.map((text) => pool.query(text))).flat())
+    assert.deepEqual([pool.totalCount, pool.idleCount, pool.waitingCount], [3, 3, 0])
+  },
+
   'a full pool makes query() wait, up to connectionTimeoutMillis': async ({ pool: make }) => {
     const pool = await make({ max: 1, connectionTimeoutMillis: ENOUGH })
     await pool.connect()
@@ -77,7 +84,7 @@ contract('limits', {
   'connectionTimeoutMillis does not touch clients in use': async ({ pool: make }) => {
     const pool = await make({ connectionTimeoutMillis: ENOUGH })
     const client = await pool.connect()
-    const { rows } = await client.query('select 1 as n from pg_sleep(0.45)')
+    const { rows } = await client.query('select 1 as n from pg_sleep(0.3)')
     assert.deepEqual(rows, [{ n: 1 }])
   },
 

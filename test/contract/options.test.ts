@@ -1,9 +1,9 @@
-// Options that concern clients: which reach them, the class they are made of, and the hooks that each new one goes through.
+// Options that concern clients: which reach them, the class they are of, and how the pool speaks of them.
 
 import assert from 'node:assert/strict'
 import { Socket } from 'node:net'
 import pg from 'pg'
-import { called, rejection } from './calls.js'
+import { rejection } from './calls.js'
 import { contract } from './suite.js'
 
 /** What a pool does not read itself goes to each client as it is. */
@@ -36,6 +36,12 @@ const SETTINGS: readonly (readonly [option: string, value: unknown, setting: str
 
 const failing = new Error('not today')
 
+class Impossible {
+  constructor() {
+    throw failing
+  }
+}
+
 contract('options', {
   'clients get every option': async ({ pool: make }) => {
     const seen: Record<string, unknown>[] = []
@@ -62,6 +68,21 @@ contract('options', {
     assert.deepEqual([client.mine, Reflect.get(pool, 'Client')], [true, Client])
   },
 
+  'a client that cannot be made': {
+    pg: async ({ pool: make }) => {
+      const pool = await make({ Client: Impossible })
+      assert.throws(() => pool.connect(), failing)
+      assert.throws(() => pool.query('select 1'), failing)
+    },
+    better: async ({ pool: make }) => {
+      const pool = await make({ Client: Impossible })
+      for (const use of [() => pool.connect(), () => pool.query('select 1')]) {
+        assert.equal(await rejection(use()), failing)
+        assert.deepEqual([pool.totalCount, pool.waitingCount], [0, 0])
+      }
+    },
+  },
+
   'settings of the session': async ({ pool: make }) => {
     for (const [option, value, setting, is] of SETTINGS) {
       const pool = await make({ [option]: value })
@@ -76,13 +97,13 @@ contract('options', {
 
   'statement_timeout ends a statement': async ({ pool: make }) => {
     const pool = await make({ statement_timeout: 30 })
-    await assert.rejects(pool.query('select pg_sleep(20)'), { code: '57014' })
+    await assert.rejects(pool.query('select pg_sleep(0.5)'), { code: '57014' })
   },
 
   'query_timeout gives up on a statement, of the pool or its own': async ({ pool: make }) => {
     const ofPool = await make({ query_timeout: 30 })
-    await assert.rejects(ofPool.query('select pg_sleep(20)'), { message: 'Query read timeout' })
-    const own = { text: 'select pg_sleep(20)', query_timeout: 30 }
+    await assert.rejects(ofPool.query('select pg_sleep(0.5)'), { message: 'Query read timeout' })
+    const own = { text: 'select pg_sleep(0.5)', query_timeout: 30 }
     const pool = await make()
     await assert.rejects(pool.query(own), { message: 'Query read timeout' })
     assert.equal(pool.totalCount, 0)
@@ -142,64 +163,5 @@ contract('options', {
       assert.ok(lines.includes(line), line)
     }
     assert.ok(lines.every((line) => typeof line === 'string'))
-  },
-
-  'verify: once for each new client, which has been acquired by then': async ({ pool: make }) => {
-    const seen: string[] = []
-    const verify = (client: pg.PoolClient, done: () => void) => {
-      seen.push(`verify ${typeof client.release}`)
-      setImmediate(done)
-    }
-    const pool = await make({ verify })
-    pool.on('connect', () => seen.push('connect'))
-    pool.on('acquire', () => seen.push('acquire'))
-    const client = await pool.connect()
-    client.release()
-    const again = await pool.connect()
-    assert.equal(again, client)
-    assert.deepEqual(seen, ['connect', 'acquire', 'verify function', 'acquire'])
-  },
-
-  'verify: what it finds wrong is the caller’s error, and the client is gone': async ({ pool: make }) => {
-    const verify = (_: pg.PoolClient, done: (error: Error) => void) => done(failing)
-    const pool = await make({ verify })
-    assert.equal(await rejection(pool.connect()), failing)
-    const { args } = await called((done) => pool.connect(done as Parameters<pg.Pool['connect']>[0]))
-    assert.deepEqual([args[0], args[1], typeof args[2]], [failing, undefined, 'function'])
-    assert.equal(await rejection(pool.query('select 1')), failing)
-    assert.equal(pool.totalCount, 0)
-  },
-
-  'onConnect: is awaited before connect is told': async ({ pool: make }) => {
-    const seen: string[] = []
-    const onConnect = async (client: pg.Client) => {
-      await client.query("set application_name = 'hooked'")
-      seen.push('onConnect')
-    }
-    const pool = await make({ onConnect, max: 1 })
-    pool.on('connect', () => seen.push('connect'))
-    const client = await pool.connect()
-    assert.deepEqual(seen, ['onConnect', 'connect'])
-    const { rows } = await client.query("select current_setting('application_name') as name")
-    assert.deepEqual(rows, [{ name: 'hooked' }])
-  },
-
-  'onConnect: what it throws is the caller’s error, and the slot is free': async ({ pool: make }) => {
-    const fails = [
-      () => {
-        throw failing
-      },
-      () => Promise.reject(failing),
-    ]
-    const hooks: (() => unknown)[] = [...fails, ...fails]
-    const pool = await make({ max: 1, onConnect: () => hooks.shift()?.() })
-    const told: unknown[] = []
-    pool.on('connect', () => told.push('connect'))
-    for (let i = 0; i < 3; i += 1) assert.equal(await rejection(pool.connect()), failing)
-    const { args } = await called((done) => pool.connect(done as Parameters<pg.Pool['connect']>[0]))
-    assert.deepEqual([args[0], args[1], typeof args[2], pool.totalCount], [failing, undefined, 'function', 0])
-    const client = await pool.connect()
-    assert.deepEqual([told, pool.totalCount], [['connect'], 1])
-    client.release()
   },
 })

@@ -53,14 +53,14 @@ contract('passwords', {
       throw failing
     }
     for (const password of [throwing, () => Promise.reject(failing)]) {
-      const pool = cold({ password, connectionTimeoutMillis: 1000 })
+      const pool = cold({ password, connectionTimeoutMillis: 300 })
       assert.equal(await rejection(pool.connect()), failing)
       assert.equal(pool.totalCount, 0)
     }
   },
 
   'it must give a string': async ({ cold }) => {
-    const error = await rejection(cold({ password: () => 42, connectionTimeoutMillis: 1000 }).query('select 1'))
+    const error = await rejection(cold({ password: () => 42, connectionTimeoutMillis: 300 }).query('select 1'))
     assert.ok(error instanceof TypeError)
     assert.equal(error.message, 'Password must be a string')
   },
@@ -78,7 +78,7 @@ contract('passwords', {
   },
 
   'none at all is said in words': async ({ cold }) => {
-    const error = await rejection(cold({ password: undefined, connectionTimeoutMillis: 1000 }).query('select 1'))
-    assert.match(error.message, /client password must be a string/)
+    const error = await rejection(cold({ password: undefined, connectionTimeoutMillis: 300 }).query('select 1'))
+    assert.equal(error.message, 'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string')
   },
 })

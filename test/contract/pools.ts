@@ -44,7 +44,8 @@ export class Subject {
   /** Everything that a pool needs to reach the subject's servers. */
   readonly options = (more: object = {}): PoolConfig => {
     const all = this.#addresses()
-    const lists = { host: all.map(({ host }) => host), port: all.map(({ port }) => port) }
+    // However busy the machine is, the replica is not late.
+    const lists = { host: all.map(({ host }) => host), port: all.map(({ port }) => port), maxLagMillis: 10_000 }
     return { ...ROLE, ssl: false, ...(all.length > 1 ? lists : this.primary()), ...more }
   }
 

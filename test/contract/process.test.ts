@@ -26,7 +26,6 @@ function run({ id, url, adminUrl }: Subject, mode: string): Promise<Ended> {
 /** What the program does, and what it prints. */
 const BY_ITSELF: readonly (readonly [title: string, mode: string, stdout: string])[] = [
   ['a pool that is never used lets the process end', 'never', 'done\n'],
-  ['an ended pool that was never used', 'end', 'done\n'],
   ['every use and then the end, without a word', 'everything', 'done\n'],
   ['allowExitOnIdle: the process may end before the pool', 'allowExitOnIdle', 'done\n'],
   ['idle clients hold the process until their timeout', 'idleTimeout', 'done\n'],

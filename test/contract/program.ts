@@ -52,7 +52,6 @@ async function callbackThrows(): Promise<void> {
 
 const MODES: Readonly<Record<string, () => Promise<unknown> | unknown>> = {
   never: () => pool(),
-  end: () => pool().end(),
   everything,
   allowExitOnIdle: () => pool({ allowExitOnIdle: true }).query('select 1'),
   idleTimeout: () => pool({ idleTimeoutMillis: 30 }).query('select 1'),
