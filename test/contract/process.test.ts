@@ -29,7 +29,11 @@ const BY_ITSELF: readonly (readonly [title: string, mode: string, stdout: string
   ['every use and then the end, without a word', 'everything', 'done\n'],
   ['allowExitOnIdle: the process may end before the pool', 'allowExitOnIdle', 'done\n'],
   ['idle clients hold the process until their timeout', 'idleTimeout', 'done\n'],
-  ['what a callback throws is an uncaught exception', 'callbackThrows', 'Error: thrown by a callback\ndone\n'],
+  [
+    'what a callback throws is an uncaught exception',
+    'callbackThrows',
+    'uncaughtException: thrown by a callback\ndone\n',
+  ],
 ]
 
 const endsByItself =

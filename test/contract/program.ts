@@ -41,11 +41,13 @@ async function idleClientIsLost(): Promise<void> {
 
 async function callbackThrows(): Promise<void> {
   const used = pool()
-  const thrown = new Promise((resolve) => process.once('uncaughtException', resolve))
+  const thrown = new Promise((resolve) => {
+    process.once('uncaughtException', (error, origin) => resolve(`${origin}: ${error.message}`))
+  })
   used.query('select 1', () => {
     throw new Error('thrown by a callback')
   })
-  console.log(String(await thrown))
+  console.log(await thrown)
   await used.query('select 1')
   await used.end()
 }
