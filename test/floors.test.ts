@@ -19,7 +19,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'herd/': ['core/', 'clock', 'errors', 'guard', 'config', 'discovery/', 'herd/'],
   'herd/probe.ts': ['core/', 'clock', 'guard', 'pg'],
   'pool/': ['herd/herd', 'core/', 'config', 'errors', 'guard', 'clock', 'pool/', 'type:pg', 'type:node:events'],
-  'pool/hooks.ts': ['node:async_hooks', 'type:node:events'],
+  'pool/hooks.ts': ['node:async_hooks', 'type:node:events', 'clock'],
   'module.ts': ['pool/', 'type:pg'],
   'index.ts': ['module', 'pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
 }

@@ -46,9 +46,10 @@ export function classify(sql: string): Intent {
 /** The same with the reason. `policy` adds what is known of names that PostgreSQL does not ship. */
 export function inspect(sql: string, policy: NamePolicy = SHIPPED_ONLY): Verdict {
   const lexer = new Lexer(sql)
-  const hint = HINTS.get(lexer.leadingComment()?.trim() ?? '') ?? null
+  const hint = HINTS.get(lexer.leadingComment()?.trim().toLowerCase() ?? '') ?? null
   // The wire protocol ends a string at its first NUL: what the server would see is not what stands here.
-  if (sql.includes('\0')) {
+  // Half a surrogate pair arrives as U+FFFD, which may end a literal elsewhere: $\ud800$ and $\ud801$ become the same tag.
+  if (sql.includes('\0') || !sql.isWellFormed()) {
     return {
       intent: 'write',
       word: 'NUL',
@@ -166,7 +167,10 @@ class Reading {
   #isCall(): boolean {
     // What follows a table's name in COPY are its columns.
     if (this.#head?.kind === 'copy' && (this.#copied || !this.#place.nested)) return false
-    return this.#place.isCall()
+    if (this.#place.isCall()) return true
+    // A word that is syntax on one server (json_query, normalize) is the name of a function on an older one.
+    const { value, roles } = this.#place
+    return (roles & Role.reserved) === 0 && typeof this.#policy.functions.get(value) === 'object'
   }
 
   #call(): void {
@@ -184,6 +188,8 @@ class Reading {
   /** The last token is a name that is not called. */
   #mention(): void {
     const { value, roles, label, dotted, table } = this.#place
+    // A type may stand anywhere, also behind AS.
+    if (this.#policy.types.size > 0) this.#weigh(value, this.#policy.types.get(value) ?? null)
     if ((roles & Role.reserved) !== 0 || (label && !dotted)) return
     if (this.#reads) this.#weigh(value, objectionToMention(value, dotted, table, this.#policy))
     else if (value.startsWith('pg_temp')) this.#weigh(value, objectionToMention(value, false, false, SHIPPED_ONLY))

@@ -10,7 +10,8 @@ import { isShipped, kept, type NamePolicy, type Objection } from './names.js'
 export interface DefinitionRow {
   /**
    * function: none of that name is VOLATILE. volatile: at least one is. contrib: the VOLATILE ones come with an extension of
-   * PostgreSQL's own. field: a VOLATILE one may stand behind a dot. operator: one of a VOLATILE function. view, policy: `text` is its query or condition.
+   * PostgreSQL's own. field: a VOLATILE one may stand behind a dot. operator, type: made by a VOLATILE function.
+   * view, policy, domain: `text` is its query or condition.
    */
   readonly kind:
     | 'function'
@@ -23,6 +24,8 @@ export interface DefinitionRow {
     | 'view'
     | 'policy'
     | 'operator'
+    | 'type'
+    | 'domain'
   readonly name: string
   readonly text: string | null
 }
@@ -32,7 +35,10 @@ export interface Definitions {
   readonly functions: ReadonlyMap<string, 'harmless' | Objection>
   readonly relations: ReadonlyMap<string, Objection>
   readonly fields: ReadonlyMap<string, Objection>
+  readonly types: ReadonlyMap<string, Objection>
   readonly operators: ReadonlySet<string>
+  /** Domains with a CHECK. */
+  readonly domains: ReadonlyMap<string, readonly Text[]>
   /** Views, and tables with policies: what they reach is not in the text of a statement. Null: nobody knows. */
   readonly opaque: ReadonlyMap<string, readonly Text[]> | null
   readonly unknown: Objection
@@ -46,6 +52,12 @@ const RELATIONS = {
   foreign: write('is a foreign table, or has a part that is: a replica does not stop what is done where it leads'),
   sequence: write('is a sequence: that of a replica may be ahead of the one on the primary'),
 } as const
+const VOLATILE_CAST = write('is a type that a VOLATILE function makes values of')
+const REACHING = {
+  view: 'is a view that reaches',
+  policy: 'has a row-level-security policy that reaches',
+  domain: 'is a domain whose CHECK reaches',
+} as const
 const ABSENT = write('is no function of PostgreSQL, and was not in the catalogue when that was read last')
 
 /** Before the catalogue has been read. */
@@ -53,7 +65,9 @@ export const UNREAD: Definitions = {
   functions: new Map(),
   relations: new Map(),
   fields: new Map(),
+  types: new Map(),
   operators: new Set(),
+  domains: new Map(),
   opaque: null,
   unknown: write('is no function of PostgreSQL, and the catalogue has not been read yet'),
 }
@@ -75,7 +89,9 @@ export function define(rows: readonly DefinitionRow[]): Definitions {
   const functions = new Map<string, 'harmless' | Objection>()
   const relations = new Map<string, Objection>()
   const fields = new Map<string, Objection>()
+  const types = new Map<string, Objection>()
   const operators = new Set<string>()
+  const domains = new Map<string, Text[]>()
   const opaque = new Map<string, Text[]>()
   for (const { kind, name, text } of rows) {
     if (kind === 'function') functions.set(name, 'harmless')
@@ -83,16 +99,23 @@ export function define(rows: readonly DefinitionRow[]): Definitions {
     else if (kind === 'contrib') functions.set(name, isShipped(name, '') ? 'harmless' : VOLATILE)
     else if (kind === 'field') fields.set(name, VOLATILE)
     else if (kind === 'operator') operators.add(name)
-    else if (kind === 'view' || kind === 'policy') {
-      opaque.set(name, [...(opaque.get(name) ?? []), textOf(kind, name, text)])
-    } else relations.set(name, RELATIONS[kind])
+    else if (kind === 'type') types.set(name, VOLATILE_CAST)
+    else if (kind === 'domain') add(domains, name, textOf(kind, name, text))
+    else if (kind === 'view' || kind === 'policy') add(opaque, name, textOf(kind, name, text))
+    else relations.set(name, RELATIONS[kind])
   }
-  return { functions, relations, fields, operators, opaque, unknown: ABSENT }
+  return { functions, relations, fields, types, operators, domains, opaque, unknown: ABSENT }
+}
+
+function add<T>(map: Map<string, T[]>, name: string, item: T): void {
+  const items = map.get(name)
+  if (items === undefined) map.set(name, [item])
+  else items.push(item)
 }
 
 /** The query of a view or the condition of a policy, and who it may reach. */
 interface Text {
-  readonly kind: 'view' | 'policy'
+  readonly kind: keyof typeof REACHING
   readonly name: string
   readonly sql: string
   readonly words: ReadonlySet<string>
@@ -121,7 +144,7 @@ function spread(
   const texts = [...opaque.values()].flat()
   const users = new Map<string, Text[]>()
   for (const text of texts) {
-    for (const word of text.words) if (opaque.has(word)) users.set(word, [...(users.get(word) ?? []), text])
+    for (const word of text.words) if (opaque.has(word)) add(users, word, text)
   }
   const waiting = [...texts]
   for (let text = waiting.pop(); text !== undefined; text = waiting.pop()) {
@@ -134,8 +157,7 @@ function spread(
 }
 
 function reaching(kind: Text['kind'], { intent, word, reason }: Verdict): Objection {
-  const what = kind === 'view' ? 'is a view that reaches' : 'has a row-level-security policy that reaches'
-  return { intent: intent === 'session' ? 'session' : 'write', reason: `${what} ${word}, which ${reason}` }
+  return { intent: intent === 'session' ? 'session' : 'write', reason: `${REACHING[kind]} ${word}, which ${reason}` }
 }
 
 /** What the user says of names in the options. */
@@ -165,8 +187,14 @@ export function policyOf(options: NameOptions, definitions: Definitions, learned
   for (const name of options.replicaSafeFunctions) functions.set(kept(name), 'vouched')
   for (const name of options.primaryFunctions) functions.set(kept(name), LISTED.function)
   for (const name of options.primaryRelations) relations.set(kept(name), LISTED.relation)
-  const { fields, operators, opaque, unknown } = definitions
-  const policy = { functions, relations, fields, operators, sequences: opaque !== null, unknown }
+  const fields = new Map(definitions.fields)
+  const types = new Map(definitions.types)
+  for (const [name, standing] of functions)
+    if (typeof standing === 'object' && standing !== VOLATILE) fields.set(name, standing)
+  const { operators, domains, opaque, unknown } = definitions
+  const policy = { functions, relations, fields, types, operators, sequences: opaque !== null, unknown }
+  // A domain may stand in a view, and hardly a view in a domain.
+  spread(domains, policy, types)
   if (opaque !== null) spread(opaque, policy, relations)
   return policy
 }

@@ -169,12 +169,15 @@ export function failureOf(error: unknown, phase: Phase): Failure {
 /** Where the server raises 40001 for a conflict with recovery: until 16, and from 17 on. Elsewhere 40001 is the transaction's own. */
 const CANCELLED_BY_REPLAY: ReadonlySet<unknown> = new Set(['ProcessInterrupts', 'ProcessRecoveryConflictInterrupt'])
 
+const MISSING: Row = { kind: 'missing', accuses: false, undone: true }
 const ISOLATION: Row = { kind: 'isolation', accuses: false, undone: true }
 
 function rowOf(code: string | null, message: string, routine: unknown): Row {
   if (code === '40001' && CANCELLED_BY_REPLAY.has(routine)) return { kind: 'conflict', accuses: false, undone: true }
   // default_transaction_isolation = serializable, which no standby can give.
   if (code === '0A000' && routine === 'GetSerializableTransactionSnapshot') return ISOLATION
+  // "cached plan must not change result type": a named statement from before an ALTER TABLE. No word about replicas.
+  if (code === '0A000' && routine === 'RevalidateCachedQuery') return MISSING
   const known = code === null ? undefined : SQLSTATES[code]
   if (known !== undefined) return known
   const system = code === null ? UNCODED[message] : SYSTEM_CODES[code]

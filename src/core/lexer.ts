@@ -210,14 +210,23 @@ export class Lexer {
     return quote === DOUBLE_QUOTE ? Kind.bad : Kind.end
   }
 
-  // Digits and at most one dot; what follows (e5, x1F, _000) is left to be read as a word, as servers before 15 do
-  // with `1into`. The dot belongs to the number, or `1. into t` would look like a field named "into".
+  // Digits and at most one dot; what follows (e5, x1F) is left to be read as a word, as servers before 15 do with
+  // `1into`. The dot belongs to the number, or `1. into t` would look like a field named "into"; so do the underscores
+  // of PostgreSQL 16 (1_000.), or the dot would not.
   #number(from: number): Kind {
     const sql = this.#sql
-    let at = this.#endOfDigits(from)
-    if (sql[at] === '.' && sql[at + 1] !== '.') at = this.#endOfDigits(at + 1)
+    let at = this.#endOfGroups(from)
+    if (sql[at] === '.' && sql[at + 1] !== '.') at = this.#endOfGroups(at + 1)
     this.#at = at
     return Kind.number
+  }
+
+  #endOfGroups(from: number): number {
+    const sql = this.#sql
+    let at = this.#endOfDigits(from)
+    while (sql[at] === '_' && at + 1 < sql.length && CLASS[sql.charCodeAt(at + 1)] === DIGIT)
+      at = this.#endOfDigits(at + 1)
+    return at
   }
 
   /** A doubled quote reads as two literals side by side, which ends in the same place. */

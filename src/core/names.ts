@@ -21,6 +21,8 @@ export interface NamePolicy {
   readonly relations: ReadonlyMap<string, Objection>
   /** Functions that may stand as fields behind a dot: `row.f` calls f(row). */
   readonly fields: ReadonlyMap<string, Objection>
+  /** Types whose values are made by a writer, or by what may be one: a cast, the CHECK of a domain. */
+  readonly types: ReadonlyMap<string, Objection>
   /** Signs of operators that call a writer, or may do so. */
   readonly operators: ReadonlySet<string>
   /** All sequences are among the relations, so their columns need no guessing. */
@@ -200,6 +202,7 @@ export const SHIPPED_ONLY: NamePolicy = {
   functions: new Map(),
   relations: new Map(),
   fields: new Map(),
+  types: new Map(),
   operators: new Set(),
   sequences: false,
   unknown: write('is no function of PostgreSQL that is known to be harmless on a replica'),
@@ -221,6 +224,16 @@ export function kept(name: string): string {
   }
   return name
 }
+
+/** The same for a field. Columns may well begin with lo_, and of that family these alone have one argument. */
+function fieldObjection(name: string): Objection | null {
+  if (name.startsWith('lo_') && !LARGE_OBJECT_FIELDS.has(name)) return null
+  return builtinObjection(name)
+}
+
+const LARGE_OBJECT_FIELDS: ReadonlySet<string> = new Set(
+  ['close', 'creat', 'create', 'import', 'tell', 'tell64', 'unlink'].map((verb) => `lo_${verb}`)
+)
 
 /** What is known against a name of PostgreSQL's own, wherever and however it is spelled. */
 function builtinObjection(name: string): Objection | null {
@@ -272,14 +285,14 @@ export function objectionToMention(
   table: boolean,
   policy: NamePolicy
 ): Objection | null {
+  const known = table ? policy.relations.get(kept(name)) : undefined
+  if (known !== undefined) return known
   if (name.startsWith('pg_')) {
     if (HARMLESS_PG_RELATIONS.has(name) || HARMLESS_PG_FUNCTIONS.has(name)) return null
     return RELATIONS.get(name) ?? builtinObjection(name) ?? UNKNOWN_PG
   }
   if (!policy.sequences && SEQUENCE_COLUMNS.has(name)) return SEQUENCE
-  const known = table ? policy.relations.get(kept(name)) : undefined
-  if (known !== undefined) return known
   // ('s'::regclass).nextval calls nextval: any function of one argument can be written as a field.
   if (!afterDot || name === 'lo_get' || policy.functions.get(name) === 'vouched') return null
-  return builtinObjection(name) ?? policy.fields.get(kept(name)) ?? null
+  return fieldObjection(name) ?? policy.fields.get(kept(name)) ?? null
 }

@@ -14,6 +14,7 @@ const NO_OPERAND = 8 // DISTINCT ON (…) and OPERATOR(…): an expression begin
 const OPERATOR = 16 // in OPERATOR(…)
 const QUERY = 32 // in WITH x AS (…) and COPY (…), where a statement begins
 const REWRITE = 64 // in ts_rewrite(…): with two arguments the second is SQL, with three it is not
+const TABLES = 2048 // behind any FROM and before WHERE: behind a comma a table may stand
 const FROM_PAREN = 1024 // in FROM (…) or JOIN (…), where a table may stand
 const ARGUMENT = 128 // one for each comma in it, two at most
 const REWRITE_OF_THREE = REWRITE + 2 * ARGUMENT
@@ -122,8 +123,8 @@ export class Place {
       case 'materialized':
         return (this.#level & WITH_LIST) === 0
       case 'join': // behind the name of a table; what else can be before it is in the table above
-        if ((this.#level & FROM_LIST) === 0 || this.#before === '') return true
-        return ROLES.has(this.#before) || BEFORE_EXPRESSION.has(this.#before)
+        if ((this.#level & (FROM_LIST | FROM_PAREN)) === 0 || this.#before === '') return true
+        return this.#before === 'join' || ROLES.has(this.#before) || BEFORE_EXPRESSION.has(this.#before)
     }
     return true
   }
@@ -156,10 +157,14 @@ export class Place {
 
   /** What a keyword changes about the level it is on. */
   #turn(word: string, roles: number, previous: string): void {
-    if ((roles & Role.clause) !== 0) this.#level &= ~(WITH_LIST | FROM_LIST | GROUPING)
+    if ((roles & Role.clause) !== 0) this.#level &= ~(WITH_LIST | FROM_LIST | TABLES | GROUPING)
     // Unlike the words of clauses it may name a column; behind a query of WITH it begins the statement.
     if (word === 'values' && this.kind === Kind.close) this.#level &= ~WITH_LIST
-    if ((roles & Role.from) !== 0 && previous !== 'distinct') this.#level |= FROM_LIST
+    if ((roles & Role.from) !== 0) {
+      // A tested value follows IS DISTINCT FROM, but `select a distinct from t, u` calls a column "distinct".
+      this.#level |= TABLES
+      if (previous !== 'distinct') this.#level |= FROM_LIST
+    }
     if ((roles & Role.by) !== 0 && previous === 'group') this.#level |= GROUPING
     // Not WITH ORDINALITY, TIES or TIME ZONE.
     if (word === 'with' && (this.kind === Kind.semicolon || this.kind === Kind.open)) this.#level |= WITH_LIST
@@ -202,7 +207,7 @@ export class Place {
 
   /** Whether a table may begin behind the last token. */
   #tableBegins(): boolean {
-    if (this.kind === Kind.comma) return (this.#level & FROM_LIST) !== 0
+    if (this.kind === Kind.comma) return (this.#level & TABLES) !== 0
     if (this.kind === Kind.open) return (this.#level & FROM_PAREN) !== 0
     return BEFORE_TABLE.has(this.keyword())
   }

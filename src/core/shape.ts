@@ -17,7 +17,7 @@ export function shapeOf(sql: string): string {
   for (let kind = lexer.next(); kind !== Kind.end; kind = lexer.next()) {
     const part = kind === Kind.bad || parts.length > MOST_PARTS ? '…' : partOf(kind, lexer, sql)
     if (part === '…') return spelled([...parts, part])
-    push(parts, part, kind)
+    push(parts, part, kind, sql[lexer.start - 1])
   }
   return spelled(parts)
 }
@@ -29,10 +29,10 @@ function partOf(kind: Kind, lexer: Lexer, sql: string): string {
   return kind === Kind.cast ? '::' : (sql[lexer.start] ?? '')
 }
 
-/** `1, 2, 3` and `(1, 2), (3, 4)` become the first of their like; so does `1e5`, which the lexer reads as two. */
-function push(parts: string[], part: string, kind: Kind): void {
+/** `1, 2, 3` and `(1, 2), (3, 4)` become the first of their like; so does `1e5` or `0x1F`, which the lexer reads as two. */
+function push(parts: string[], part: string, kind: Kind, before: string | undefined): void {
   const last = parts.at(-1)
-  if (kind === Kind.word && last === '?' && /^[ex_][0-9a-f_]*$/.test(part)) return
+  if (kind === Kind.word && last === '?' && /[\w.]/.test(before ?? '')) return
   if (kind === Kind.text && last === '?') return
   parts.push(part)
   fold(parts, 1)

@@ -154,6 +154,7 @@ export const NO_CALL_AFTER: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ['zone', new Set(['time'])], // AT TIME ZONE (…)
   ['first', new Set(['fetch'])],
   ['next', new Set(['fetch'])],
+  ['second', new Set(['to', 'interval'])], // interval day to second(3)
   ['varying', new Set(['character', 'char', 'nchar', 'bit'])],
   ['join', new Set(['left', 'right', 'full', 'inner', 'outer', 'cross', 'natural', 'true'])],
 ])

@@ -16,9 +16,12 @@ const REFRESH_MILLIS = 60_000
  */
 const PAUSE_MILLIS = 250
 const MOST_DOUBLINGS = 8
+const MOST_RETRY_MILLIS = 8_000
 const DEADLINE_MILLIS = 10_000
 /** So often in vain, and reads go on without it. */
 const MOST_FAILURES = 3
+/** Failures that no waiting cures: no right to read it, or servers that have no such catalogue. */
+const FINAL: ReadonlySet<string | null> = new Set(['42501', '42P01', '42703', '42883'])
 
 /**
  * One row per kind and name. Everything here may be read by any role. Names of all schemas, since a statement is matched by
@@ -31,7 +34,7 @@ export const CATALOGUE = `with recursive
       where oid >= 16384 and (relkind in ('S', 'f') or relkind in ('r', 'p') and relpersistence = 'u')
     union select i.inhparent, odd.kind from odd join pg_inherits i on i.inhrelid = odd.oid),
   routines as (
-    select p.oid, proname, p.xmin::text::bigint as version, proargtypes[0] as first, pronargs, pronargdefaults,
+    select p.oid, proname, p.xmin::text::bigint as version, pronargs, pronargdefaults,
         case when prokind <> 'a' then provolatile = 'v' else exists (select from pg_aggregate a join pg_proc s
           on s.oid in (aggtransfn, aggfinalfn, aggcombinefn, aggserialfn, aggdeserialfn, aggmtransfn, aggminvtransfn,
             aggmfinalfn) where a.aggfnoid = p.oid and s.provolatile = 'v') end as volatile
@@ -46,8 +49,12 @@ export const CATALOGUE = `with recursive
 select 'function' as kind, proname::text as name, sum(version)::text as text from routines
   group by proname having not bool_or(volatile)
 union all select case when bool_and(contrib) then 'contrib' else 'volatile' end, proname, null from volatile group by proname
-union all select 'field', proname, null from volatile join pg_type t on t.oid = first
-  where typtype in ('c', 'd', 'p') and pronargs - pronargdefaults <= 1 group by proname
+union all select 'field', proname, null from volatile
+  where pronargs > 0 and pronargs - pronargdefaults <= 1 group by proname
+union all select 'type', typname, null from pg_type t join pg_proc p
+    on p.oid = typinput or p.oid in (select castfunc from pg_cast where casttarget = t.oid)
+  where t.oid >= 16384 and provolatile = 'v' group by typname
+union all select 'domain', typname, pg_get_expr(conbin, 0) from pg_constraint join pg_type t on t.oid = contypid
 union all select 'operator', oprname, null from pg_operator join pg_proc p on p.oid = oprcode
   where pg_operator.oid >= 16384 and provolatile = 'v' group by oprname
 union all select odd.kind, relname, null from odd join pg_class using (oid) group by odd.kind, relname
@@ -62,7 +69,9 @@ export interface CatalogueParts {
   readonly clock: Clock
   readonly ask: Question
   readonly choose: (target: Target) => Choice
-  /** What a read of the pool needs of a replica, with T as given. Null: no read ever goes to one. */
+  /** It cannot be read, and why. */
+  readonly unreadable: (message: string) => void
+  /** What a read of the pool needs of a replica, with T as given. Null: no read goes to one. */
   readonly target: (since: number | null) => Target | null
 }
 
@@ -89,7 +98,6 @@ export class Catalogue {
 
   constructor(parts: CatalogueParts) {
     this.#parts = parts
-    if (parts.target(null) === null) this.#arrive()
   }
 
   get definitions(): Definitions {
@@ -162,7 +170,8 @@ export class Catalogue {
   #pause(): number {
     const doublings = this.#changedAt === null ? this.#fruitless + this.#failures : this.#failures
     const least = PAUSE_MILLIS * 2 ** Math.min(doublings, MOST_DOUBLINGS)
-    return Math.max(least, 10 * this.#tookMillis)
+    // What took long because it failed may have waited for a lock: that is no measure.
+    return this.#failures > 0 ? Math.min(least, MOST_RETRY_MILLIS) : Math.max(least, 10 * this.#tookMillis)
   }
 
   /** The same answer as before leaves everything as it is, and so all that was learned since. */
@@ -181,12 +190,16 @@ export class Catalogue {
   #refuse(error: unknown): void {
     if (this.#stopped.signal.aborted) return
     this.#due = true
-    const { kind, message } = failureOf(error, 'connect')
     this.#failures++
-    if (kind !== 'statement' && this.#failures < MOST_FAILURES) return
-    // What was read once is better than nothing; but nobody waits for what does not come.
+    const { code, message } = failureOf(error, 'connect')
+    const final = FINAL.has(code)
+    // It was read before, so it will be again: a migration that locks its views, a server that is gone. Reads can wait for
+    // that on the primary.
+    if (!final && (this.#answer !== '' || this.#failures < MOST_FAILURES)) return
     this.#changedAt = null
-    if (this.#answer === '') this.#definitions = unreadable(message)
+    this.#answer = ''
+    if (this.#definitions.opaque !== null || this.#definitions === UNREAD) this.#parts.unreadable(message)
+    this.#definitions = unreadable(message)
     this.#arrive()
   }
 }

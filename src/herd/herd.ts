@@ -45,6 +45,8 @@ export interface Errand {
 /** One attempt: the node that was chosen, and how far the statement got there. The face moves `phase` on. */
 export interface Place extends Chosen {
   phase: Phase
+  /** A replica refused the statement as if it wrote: it may well do so here. */
+  readonly doubtful: boolean
 }
 
 export type Fact =
@@ -62,6 +64,8 @@ export interface HerdParts {
   readonly probes?: ProbeFactory
   readonly sources?: readonly Discovery[]
   readonly ask?: Question
+  /** Told when the catalogue cannot be read, and why. */
+  readonly unreadable?: (message: string) => void
   /** The face has work on its connections that no run() covers: somebody holds a client. */
   readonly busy?: () => boolean
 }
@@ -102,6 +106,7 @@ export class Herd {
       ask: parts.ask ?? connectionQuestion(clock, (address) => probeConfigFor(config, address)),
       choose: (target) => this.#chooseReplica(target, NOBODY),
       target: (since) => this.#catalogueTarget(since),
+      unreadable: parts.unreadable ?? (() => {}),
     })
     this.#store.subscribe((after, before) => {
       this.#monitor.follow(after)
@@ -148,13 +153,19 @@ export class Herd {
 
   /** Choose a node, let the face attempt it, judge the failure, again or throw. */
   async run<T>(errand: Errand, attempt: (place: Place) => Promise<T>): Promise<T> {
-    const startedAt = this.open()
+    let startedAt = this.open()
+    let waitedMillis = 0
     let history: History | null = null
     let { target } = errand
     this.#running++
     try {
       for (;;) {
-        const place = this.#choose(target, history) ?? (await this.#wait(target, history, startedAt))
+        let place = this.#choose(target, history)
+        if (place === undefined) {
+          const from = this.#clock.mono()
+          place = await this.#wait(target, history, startedAt)
+          waitedMillis += this.#clock.mono() - from
+        }
         const load = this.#loadOf(place.node.key)
         load.statements++
         try {
@@ -163,6 +174,8 @@ export class Herd {
           return result
         } catch (error) {
           history ??= new History()
+          // What a server worked on the statement does not count as waiting for one.
+          if (place.phase !== 'connect') startedAt = this.#clock.mono() - waitedMillis
           target = this.#judge(error, place, errand, target, history, startedAt)
         } finally {
           load.statements--
@@ -177,19 +190,26 @@ export class Herd {
   #judge(error: unknown, place: Place, errand: Errand, target: Target, history: History, startedAt: number): Target {
     const { node, phase } = place
     const failure = failureOf(error, phase)
-    const repeat = errand.repeat()
+    // What a replica refused as if it wrote is no read: should its reply be lost, nobody knows what became of it.
+    const repeat = place.doubtful ? { ...errand.repeat(), read: false } : errand.repeat()
     const onReplica = node.state.kind === 'replica'
-    const repair = onReplica && errand.repairs && mayRepair(failure, repeat)
-    // What is no news of a replica: it is none that writes.
-    const expected = onReplica && failure.kind === 'role'
-    const curable = repair || (!expected && mayRetry(failure, repeat))
-    const again = history.add(node, failure) && curable && this.#mayWait(startedAt)
+    const repair = onReplica && errand.repairs && mayRepair(failure, repeat) && this.#mayMend(failure)
+    // No news: a replica does not write, and what two servers refuse is the statement's own.
+    const expected = failure.kind === 'role' && (onReplica || history.refusal?.kind === 'role')
+    // A repair or another replica is at hand: only waiting for a node takes patience.
+    const atHand = repair || failure.kind === 'conflict' || this.#mayWait(startedAt)
+    const again = history.add(node, failure) && (repair || (!expected && mayRetry(failure, repeat))) && atHand
     if (failure.accuses && !expected) this.report({ kind: 'accused', ...identity(node), failure })
     if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure, repeat))
     if (!repair) return target
     // What befell a connection before the statement was sent says nothing about the statement, but for this.
     if (failure.sent === 'rejected' || failure.kind === 'isolation') this.#learn(failure, errand, history)
     return PRIMARY
+  }
+
+  /** What is missing on a replica is probably misspelt: without a primary to ask nobody waits for one. */
+  #mayMend({ kind }: Failure): boolean {
+    return this.#state === 'open' && (kind !== 'missing' || this.topology.primary !== null)
   }
 
   #learn(refusal: Failure, errand: Errand, history: History): void {
@@ -217,7 +237,7 @@ export class Herd {
 
   /** Waits until the wanted nodes are there; the error after `millis` tells what is missing. */
   async ready(wanted: Wanted, millis: number): Promise<void> {
-    this.open()
+    const startedAt = this.open()
     this.#running++
     const patient = { ...this.#config, patient: true }
     const nothing = { target: PRIMARY, refused: () => NO_REFUSALS, newest: null, waitedMillis: 0 }
@@ -227,9 +247,10 @@ export class Herd {
       return isReady(topology, wanted, this.#clock.now()) || undefined
     }
     try {
+      const left = () => millis - (this.#clock.mono() - startedAt)
       if (await this.#store.waitFor(find, millis)) {
-        if (wanted.replicas > 0) await this.#within(millis, this.#catalogue.arrived)
-        return
+        const informed = wanted.replicas === 0 || this.#config.attributes !== 'any'
+        if (informed || (await this.#within(left(), this.#catalogue.arrived))) return
       }
       const code = wanted.primary && trustedPrimary(this.topology) === null ? 'PGHERD_NO_PRIMARY' : 'PGHERD_NO_REPLICA'
       throw refusal(code, this.topology, new Map(), { ...patient, failoverTimeoutMillis: millis }, null)
@@ -238,13 +259,15 @@ export class Herd {
     }
   }
 
-  async #within(millis: number, event: Promise<void>): Promise<void> {
+  /** False: it did not happen in time. */
+  async #within(millis: number, event: Promise<void>): Promise<boolean> {
     let alarm: Alarm | undefined
-    const late = new Promise<void>((resolve) => {
-      alarm = this.#clock.alarm(millis, resolve, 'process')
+    const late = new Promise<boolean>((resolve) => {
+      alarm = this.#clock.alarm(millis, () => resolve(false), 'process')
     })
-    await Promise.race([event, late])
+    const happened = await Promise.race([event.then(() => true), late])
     alarm?.cancel()
+    return happened
   }
 
   /** The first statement starts everything; after a rest it wakes the loops. Gives the moment, on the monotonic clock. */
@@ -273,7 +296,8 @@ export class Herd {
     const choice = target.role === 'primary' ? selectPrimary(this.topology, avoid) : this.#chooseReplica(target, avoid)
     if (choice.node === null) return undefined
     const { node, reason, required, refused } = choice
-    return { node, reason, required, refused, phase: 'connect' }
+    const refusal = history?.refusal?.kind
+    return { node, reason, required, refused, phase: 'connect', doubtful: refusal === 'role' || refusal === 'unfit' }
   }
 
   /** A read that only lacks proof asks for it on behalf of the next. */
@@ -310,7 +334,7 @@ export class Herd {
   /** What a read of this pool needs of a replica; the catalogue is asked for there. */
   #catalogueTarget(since: number | null): Target | null {
     const { attributes, maxLagMillis, maxLagBytes, maxStaleMillis } = this.#config
-    if (attributes !== 'any') return null
+    if (attributes !== 'any' || !this.topology.plural) return null
     // Started without a primary: nothing can be proven, and reads that ask for no proof are served all the same.
     const orphaned = this.topology.epoch === 0 && lookedAround(this.topology)
     // A bound of 0 is of no replica's, but single statements may have others.

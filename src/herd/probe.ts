@@ -84,7 +84,7 @@ export function connectionQuestion(
     try {
       await client.connect()
       internals(client).unref()
-      await client.query(READ_COMMITTED)
+      await client.query(OWN_SESSION)
       const answers: (readonly Row[])[] = []
       for (const text of texts) answers.push((await client.query<Row>(text)).rows)
       client.end(() => {})
@@ -203,6 +203,9 @@ function internals(client: pg.Client): Internals {
   return client as unknown as Internals
 }
 
+/** Nothing that the application's role has set may change what we ask, or how long that may take. */
+const OWN_SESSION = `set default_transaction_isolation to 'read committed'; set statement_timeout to 0;
+  set lock_timeout to 0; set search_path to pg_catalog`
 const READ_COMMITTED = "set default_transaction_isolation to 'read committed'"
 
 /** 55000 means that the role flipped between test and call: the failure says so, and the next look sees the new role. */

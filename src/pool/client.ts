@@ -81,6 +81,8 @@ export class Borrower {
   readonly #line: (Entry | 'released')[] = []
   #working = false
   #loan: Loan | null = null
+  /** Ends the wait for a borrowed read. */
+  #interrupt: ((error: unknown) => void) | null = null
   #tainted = false
   /** A hook has set something up here, as on every connection: DISCARD ALL would undo that here alone. */
   #hooked = false
@@ -124,8 +126,14 @@ export class Borrower {
     }
   }
 
+  /** The client's own connection failed. */
+  failed(error: unknown): void {
+    this.#interrupt?.(error)
+  }
+
   /** The client's own connection has ended. */
   ended(): void {
+    this.#interrupt?.(new Error('Connection terminated unexpectedly'))
     const loan = this.#loan
     this.#loan = null
     loan?.end(true)
@@ -168,14 +176,22 @@ export class Borrower {
     if (loan !== null) return this.#runOnLoan(entry, loan)
     if (entry.settle === null || !this.#mayBorrow(entry.args)) return this.#runHere(entry)
     if (this.#opening(entry.args) !== null) return this.#openLoan(entry)
-    const { args, settle } = entry
+    await this.#borrow(entry.args, entry.settle)
+  }
+
+  /** As a statement on the client's own connection would, it fails when that connection does. */
+  async #borrow(args: QueryArgs, settle: NonNullable<Entry['settle']>): Promise<void> {
     const notice = (message: unknown) => this.#client.emit('notice', message as never)
-    await this.#lender
-      .borrow(this.#typed(args), () => this.#here(args), notice)
-      .then(
-        (result) => settle(null, result),
-        (error) => settle(error)
-      )
+    const interrupted = new Promise<never>((_, reject) => {
+      this.#interrupt = reject
+    })
+    const borrowed = this.#lender.borrow(this.#typed(args), () => this.#here(args), notice)
+    borrowed.catch(() => {}) // its rejection may come when nobody waits for it any more
+    await Promise.race([borrowed, interrupted]).then(
+      (result) => settle(null, result),
+      (error) => settle(error)
+    )
+    this.#interrupt = null
   }
 
   /** Taint, an order to keep, a transaction: each keeps a statement here. */

@@ -1,5 +1,6 @@
 // Counts where statements went, or would have gone, and why. Bounded: reasons, nodes and shapes are few.
 
+import { Memo } from '../core/memo.js'
 import type { Choice } from '../core/selection.js'
 import { shapeOf } from '../core/shape.js'
 
@@ -31,6 +32,7 @@ const OTHERS = '(other statements)'
 export class Decisions {
   readonly #counts = new Map<string, { -readonly [K in keyof Decision]: Decision[K] }>()
   readonly #shapes = new Set<string>()
+  readonly #shapeOfText = new Memo<string>(MOST_SHAPES)
 
   /** `text`: the statement, where it is to be told apart from others. */
   count(choice: Choice, { reason, word }: Why, text: string | null = null): void {
@@ -49,7 +51,7 @@ export class Decisions {
   }
 
   #shapeOf(text: string): string {
-    const shape = shapeOf(text)
+    const shape = this.#shapeOfText.of(text, shapeOf)
     if (this.#shapes.size >= MOST_SHAPES && !this.#shapes.has(shape)) return OTHERS
     this.#shapes.add(shape)
     return shape

@@ -3,64 +3,72 @@
 
 import { createHook, executionAsyncId } from 'node:async_hooks'
 import type { EventEmitter } from 'node:events'
+import type { Clock } from '../clock.js'
 
 const ignore = () => {}
-/** A hook that goes on for ever is watched for so many of its steps. */
+/** So long after a hook was called what it has set going is still looked after. Connections are made rarely, and live long. */
+const WATCH_MILLIS = 5_000
+/** So many steps of hooks are followed at once: watching costs every promise of the process a little. */
 const MOST_STEPS = 10_000
 
-/**
- * Runs `hook`. A promise made in it, or later by what it started, that nobody awaits cannot become an unhandled rejection;
- * whoever does await one gets the rejection as ever. Promises of the rest of the process are left alone. What the hook
- * returned is watched until it settles, and given back as it is.
- */
-export function unharmed<T>(hook: () => T): T {
-  const own = new Set<number>()
-  let calling = true
-  let silencing = false
-  const silence = (promise: object) => {
-    silencing = true
-    Promise.prototype.then.call(promise, undefined, ignore)
-    silencing = false
-  }
-  const watch = createHook({
-    init(id, type, trigger, resource) {
-      if (silencing || !(calling || own.has(executionAsyncId()) || own.has(trigger))) return
-      if (own.add(id).size > MOST_STEPS) watch.disable()
-      // Not in here: the promise is still being made.
-      if (type === 'PROMISE') queueMicrotask(() => silence(resource))
-    },
-  }).enable()
-  let result: T
-  try {
-    result = hook()
-  } catch (error) {
-    watch.disable()
-    throw error
-  } finally {
-    calling = false
-  }
-  if (isThenable(result)) result.then(ignore, ignore).then(() => watch.disable())
-  else watch.disable()
-  return result
+/** The asynchronous steps of hooks, by their identifiers; all hooks share them, and one watch. */
+const steps = new Set<number>()
+let watched = 0
+let calling = false
+let silencing = false
+
+const watch = createHook({
+  init(id, type, trigger, resource) {
+    if (silencing || !(calling || steps.has(executionAsyncId()) || steps.has(trigger))) return
+    if (steps.add(id).size > MOST_STEPS) forget()
+    // Not in here: the promise is still being made.
+    if (type === 'PROMISE') queueMicrotask(() => silence(resource))
+  },
+})
+
+function silence(promise: object): void {
+  silencing = true
+  Promise.prototype.then.call(promise, undefined, ignore)
+  silencing = false
 }
 
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
+function forget(): void {
+  watch.disable()
+  steps.clear()
+}
+
+/**
+ * Calls `hook`. A promise made in it, or within seconds by what it set going, that nobody awaits cannot become an unhandled
+ * rejection; whoever does await one gets the rejection as ever. Promises of the rest of the process are left alone.
+ */
+export function unharmed<T>(hook: () => T, clock: Clock): T {
+  watch.enable()
+  watched++
+  clock.alarm(WATCH_MILLIS, () => {
+    if (--watched === 0) forget()
+  })
+  const outer = calling
+  calling = true
+  try {
+    return hook()
+  } finally {
+    calling = outer
+  }
 }
 
 /** pg-pool's hooks, made safe for as long as `isReplica` says so. */
-export function guarded(hooks: Hooks, isReplica: () => boolean): Hooks {
+export function guarded(hooks: Hooks, isReplica: () => boolean, clock: Clock): Hooks {
   const { onConnect, verify } = hooks
   const safe: { -readonly [K in keyof Hooks]: Hooks[K] } = {}
   if (typeof onConnect === 'function') {
-    safe.onConnect = (client) => (isReplica() ? unharmed(() => onConnect(client)) : onConnect(client))
+    safe.onConnect = (client) => (isReplica() ? unharmed(() => onConnect(client), clock) : onConnect(client))
   }
   if (typeof verify === 'function') {
     safe.verify = (client, done) => {
       if (!isReplica()) return verify(client, done)
-      const result: unknown = unharmed(() => verify(client, done))
+      const result: unknown = unharmed(() => verify(client, done), clock)
       // An async one that fails before it calls back would leave its caller waiting for ever.
-      if (isThenable(result)) result.then(undefined, done)
+      if (result instanceof Promise) result.catch(done)
       return result
     }
   }
@@ -81,7 +89,7 @@ export function lookedAfter(query: Query, args: Parameters<Query>, refused: () =
     typeof arg === 'function' ? noticing(arg as Listener, notice) : arg
   )
   const result = query(first, second, third)
-  if (isThenable(result)) result.then(undefined, notice)
+  if (result instanceof Promise) result.catch(notice)
   else (result as Partial<EventEmitter> | undefined)?.on?.('error', notice)
   return result
 }
@@ -100,9 +108,10 @@ export interface Hooks {
 
 type Listener = (...args: unknown[]) => unknown
 
-/** Calls each listener as emit() would, and resolves when those that return promises have settled. */
-export function callEach(listeners: readonly unknown[], self: unknown, value: unknown): Promise<unknown> | undefined {
-  const results = listeners.map((listener) => Reflect.apply(listener as Listener, self, [value]))
-  const promises = results.filter(isThenable)
-  return promises.length === 0 ? undefined : Promise.allSettled(promises)
+/** Calls each listener as emit() would; a promise that one returns is nobody's to await. Lazy ones are not set going. */
+export function callEach(listeners: readonly unknown[], self: unknown, values: readonly unknown[]): void {
+  for (const listener of listeners) {
+    const result: unknown = Reflect.apply(listener as Listener, self, values)
+    if (result instanceof Promise) result.catch(ignore)
+  }
 }

@@ -78,7 +78,7 @@ export class NodePool {
     this.#node = node
     this.#owner = owner
     const config = owner.clientConfig(node)
-    const hooks = guarded(config, () => owner.isReplica(node.key))
+    const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock)
     this.inner = new owner.PoolClass({ ...config, ...hooks, Client: this.#clientClass() })
     this.inner.emit = (event, first, second) => owner.relay(this, event, first, second)
   }
@@ -117,6 +117,7 @@ export class NodePool {
         this.#wire = watch(client, owner.clock, events)
         this.#borrower = owner.lender === null ? null : new Borrower(client, send, status, owner.lender)
         client.on('error', accuse)
+        client.on('error', (error) => this.#borrower?.failed(error))
         client.on('end', () => this.#borrower?.ended())
       }
 
@@ -203,7 +204,7 @@ export class NodePool {
       settled = true
       client.removeListener('error', settle)
       if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
-      wire.reading = false
+      wire.reading = null
       client.release(error ?? undefined)
       if (error) reject(error)
       else resolve(result)
@@ -249,7 +250,7 @@ export class NodePool {
     const text = 'select pg_last_wal_replay_lsn()::text as lsn'
     wire.sending = true
     client.query<{ lsn: string | null }>(text, (error, result) => {
-      wire.reading = false
+      wire.reading = null
       wire.proven = error ? null : parseLsn(result.rows[0]?.lsn)
       if (wire.proven !== null && place.required !== null && wire.proven >= place.required) return run()
       client.release(error ?? undefined)

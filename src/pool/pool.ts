@@ -82,7 +82,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const config = resolveConfig(options ?? {}, process.env, pg.defaults)
       super(options)
       this.#config = config
-      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held })
+      const unreadable = (message: string) => this.#routing.tellUnreadable(message)
+      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable })
       this.#routing = new Routing(config, this.#herd)
       this.#pools = new NodePools(this.#owner())
       this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))
@@ -142,7 +143,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const choice = this.#herd.look(this.#config.routing === 'observe' ? ON_PRIMARY.target : target)
       return Object.freeze({
         intent: verdict?.intent ?? 'write',
-        word: verdict?.word ?? '',
+        word: verdict?.readable ? verdict.word : '',
         reason,
         node: choice.node?.key ?? null,
         refused: refusalsOf(this.#herd.topology, choice),
@@ -156,7 +157,15 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #view(wishes: Wishes): unknown {
       let ended = false
       const over = () => Promise.reject(endedError())
+      const isEnding = () => ended || this.#ending
+      const isEnded = () => ended || this.#ended
       return viewOf(this, {
+        get ending() {
+          return isEnding()
+        },
+        get ended() {
+          return isEnded()
+        },
         query: (query: unknown, second: unknown, third: unknown) =>
           ended
             ? this.#answer(over(), queryArgs(query, second, third).callback)
@@ -251,7 +260,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #attempt(routed: Routed, args: QueryArgs, counted = false): Promise<unknown> {
       return this.#herd.run(routed, (place) => {
         if (counted) this.#decisions.count(place, routed)
-        return this.#poolOf(place).query(place, args, routed.reading)
+        return this.#poolOf(place).query(place, args, routed.reading && !place.doubtful)
       })
     }
 
@@ -331,19 +340,24 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean {
       if (event === 'release') {
         this.#noticeRelease(second as Client)
-        return this.emit(event, first, second)
+        return this.#isReplica(pool.key) ? this.#tellOfReplica(event, first, second) : this.emit(event, first, second)
       }
-      if (event === 'connect' && this.#isReplica(pool.key)) {
-        // A listener written for one server may write, and nobody awaits what it returns.
-        unharmed(() => callEach(this.rawListeners(event), this, first))
-        return true
-      }
-      if (event !== 'error') return this.emit(event, first)
+      if (event !== 'error')
+        return this.#isReplica(pool.key) ? this.#tellOfReplica(event, first) : this.emit(event, first)
       // Connections that we gave up ourselves end as they were meant to.
       if (pool.condemned) return false
       // The herd deals with a lost idle connection. Only a single server's loss ends the process, as pg has it.
       if (this.#herd.topology.plural && this.listenerCount('error') === 0) return false
       return this.emit('error', first, second)
+    }
+
+    /** A listener written for one server may write, and nobody awaits what it returns. */
+    #tellOfReplica(event: string, ...values: unknown[]): boolean {
+      if (this.listenerCount(event) === 0) return false
+      const call = () => callEach(this.rawListeners(event), this, values)
+      if (event === 'connect') unharmed(call, clock)
+      else call()
+      return true
     }
 
     #noticeRelease(client: Client): void {
@@ -372,6 +386,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       for (const change of found) this.#pools.obey(change)
       if (after.plural && !before.plural) this.#writtenAt = clock.mono()
       this.#noticeLegible(after)
+      this.#routing.forget(clock.mono())
       if (found.length === 0) return
       this.#tellFailover(after, before)
       if (this.listenerCount('topology') === 0) return

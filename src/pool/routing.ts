@@ -62,6 +62,10 @@ const STRINGS =
   'a server or session has standard_conforming_strings = off, or an encoding in which a backslash can be half of a ' +
   'character, so the texts of statements cannot be read: everything runs on the primary until that is no longer so.'
 
+const UNREADABLE =
+  'the catalogue cannot be read, so your functions run on the primary, and what views and policies reach is not seen: ' +
+  'give the role the right to read pg_catalog, or list what needs the primary in primaryFunctions and primaryRelations'
+
 /** Why all replicas are left alone, and what the reader of the warning can do. */
 const ASIDE = {
   isolation: {
@@ -77,6 +81,7 @@ const ASIDE = {
 } as const
 
 const REMEMBERED = 1000
+const FORGET_MILLIS = 600_000
 const UNINFORMED =
   'only reads, but the catalogue has not been read, or not since definitions changed: a name may hide more'
 
@@ -89,6 +94,9 @@ export class Routing {
   #policy: NamePolicy | undefined
   #texts = new Memo<Verdict>(REMEMBERED)
   readonly #inspect = (text: string) => inspect(text, this.#policy)
+  /** Something was learned that may have been an odd moment's; when to forget it. */
+  #passing = false
+  #forgetAt: number | null = null
   #aside: string | null = null
   #legible = true
   readonly #warned = new Set<string>()
@@ -119,6 +127,21 @@ export class Routing {
     if (!is) this.#warn('PGHERD_STRINGS', STRINGS)
   }
 
+  /** Without a catalogue nobody knows what views and policies reach: the user may. */
+  tellUnreadable(message: string): void {
+    this.#warn('PGHERD_CATALOGUE', `${UNREADABLE} (${message}).`)
+  }
+
+  /** What a single odd moment of a replica taught is forgotten some day; what it refused for good it will refuse again. */
+  forget(now: number): void {
+    if (!this.#passing) return
+    this.#forgetAt ??= now + FORGET_MILLIS
+    if (now < this.#forgetAt) return
+    this.#passing = false
+    this.#forgetAt = null
+    this.#follow(this.#knowledge.definitions)
+  }
+
   /** Each cause is told once. */
   #warn(code: string, text: string): void {
     if (this.#warned.has(code)) return
@@ -136,10 +159,15 @@ export class Routing {
     if (attributes === 'standby' || (wish === 'replica' && attributes === 'any')) {
       return this.#insisted(bound, written, reading, whole)
     }
-    const repeat = () => ({ read: reading, whole })
     const reason = this.#reasonForPrimary(reading, wish, verdict)
     const word = verdict?.readable ? verdict.word : ''
-    if (reason !== null) return { target: { role: 'primary' }, repeat, repairs: false, reading, reason, word }
+    if (reason !== null) {
+      // Who sends a text to the primary that looks like a read may know of a write in it.
+      const read = reading && wish !== 'primary'
+      const repeat = () => ({ read, whole })
+      return { target: { role: 'primary' }, repeat, repairs: false, reading: read, reason, word }
+    }
+    const repeat = () => ({ read: true, whole })
     const otherwise = this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
     const target = this.#replica(bound, written, otherwise)
     const text = args.text ?? ''
@@ -159,7 +187,7 @@ export class Routing {
   #insisted(bound: number | undefined, written: Written, reading: boolean, whole: boolean): Routed {
     const { attributes, whenStale } = this.#config
     const otherwise = reading && attributes === 'any' && whenStale === 'primary' ? 'primary' : 'refuse'
-    const repeat = reading ? () => ({ read: true, whole }) : () => NEVER_AGAIN
+    const repeat = () => ({ read: reading, whole })
     const reason = attributes === 'standby' ? 'targetSessionAttrs is standby' : 'a replica was asked for'
     return { target: this.#replica(bound, written, otherwise), repeat, repairs: false, reading, reason, word: '' }
   }
@@ -199,7 +227,8 @@ export class Routing {
     this.repairs.count(text, refusal, what, name)
   }
 
-  #remember(text: string, { code }: Failure): string | null {
+  #remember(text: string, { code, kind }: Failure): string | null {
+    if (kind !== 'role') this.#passing = true
     const reason = `was refused by a replica (${code})`
     const name = culprit(text, this.#knowledge.definitions)
     if (name !== null && this.#learned.size < REMEMBERED) {

@@ -3,10 +3,10 @@
 
 import type { Wishes } from './query-args.js'
 
-/** The methods that a view has of its own. The rest, and every property, is the pool's. */
-export type OwnMethods = Readonly<Record<string, (...args: never[]) => unknown>>
+/** What a view has of its own. The rest is the pool's. */
+export type Own = Record<string, unknown>
 
-export function viewOf<T extends object>(pool: T, own: OwnMethods): T {
+export function viewOf<T extends object>(pool: T, own: Own): T {
   const bound = new Map<unknown, unknown>()
   const view: T = new Proxy(pool, {
     get(target, name) {
@@ -24,7 +24,11 @@ export function viewOf<T extends object>(pool: T, own: OwnMethods): T {
       }
       return method
     },
-    set: (target, name, value) => Reflect.set(target, name, value, target),
+    // What is replaced on a view (a test's mock, a library's wrapper) is replaced there only, if the view has it.
+    set: (target, name, value) =>
+      typeof name === 'string' && Object.hasOwn(own, name)
+        ? Reflect.defineProperty(own, name, { value, configurable: true, writable: true, enumerable: true })
+        : Reflect.set(target, name, value, target),
   })
   return view
 }

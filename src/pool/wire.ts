@@ -16,8 +16,8 @@ export interface Wire {
   standbyAt: Instant | null
   /** CommandComplete has come for the statement under way. In the extended protocol the commit comes after it. */
   completed: boolean
-  /** The pool said that what runs now only reads. */
-  reading: boolean
+  /** What the pool said of what runs now: that it only reads, or that it may not; null: it is not the pool's. */
+  reading: boolean | null
   /** The pool itself is sending; what else is sent to a replica comes from the holder of the client, or from a hook. */
   sending: boolean
   /** Somebody holds the client. */
@@ -74,7 +74,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     standby: null,
     standbyAt: null,
     completed: false,
-    reading: false,
+    reading: null,
     sending: false,
     held: false,
     defined: false,
@@ -120,14 +120,17 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
         if (events.defines(text)) wire.defined = true
       }
       if (status === 'I') {
-        events.acknowledged(text)
-        if (wire.defined) events.defined()
+        events.acknowledged(wire.reading === false ? null : text)
+        if (wire.defined && !UNDONE.test(text ?? '')) events.defined()
         wire.defined = false
       }
     }
   })
   return wire
 }
+
+/** The end of a transaction that changed nothing. */
+const UNDONE = /^\s*(?:rollback|abort)\b/i
 
 /** Encodings of clients only, in which a backslash or a letter can be the second half of a character. */
 const DOUBLE_BYTE = /^(?:SJIS|SHIFT_JIS_2004|BIG5|GBK|GB18030|UHC|JOHAB)$/i

@@ -25,6 +25,9 @@ const READS = [
   'select * from generate_series(1, 3) g(i) left join lateral (select 1) l(x) on true',
   'select * from s.t join (select 1 as a) q using (a)',
   'select * from t cross join (select 1) q',
+  'select * from (t join (u cross join v) on true)',
+  "select cast('2 hours' as interval hour to second (3)), '2 h'::interval second (3), 0x1f, 1_000.5_0, 1.5e3",
+  'select lo.lo_revenue, lo.lo_tax from lineorder lo',
   `select * from json_to_recordset($1) as x(a int, b numeric(10,2), c varchar(20))`,
   "select cast(a as numeric(10,2)), b::geometry(Point,4326), numeric(3,1) '1.5', c::character varying(5) from t",
   'select a from t group by a, rollup (b), grouping sets ((c), cube (d, e))',
@@ -94,6 +97,11 @@ const WRITES: readonly (readonly [sql: string, word: string])[] = [
   ["select 1 +/* x */nextval('s')", 'nextval'],
   ["select $a$ $b$ $a$, nextval('s')", 'nextval'],
   ["select a$a$ , nextval('s') --$a$", 'nextval'],
+  ["select 1 where 1 < 1_000. and nextval('s') > 0", 'nextval'], // PostgreSQL 16
+  ['select x from t where x < 1_000. for share', 'FOR SHARE'],
+  ['select 1_000. into t', 'INTO'],
+  ['select * from t join join(1) on true', 'join'],
+  ['select $\ud800$ a $\ud801$, nextval(1), $\ud801$ x $\ud800$', 'NUL'],
   ["/* /* */ */ select setval('s', 1)", 'setval'],
   ['select last_value from s', 'last_value'],
   ['select "is_called" from s', 'is_called'],
@@ -251,6 +259,7 @@ describe('classify: one statement or several, and whether it may be repeated', (
 describe('classify: hints', () => {
   const rows: readonly (readonly [sql: string, hint: string | null])[] = [
     ['/* pgherd:primary */ select 1', 'primary'],
+    ['/* PGHERD:Primary */ select 1', 'primary'],
     ['\n/*pgherd:replica*/ select f(1)', 'replica'],
     ['/* pgherd:replica */ /* x */ begin', 'replica'],
     ["/* pgherd:primary */ select '", 'primary'],
@@ -280,6 +289,7 @@ describe('classify: what is known of names', () => {
       ['x'.repeat(63), primary],
     ]),
     fields: new Map([['touch', primary]]),
+    types: new Map([['checked', primary]]),
     operators: new Set(),
     sequences: false,
     unknown: { intent: 'write', reason: 'nobody knows' },
@@ -295,6 +305,8 @@ describe('classify: what is known of names', () => {
     ['select * from app.elsewhere', 'write', 'elsewhere'],
     ['select * from "elsewhere" e', 'write', 'elsewhere'],
     ['select a from t, elsewhere', 'write', 'elsewhere'],
+    ['select a distinct from t, elsewhere', 'write', 'elsewhere'], // a label
+    ['select a from t where b is distinct from c and elsewhere', 'read'],
     ['select a from t x (b), only app.elsewhere', 'write', 'elsewhere'],
     ['select a from only (elsewhere)', 'write', 'elsewhere'],
     ['select a from (t cross join elsewhere)', 'write', 'elsewhere'],
@@ -322,6 +334,8 @@ describe('classify: what is known of names', () => {
     ["select 'elsewhere' from t", 'read'],
     ['select t.touch from t', 'write', 'touch'], // touch(t)
     ['select (select t).touch from t', 'write', 'touch'],
+    ["select '7'::checked, cast(a as checked) from t", 'write', 'checked'],
+    ['select checked from t', 'write'], // a type may stand anywhere
     ['select touch from t', 'read'],
     ['select t.touch_at from t', 'read'],
     [`select * from ${'x'.repeat(70)}`, 'write'], // the server cuts it to 63 bytes

@@ -5,8 +5,9 @@ import { coded, named, type Scripted, scripted, server } from '../support/script
 
 const host = ({ node }: Place) => named(node.address.host)
 
-async function ready(): Promise<Scripted> {
-  const all = scripted({ a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') })
+async function ready(options: object = {}): Promise<Scripted> {
+  const servers = { a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') }
+  const all = scripted(servers, options)
   void all.herd.run(
     { target: { role: 'primary' }, repeat: () => ({ read: false, whole: true }), repairs: false },
     async () => {}
@@ -124,6 +125,57 @@ describe('herd: what a replica refuses runs on the primary, once', () => {
     const twice = attempts(cancelled(), cancelled())
     await assert.rejects(herd.run(reading().errand, twice.attempt), { code: '40001' })
     assert.equal(twice.tried.length, 2)
+  })
+
+  it('what was refused as if it wrote is no read any more: a lost reply is not sent again', async () => {
+    for (const code of ['25006', '0A000', '55000', 'XX000']) {
+      const { herd } = await ready()
+      const { attempt, tried } = attempts(coded(code), coded('ECONNRESET'))
+      await assert.rejects(herd.run(reading().errand, attempt), { code: 'ECONNRESET', outcome: 'unknown' })
+      assert.deepEqual(tried, ['replica', 'primary'])
+    }
+  })
+
+  it('25006 from the primary too is its own: once there, and no sign of a failover', async () => {
+    const { herd } = await ready()
+    const { attempt, tried } = attempts(coded('25006'), coded('25006', 'again'))
+    await assert.rejects(herd.run(reading().errand, attempt), { message: 'again', outcome: 'rolled-back' })
+    assert.deepEqual(tried, ['replica', 'primary'])
+    assert.ok([...herd.topology.nodes.values()].every(({ suspect }) => suspect === null))
+  })
+
+  it('however long the replica took, and however short the patience for a primary is', async () => {
+    for (const options of [{ connectionTimeoutMillis: 300 }, { failoverTimeoutMillis: 0 }]) {
+      for (const error of [coded('25006'), coded('40001', 'cancelled', { routine: 'ProcessInterrupts' })]) {
+        const { herd, clock } = await ready(options)
+        let tries = 0
+        const running = herd.run(reading().errand, async (place) => {
+          place.phase = 'handed'
+          if (tries++ > 0) return 'rows'
+          await new Promise<void>((resolve) => clock.alarm(500, resolve))
+          throw error
+        })
+        await clock.advance(1000)
+        assert.equal(await running, 'rows')
+      }
+    }
+  })
+
+  it('what is missing is told at once where there is no primary to ask', async () => {
+    const { herd, clock, servers } = await ready()
+    const [a] = Object.values(servers)
+    assert.ok(a)
+    a.mode = 'refuses'
+    await clock.advance(2000)
+    assert.equal(herd.topology.primary, null)
+    const missing = attempts(coded('42703', 'column "nmae" does not exist'))
+    await assert.rejects(herd.run(reading().errand, missing.attempt), { code: '42703' })
+    const write = attempts(coded('25006'))
+    const waiting = herd.run(reading().errand, write.attempt)
+    await clock.advance(1000)
+    a.mode = 'primary'
+    await clock.advance(1000)
+    assert.equal(await waiting, 'rows')
   })
 
   it('a connection hook that a replica refuses costs the statement a trip, and teaches nothing about it', async () => {

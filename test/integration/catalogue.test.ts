@@ -28,6 +28,8 @@ const DEFINED = `
   create unlogged table parts_1 partition of parts for values in (1);
   create function alike(text, text) returns boolean language plpgsql as $$ begin return swallows($1) = $2; end $$;
   create operator === (leftarg = text, rightarg = text, function = alike);
+  create domain ticked as text check (swallows(value) is not null);
+  create function touch_int(int) returns int language plpgsql as $$ begin perform swallows('int'); return $1; end $$;
   create foreign data wrapper nowhere;
   create server elsewhere foreign data wrapper nowhere;
   create foreign table far (a int) server elsewhere;
@@ -61,6 +63,9 @@ describe('what a name hides', () => {
     ['select hides_a_lock()', /VOLATILE/],
     ['select o.touch from orders o', /VOLATILE/],
     ['select recorded(item) from orders', /VOLATILE/],
+    ['select (o.id).touch_int from orders o', /VOLATILE/],
+    ["select 'x'::ticked", /domain whose CHECK reaches swallows/],
+    ["select cast('x' as ticked)", /domain whose CHECK reaches swallows/],
     ['select * from tickets', /view that reaches nextval/],
     ['select * from ticket_list', /view that reaches tickets, which is a view that reaches nextval/],
     ['select * from swallowing', /view that reaches swallows, which is declared VOLATILE/],

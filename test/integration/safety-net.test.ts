@@ -108,7 +108,10 @@ describe('what a replica refuses', () => {
     await assert.rejects(pool.query({ text: 'select liar(30)', route: 'replica' }), { code: '25006' })
     await assert.rejects(pool.query('/* pgherd:replica */ select liar(30)'), { code: '25006' })
     await assert.rejects(pool.query('/* pgherd:replica */ insert into kept values (30)'), { code: '25006' })
-    await assert.rejects(pool.view({ route: 'replica' }).query('insert into kept values (30)'), { code: '25006' })
+    await assert.rejects(pool.view({ route: 'replica' }).query('insert into kept values (30)'), {
+      code: '25006',
+      outcome: 'rolled-back',
+    })
     await assert.rejects(pool.query({ text: 'select * from kpet', route: 'replica' }), { code: '42P01' })
     assert.deepEqual(pool.retriedOnPrimary(), [])
     assert.deepEqual((await admin.query('select 1 from kept where id = 30')).rows, [])
@@ -126,6 +129,24 @@ describe('what a replica refuses', () => {
       client.release()
     }
     assert.deepEqual((await admin.query('select 1 from kept where id = 31')).rows, [])
+  })
+
+  it('what was repaired counts as a write of its own pool, and so does a read that was sent to the primary', async () => {
+    const pool = poolOn(cluster, { maxLagMillis: 60_000 })
+    await pool.ready({ replicas: 2 })
+    const count = async () =>
+      (await pool.query<{ n: number }>('select count(*)::int as n from kept where id >= 100')).rows[0]?.n
+    await Promise.all([cluster.pauseReplay(1), cluster.pauseReplay(2)])
+    try {
+      await pool.query('select liar(100)')
+      assert.equal(await count(), 1)
+      await pool.query({ text: 'select liar(101)', route: 'primary' })
+      assert.equal(await count(), 2)
+      await pool.view({ route: 'primary' }).query('select 1, liar(102)')
+      assert.equal(await count(), 3)
+    } finally {
+      await Promise.all([cluster.resumeReplay(1), cluster.resumeReplay(2)])
+    }
   })
 
   describe('because it has not been replayed yet', () => {

@@ -39,7 +39,7 @@ describe('terminated backends', () => {
 
     const busy = await pool.connect()
     const [idle] = before.filter((pid) => pid !== (busy as unknown as { processID: number }).processID)
-    const sleeping = busy.query('select pg_sleep(60)').then(
+    const sleeping = busy.query('/* pgherd:primary */ select pg_sleep(60)').then(
       () => null,
       (error: Error & { code?: string }) => error
     )

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { executionAsyncId } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
+import { systemClock } from '../../src/clock.js'
 import { callEach, guarded, lookedAfter, unharmed } from '../../src/pool/hooks.js'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -40,63 +41,62 @@ describe('hooks on a replica', () => {
         await turn()
       },
     ],
+    ['what a timer began', () => void setImmediate(() => void fails())],
+    ['what a callback began', () => void turn().then(() => setImmediate(async () => void (await fails())))],
     ['a rejection at once', () => void Promise.reject(new Error('refused'))],
   ]
   for (const [name, hook] of forgotten) {
     it(`${name} that nobody awaits ends nothing`, async () => {
-      assert.deepEqual(await unhandled(() => void unharmed(hook)), [])
+      assert.deepEqual(await unhandled(() => void unharmed(hook, systemClock)), [])
     })
   }
 
   it('elsewhere such a rejection is as loud as ever', async () => {
     const told = await unhandled(() => {
-      unharmed(() => void fails())
+      unharmed(() => void fails(), systemClock)
       void fails()
     })
     assert.deepEqual(told, ['refused'])
   })
 
   it('whoever awaits gets the rejection', async () => {
-    await assert.rejects(unharmed(fails), /refused/)
+    await assert.rejects(unharmed(fails, systemClock), /refused/)
     let caught = ''
     await unharmed(async () => {
       await fails().catch((error: Error) => {
         caught = error.message
       })
-    })
+    }, systemClock)
     assert.equal(caught, 'refused')
   })
 
   it('gives back what the hook returns, and throws what it throws', () => {
     assert.equal(
-      unharmed(() => 7),
+      unharmed(() => 7, systemClock),
       7
     )
-    assert.throws(
-      () =>
-        unharmed(() => {
-          throw new Error('thrown')
-        }),
-      /thrown/
-    )
+    const throws = () => {
+      throw new Error('thrown')
+    }
+    assert.throws(() => unharmed(throws, systemClock), /thrown/)
     assert.ok(executionAsyncId() >= 0)
   })
 
   it('an async verify that fails before it calls back does so now', async () => {
-    const { verify } = guarded({ verify: fails }, () => true)
+    const { verify } = guarded({ verify: fails }, () => true, systemClock)
     const error = await new Promise((resolve) => verify?.({}, resolve))
     assert.match(String(error), /refused/)
   })
 
   it('on a primary hooks are called as they are', async () => {
-    const { verify, onConnect } = guarded({ verify: () => 'v', onConnect: fails }, () => false)
+    const { verify, onConnect } = guarded({ verify: () => 'v', onConnect: fails }, () => false, systemClock)
     assert.equal(
       verify?.({}, () => {}),
       'v'
     )
     await assert.rejects(Promise.resolve(onConnect?.({})), /refused/)
     assert.deepEqual(
-      guarded({}, () => true),
+      guarded({}, () => true, systemClock),
       {}
     )
   })
@@ -109,10 +109,10 @@ describe('hooks on a replica', () => {
     emitter.prependListener('connect', function (this: unknown) {
       heard.push(this === emitter ? 'this' : 'lost')
     })
-    for (let i = 0; i < 2; i++) assert.equal(callEach(emitter.rawListeners('connect'), emitter, {}), undefined)
+    for (let i = 0; i < 2; i++) callEach(emitter.rawListeners('connect'), emitter, [{}])
     assert.deepEqual(heard, ['this', 'on', 'once', 'this', 'on'])
-    emitter.on('connect', fails)
-    await callEach(emitter.rawListeners('connect'), emitter, {})
+    emitter.on('acquire', fails)
+    assert.deepEqual(await unhandled(() => callEach(emitter.rawListeners('acquire'), emitter, [{}])), [])
   })
 
   describe('a statement of theirs is looked after in every form', () => {
