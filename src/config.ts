@@ -310,6 +310,18 @@ function parseUrl(text: string): Url {
   return { options: parse(single) as unknown as Options, hosts }
 }
 
+/** A list of hosts stands in it, which no other reader of URLs takes. */
+export function hasHosts(text: string): boolean {
+  return parseUrl(text).hosts !== null
+}
+
+/** The same URL with one host. */
+export function withHost(text: string, { host, port }: { readonly host: string; readonly port: number }): string {
+  const [, scheme, authority = '', rest] = AUTHORITY.exec(text) ?? []
+  const user = authority.slice(0, authority.lastIndexOf('@') + 1)
+  return `${scheme}${user}${host.includes(':') ? `[${host}]` : host}:${port}${rest}`
+}
+
 const HOST_PORT = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d*))?$/
 
 function hostPort(text: string): HostPort {

@@ -12,6 +12,7 @@ export type PgherdErrorCode =
   | 'PGHERD_NO_REPLICA'
   | 'PGHERD_QUEUE_FULL'
   | 'PGHERD_WEAK_AUTH'
+  | 'PGHERD_ROLLED_BACK'
   // The following three are met on the way to another attempt; a caller sees one only where no attempt is left.
   | 'PGHERD_DROPPED'
   | 'PGHERD_STALE'
@@ -28,12 +29,13 @@ export interface NodeReport {
 export interface PgherdErrorFields {
   readonly nodes?: ReadonlyMap<NodeKey, NodeReport>
   readonly cause?: unknown
+  readonly outcome?: Outcome
 }
 
-/** An error of pgherd itself. The statement was never sent: `outcome` is always 'not-sent'. */
+/** An error of pgherd itself. The statement was never sent, so `outcome` is 'not-sent'; but for PGHERD_ROLLED_BACK. */
 export class PgherdError extends Error {
   readonly code: PgherdErrorCode
-  readonly outcome: Outcome = 'not-sent'
+  readonly outcome: Outcome
   /** Every known node, and why it was not used. Empty where nodes played no part. */
   readonly nodes: ReadonlyMap<NodeKey, NodeReport>
 
@@ -41,6 +43,7 @@ export class PgherdError extends Error {
     super(message + listed(fields.nodes), fields.cause === undefined ? undefined : { cause: fields.cause })
     this.name = 'PgherdError'
     this.code = code
+    this.outcome = fields.outcome ?? 'not-sent'
     this.nodes = fields.nodes ?? new Map()
   }
 }
@@ -63,6 +66,8 @@ function listed(nodes: ReadonlyMap<NodeKey, NodeReport> | undefined): string {
 /** Adds what is known of the statement's fate to an error that is passed through. Frozen errors stay as they are. */
 export function withOutcome(error: unknown, outcome: Outcome): unknown {
   if (typeof error === 'object' && error !== null && !('outcome' in error) && Object.isExtensible(error)) {
+    // As pg does: a stack that ends in the parser of a socket's data leads nobody to the caller.
+    if (error instanceof Error) Error.captureStackTrace(error)
     Object.defineProperty(error, 'outcome', { value: outcome, enumerable: true, configurable: true, writable: true })
   }
   return error

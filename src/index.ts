@@ -18,6 +18,7 @@ export type { Decision } from './pool/decisions.js'
 export type { Route, Wishes } from './pool/query-args.js'
 export type { Repair } from './pool/repairs.js'
 export type { Explanation, NodeSnapshot, TopologySnapshot } from './pool/snapshot.js'
+export type { TransactionOptions } from './pool/transaction.js'
 export type { Failover, PoolConfig, PoolConstructor, ReadyOptions, StatementOptions } from './pool/types.js'
 
 export { classify, PgherdError, replication }

@@ -40,6 +40,8 @@ export interface Errand {
   readonly repairs: boolean
   /** A replica refused the statement, so it goes to the primary; later, if that served it. */
   readonly learn?: (refusal: Failure, what: 'refused' | 'served') => void
+  /** The caller gives up: who waits for a node is told so at once. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** One attempt: the node that was chosen, and how far the statement got there. The face moves `phase` on. */
@@ -163,7 +165,7 @@ export class Herd {
         let place = this.#choose(target, history)
         if (place === undefined) {
           const from = this.#clock.mono()
-          place = await this.#wait(target, history, startedAt)
+          place = await this.#wait(target, history, startedAt, errand.signal)
           waitedMillis += this.#clock.mono() - from
         }
         const load = this.#loadOf(place.node.key)
@@ -282,6 +284,17 @@ export class Herd {
     return now
   }
 
+  /** Statements wait for the very first look at the servers, as with pg they wait for a connection. */
+  get isCold(): boolean {
+    return this.#state === 'open' && this.topology.epoch === 0 && this.#store.waiting > 0
+  }
+
+  /** Resolves when nobody waits for a node any more, and those who did have gone on. */
+  async drained(): Promise<void> {
+    await this.#store.drained()
+    await this.#clock.turn()
+  }
+
   /** Ends looking, and answers everybody who still waits for a node. */
   end(): void {
     this.#state = 'ended'
@@ -310,7 +323,7 @@ export class Herd {
     return choice
   }
 
-  async #wait(target: Target, history: History | null, startedAt: number): Promise<Place> {
+  async #wait(target: Target, history: History | null, startedAt: number, signal?: AbortSignal): Promise<Place> {
     // A listener may have ended the herd while this statement's own failure was being told.
     this.open()
     const newest = history?.newest ?? null
@@ -326,7 +339,7 @@ export class Herd {
       return undefined
     }
     if (this.topology.epoch > 0 && this.#store.waiting >= this.#config.failoverQueue) throw told('PGHERD_QUEUE_FULL')
-    const place = await this.#store.waitFor(find, this.#patience() - (this.#clock.mono() - startedAt))
+    const place = await this.#store.waitFor(find, this.#patience() - (this.#clock.mono() - startedAt), signal)
     if (place === undefined) throw told(missing(this.topology, target))
     return place
   }

@@ -49,7 +49,8 @@ function unreached(topology: Topology, config: Config, newest: Failure | null): 
   }
   const failures = nodes.map(failureOfNode)
   if (nodes.some((node, i) => failures[i] === null || isUp(node))) return null
-  const denied = failures.find((failure) => failure?.kind === 'denied')
+  // Of our own making: a password function that throws, a password that is no string.
+  const denied = failures.find((failure) => failure?.kind === 'denied' || failure?.kind === 'caller')
   if (denied) return denied.error
   if (topology.plural || config.patient || nodes.some(({ probedAt }) => probedAt === null)) return null
   return newest?.error ?? failures.find((failure) => failure !== null)?.error ?? null

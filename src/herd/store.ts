@@ -15,6 +15,7 @@ export class Store {
   readonly #clock: Clock
   readonly #listeners = new Set<Listener>()
   readonly #waiters = new Set<Waiter>()
+  readonly #drained: (() => void)[] = []
   readonly #news: TopologyEvent[] = []
   #topology: Topology
   #folding = false
@@ -61,6 +62,12 @@ export class Store {
     return () => this.#listeners.delete(listener)
   }
 
+  /** Resolves when nobody waits. */
+  drained(): Promise<void> {
+    if (this.#waiters.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#drained.push(resolve))
+  }
+
   /** Ends every wait with an error, in order. */
   rejectWaiters(error: unknown): void {
     for (const waiter of [...this.#waiters]) waiter.reject(error)
@@ -70,14 +77,21 @@ export class Store {
    * Resolves with the first value other than undefined that `find` gives, asked now and after every change of the picture;
    * with undefined when `millis` are over. A rejection of `find` (it may throw) rejects. The wait keeps Node alive: somebody awaits it.
    */
-  waitFor<T>(find: (topology: Topology) => T | undefined, millis: number): Promise<T | undefined> {
+  waitFor<T>(
+    find: (topology: Topology) => T | undefined,
+    millis: number,
+    signal?: AbortSignal
+  ): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       let alarm: Alarm | undefined
       const done = () => {
         this.#waiters.delete(waiter)
+        if (this.#waiters.size === 0) for (const tell of this.#drained.splice(0)) tell()
         alarm?.cancel()
+        signal?.removeEventListener('abort', aborted)
         return true
       }
+      const aborted = () => waiter.reject(signal?.reason)
       const waiter: Waiter = {
         attempt: () => {
           try {
@@ -98,6 +112,7 @@ export class Store {
       }
       if (waiter.attempt()) return
       this.#waiters.add(waiter)
+      signal?.addEventListener('abort', aborted)
       const overdue = () => {
         if (this.#waiters.has(waiter)) {
           done()

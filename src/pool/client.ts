@@ -465,6 +465,13 @@ function runOn(client: Client, send: Send, { args, second, third, settle }: Entr
   })
 }
 
+/** Somebody gave the client back, and nothing that was sent will end its transaction. */
+export function isLeftInTransaction(client: Client): boolean {
+  const { readyForQuery, _queryQueue } = client as unknown as Internals
+  const status = (client as Partial<PoolClient>).getTransactionStatus?.()
+  return readyForQuery && _queryQueue?.length === 0 && (status === 'T' || status === 'E')
+}
+
 /** An error is told before the server says that it is ready, and in which transaction status. Resolves when it has. */
 function free(client: Client): Promise<void> {
   const { readyForQuery, _queryQueue, _queryable } = client as unknown as Internals

@@ -10,6 +10,7 @@ import type { Node, NodeKey } from '../core/node.js'
 import { PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
+import { cancel } from './cancel.js'
 import { Borrower, type Lender } from './client.js'
 import { guarded, lookedAfter } from './hooks.js'
 import type { QueryArgs } from './query-args.js'
@@ -28,6 +29,8 @@ export interface InnerPool {
   readonly _clients: readonly Client[]
   readonly _idle: readonly unknown[]
   readonly _pendingQueue: { readonly callback: Connected }[]
+  /** Clients whose time is up: release() removes them. */
+  readonly _expired?: { add(client: Client): void }
   connect(callback: Connected): void
   end(): Promise<void>
   emit: (event: string, first?: unknown, second?: unknown) => boolean
@@ -161,6 +164,10 @@ export class NodePool {
   query(place: Place, args: QueryArgs, reading: boolean, notice?: Notice): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#acquire(place, reject, (client, wire) => {
+        if (args.signal?.aborted) {
+          client.release()
+          return reject(args.signal.reason)
+        }
         const run = () => {
           if (notice === undefined) this.#dispatch(client, wire, place, args, reading, resolve, reject)
           else
@@ -199,17 +206,25 @@ export class NodePool {
     reject: (error: unknown) => void
   ): void {
     let settled = false
+    const { signal } = args
+    const aborted = () => {
+      // The caller is answered at once; the client comes back when its server has said what became of the statement.
+      cancel(client, this.#owner.Client, this.#owner.clientConfig(this.#node))
+      reject(signal?.reason)
+    }
     const settle = (error: Error | null | undefined, result: unknown) => {
       if (settled) return
       settled = true
       client.removeListener('error', settle)
+      signal?.removeEventListener('abort', aborted)
       if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
       wire.reading = null
-      client.release(error ?? undefined)
+      client.release(error as Error)
       if (error) reject(error)
       else resolve(result)
     }
     client.once('error', settle)
+    signal?.addEventListener('abort', aborted)
     wire.reading = reading
     wire.held = false
     wire.sending = true
@@ -259,6 +274,11 @@ export class NodePool {
       )
     })
     wire.sending = false
+  }
+
+  /** Called while it is being released: it is not kept. */
+  expire(client: Client): void {
+    this.inner._expired?.add(client)
   }
 
   /** Nothing that was handed to this node may still happen; who was only waiting is told that nothing was sent. */

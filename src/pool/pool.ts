@@ -4,22 +4,24 @@
 import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
 import { type Clock, systemClock } from '../clock.js'
-import { type Config, clientConfigFor, resolveConfig } from '../config.js'
+import { type Config, clientConfigFor, hasHosts, resolveConfig, withHost } from '../config.js'
 import type { Failure } from '../core/failure.js'
 import type { Instant, Node, NodeKey } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
 import { endedError } from '../errors.js'
 import type { ClientClass } from '../guard.js'
 import { Herd, type Place } from '../herd/herd.js'
-import { borrowerOf, type Lender } from './client.js'
+import { abortable } from './cancel.js'
+import { borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { Decisions } from './decisions.js'
 import { callEach, unharmed } from './hooks.js'
 import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
 import { NodePools } from './node-pools.js'
-import { type Callback, type QueryArgs, queryArgs, type Wishes, wishesOf } from './query-args.js'
+import { type Callback, type QueryArgs, queryArgs, signalOf, type Wishes, wishesOf } from './query-args.js'
 import type { Repairs } from './repairs.js'
 import { ON_PRIMARY, type Routed, Routing } from './routing.js'
 import { type Explanation, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
+import { beginOf, begun, committed, type TransactionOptions } from './transaction.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
 import { merged, viewOf } from './view.js'
 import { wireOf } from './wire.js'
@@ -38,6 +40,11 @@ type BaseClass = new (
   readonly options: Record<string, unknown>
   readonly Client: ClientClass
   Promise: PromiseConstructor
+}
+
+/** What connect() may be asked beyond pg's callback. */
+interface Asked {
+  readonly signal?: AbortSignal
 }
 
 type Release = (error?: Error | boolean) => void
@@ -87,6 +94,25 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#routing = new Routing(config, this.#herd)
       this.#pools = new NodePools(this.#owner())
       this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))
+      this.#describePrimary()
+    }
+
+    /** Libraries read where the pool leads to: for several hosts, to the primary. */
+    #describePrimary(): void {
+      const { seeds } = this.#config
+      if (seeds.length < 2) return
+      const address = () => {
+        const { primary, nodes } = this.#herd.topology
+        return (primary === null ? undefined : nodes.get(primary)?.address) ?? seeds[0]
+      }
+      const shown = { enumerable: true, configurable: true }
+      Object.defineProperty(this.options, 'host', { ...shown, get: () => address()?.host })
+      Object.defineProperty(this.options, 'port', { ...shown, get: () => address()?.port })
+      const { connectionString } = this.options
+      if (typeof connectionString !== 'string' || !hasHosts(connectionString)) return
+      const one = () => withHost(connectionString, address() ?? { host: '', port: 5432 })
+      // It holds the password, which pg hides too.
+      Object.defineProperty(this.options, 'connectionString', { configurable: true, enumerable: false, get: one })
     }
 
     query(query: unknown, second?: unknown, third?: unknown): unknown {
@@ -103,12 +129,14 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       }
     }
 
-    connect(callback?: Connected | null): unknown {
+    connect(callback?: Connected | Asked | null): unknown {
       return this.#give(NO_WISHES, callback)
     }
 
-    #give(wishes: Wishes, callback: Connected | null | undefined, ended = this.#ending): unknown {
-      const client = ended || this.#ending ? Promise.reject(endedError()) : this.#connect(wishes)
+    #give(wishes: Wishes, asked: Connected | Asked | null | undefined, ended = this.#ending): unknown {
+      const callback = typeof asked === 'function' ? asked : undefined
+      const signal = typeof asked === 'object' ? signalOf(asked) : undefined
+      const client = ended || this.#ending ? Promise.reject(endedError()) : this.#connect(wishes, signal)
       if (!callback) return this.#promised(client)
       client.then(
         (ready) => process.nextTick(callback, undefined, ready, ready.release),
@@ -120,11 +148,42 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     end(callback?: ((error?: Error) => void) | null): unknown {
       if (this.#ending) return this.#answer(Promise.reject(new Error('Called end on pool more than once')), callback)
       this.#ending = true
-      this.#herd.end()
-      const ended = this.#pools.end(endedError()).then(() => {
-        this.#ended = true
-      })
+      const ended = this.#end()
       return this.#answer(ended, callback)
+    }
+
+    async #end(): Promise<void> {
+      if (this.#herd.isCold) await this.#herd.drained()
+      this.#herd.end()
+      await this.#pools.end(endedError())
+      this.#ended = true
+    }
+
+    /** Node's `await using`. */
+    [Symbol.asyncDispose](): Promise<void> {
+      return this.#ending ? Promise.resolve() : (this.end() as Promise<void>)
+    }
+
+    async transaction<T>(work: (client: PoolClient) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+      return this.#transaction(NO_WISHES, work, options)
+    }
+
+    async #transaction<T>(
+      wishes: Wishes,
+      work: (client: PoolClient) => Promise<T>,
+      options: TransactionOptions
+    ): Promise<T> {
+      if (this.#ending) throw endedError()
+      const begin = beginOf(options)
+      const { maxLagMillis } = wishesOf({ maxLagMillis: options.maxLagMillis ?? wishes.maxLagMillis })
+      const { readOnly = false, isolation } = options
+      const routed = this.#config.routing === 'on' && this.#herd.topology.plural && isolation !== 'serializable'
+      const errand = this.#routing.whole({ ...wishes, maxLagMillis }, this.#written(), readOnly && routed)
+      const client = await this.#herd.run(errand, async (place) => {
+        this.#decisions.count(place, errand)
+        return begun(await this.#poolOf(place).connect(place), begin)
+      })
+      return committed(client, work)
     }
 
     topology(): TopologySnapshot {
@@ -170,7 +229,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
           ended
             ? this.#answer(over(), queryArgs(query, second, third).callback)
             : this.#query(wishes, query, second, third),
-        connect: (callback?: Connected | null) => this.#give(wishes, callback, ended),
+        connect: (callback?: Connected | Asked | null) => this.#give(wishes, callback, ended),
+        transaction: <T>(work: (client: PoolClient) => Promise<T>, options: TransactionOptions = {}) =>
+          ended ? over() : this.#transaction(wishes, work, options),
         explain: (query: unknown) => this.#explain(wishes, query),
         view: (inner: Wishes = {}) => this.#view(merged(wishes, wishesOf(inner))),
         end: (callback?: (error?: Error) => void) => {
@@ -231,12 +292,16 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
     set ended(_: unknown) {}
 
-    async #connect(wishes: Wishes): Promise<PoolClient> {
+    async #connect(wishes: Wishes, signal?: AbortSignal): Promise<PoolClient> {
       const { attributes } = this.#config
       const routed = this.#config.routing === 'on' && this.#herd.topology.plural
       const onReplica = attributes === 'standby' || (routed && attributes === 'any' && wishes.route === 'replica')
       const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written()) : ON_PRIMARY
-      return this.#herd.run(errand, (place) => this.#poolOf(place).connect(place))
+      const attempt = (place: Place) => this.#poolOf(place).connect(place)
+      if (signal === undefined) return this.#herd.run(errand, attempt)
+      signal.throwIfAborted()
+      const client = this.#herd.run({ ...errand, signal }, attempt)
+      return abortable(client, signal, (late) => late.release())
     }
 
     #run(args: QueryArgs, wishes: Wishes): Promise<unknown> {
@@ -258,10 +323,14 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     #attempt(routed: Routed, args: QueryArgs, counted = false): Promise<unknown> {
-      return this.#herd.run(routed, (place) => {
+      const attempt = (place: Place) => {
         if (counted) this.#decisions.count(place, routed)
         return this.#poolOf(place).query(place, args, routed.reading && !place.doubtful)
-      })
+      }
+      const { signal } = args
+      if (signal === undefined) return this.#herd.run(routed, attempt)
+      if (signal.aborted) return Promise.reject(signal.reason)
+      return abortable(this.#herd.run({ ...routed, signal }, attempt), signal)
     }
 
     #written() {
@@ -339,7 +408,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     /** The outer pool tells the events of every node's pool as its own. */
     #relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean {
       if (event === 'release') {
-        this.#noticeRelease(second as Client)
+        this.#noticeRelease(pool, second as Client)
         return this.#isReplica(pool.key) ? this.#tellOfReplica(event, first, second) : this.emit(event, first, second)
       }
       if (event !== 'error')
@@ -360,13 +429,15 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return true
     }
 
-    #noticeRelease(client: Client): void {
+    #noticeRelease(pool: NodePool, client: Client): void {
       const wire = wireOf(client)
       // A client without a wire to watch (the native one): it may have written while it was out.
       if (wire?.readyAt === null) this.#acknowledged(null)
       if (wire?.held !== true) return
       wire.held = false
       borrowerOf(client)?.released()
+      // Left inside a transaction it would be the next holder's: with pg it is.
+      if (isLeftInTransaction(client)) pool.expire(client)
     }
 
     /** Inside a transaction too: SET LOCAL decides how its commit behaves, and the commit itself does not say. */

@@ -16,6 +16,7 @@ export interface QueryArgs {
   readonly route: Route | undefined
   /** This statement's own bound; undefined: the pool's. */
   readonly maxLagMillis: number | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 /** What a view of a pool asks of all its statements, where they do not say otherwise. */
@@ -29,6 +30,7 @@ interface ConfigLike {
   readonly submit?: unknown
   readonly route?: unknown
   readonly maxLagMillis?: unknown
+  readonly signal?: unknown
 }
 
 export function queryArgs(query: unknown, second: unknown, third: unknown): QueryArgs {
@@ -39,7 +41,15 @@ export function queryArgs(query: unknown, second: unknown, third: unknown): Quer
   }
   const config = (typeof query === 'object' ? query : null) as ConfigLike | null
   const text = typeof config?.text === 'string' && !isSubmittable(config) ? config.text : null
-  return { query, values, callback, text, route: routeOf(config), maxLagMillis: lagOf(config) }
+  return {
+    query,
+    values,
+    callback,
+    text,
+    route: routeOf(config),
+    maxLagMillis: lagOf(config),
+    signal: signalOf(config),
+  }
 }
 
 export function isSubmittable(query: unknown): query is Submittable {
@@ -57,6 +67,12 @@ function routeOf(config: ConfigLike | null): Route | undefined {
   const route = config?.route
   if (route === undefined || ROUTES.has(route)) return route as Route | undefined
   throw new TypeError(`option route must be 'primary', 'replica' or 'auto', not ${String(route)}`)
+}
+
+export function signalOf(config: { readonly signal?: unknown } | null): AbortSignal | undefined {
+  const signal = config?.signal
+  if (signal === undefined || signal instanceof AbortSignal) return signal
+  throw new TypeError('option signal must be an AbortSignal')
 }
 
 function lagOf(config: ConfigLike | null): number | undefined {

@@ -204,6 +204,21 @@ export class Routing {
     return { ...ON_PRIMARY, target, reading: true, reason: 'a READ ONLY transaction' }
   }
 
+  /** A whole transaction on a client of its own; BEGIN may be sent again. */
+  whole(wishes: Wishes, written: Written, mayRead: boolean): Routed {
+    const repeat = () => ({ read: true, whole: true })
+    const standby = this.#config.attributes === 'standby'
+    if (standby || (wishes.route === 'replica' && this.#config.attributes === 'any')) {
+      return { ...this.anyReplica(wishes, written), repeat }
+    }
+    const args = { route: wishes.route, maxLagMillis: wishes.maxLagMillis } as QueryArgs
+    const errand = mayRead ? this.transaction(args, written) : null
+    if (errand === null) return { ...ON_PRIMARY, repeat, reason: 'a transaction' }
+    const { target } = errand
+    const otherwise = this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
+    return { ...errand, repeat, target: target.role === 'replica' ? { ...target, otherwise } : target }
+  }
+
   /** What a text does to its session, under all that is known of names. */
   effect(text: string): Effect {
     const verdict = this.read(text)

@@ -6,6 +6,7 @@ import type { Decision } from './decisions.js'
 import type { Route, Wishes } from './query-args.js'
 import type { Repair } from './repairs.js'
 import type { Explanation, TopologySnapshot } from './snapshot.js'
+import type { TransactionOptions } from './transaction.js'
 
 /** pg.Pool's options, and pgherd's. */
 export interface PoolConfig extends Omit<pg.PoolConfig, 'host' | 'port'>, HerdOptions {}
@@ -16,6 +17,8 @@ export interface StatementOptions {
   route?: Route
   /** This read's own lag bound, in milliseconds. */
   maxLagMillis?: number
+  /** Aborted, it rejects the statement with its reason at once, and has the server cancel it. */
+  signal?: AbortSignal
 }
 
 export interface ReadyOptions {
@@ -52,6 +55,15 @@ export interface Pool extends pg.Pool {
   ready(options?: ReadyOptions): Promise<void>
   /** Where statements went so far, or with `routing: 'observe'` would have gone, and why. The most frequent first. */
   decisions(): readonly Decision[]
+
+  /**
+   * Begins on a client of its own, runs `work`, commits; rolls back if that throws; gives the client back in any case. With
+   * `readOnly` a replica may have it.
+   */
+  transaction<T>(work: (client: pg.PoolClient) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /** As pg's; `signal` ends the wait for a client. */
+  connect: pg.Pool['connect'] & ((options: { readonly signal: AbortSignal }) => Promise<pg.PoolClient>)
+  [Symbol.asyncDispose](): Promise<void>
 
   query: pg.Pool['query'] & RoutedQuery
   on(event: 'topology', listener: (after: TopologySnapshot, before: TopologySnapshot) => void): this

@@ -30,14 +30,32 @@ contract('sessions', {
     assert.deepEqual(rows, [{ n: '<7>', name: 'left so' }])
   },
 
-  'a transaction stays open over a release': async ({ pool: make }) => {
-    const pool = await make()
-    const client = await pool.connect()
-    await client.query('begin')
-    client.release()
-    const again = await pool.connect()
-    assert.deepEqual([again === client, again.getTransactionStatus()], [true, 'T'])
-    await again.query('rollback')
+  'a transaction that is open at the release': {
+    pg: async ({ pool: make }) => {
+      const pool = await make()
+      const client = await pool.connect()
+      await client.query('begin')
+      client.release()
+      const again = await pool.connect()
+      assert.deepEqual([again === client, again.getTransactionStatus()], [true, 'T'])
+      await again.query('rollback')
+    },
+    better: async ({ pool: make }) => {
+      const pool = await make()
+      for (const text of ['begin', 'begin read only']) {
+        const client = await pool.connect()
+        await client.query(text)
+        client.release()
+        const again = await pool.connect()
+        assert.equal(again.getTransactionStatus(), 'I')
+        again.release()
+      }
+      const client = await pool.connect()
+      await client.query('begin')
+      void client.query('commit')
+      client.release() // as many do: what was sent ends it
+      assert.equal(await pool.connect(), client)
+    },
   },
 
   'getTransactionStatus() follows the transaction': async ({ pool: make }) => {

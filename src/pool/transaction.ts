@@ -1,0 +1,75 @@
+// One transaction from begin to its end: commit what the function did, roll back what it threw, and give the client back in
+// any case. Chooses no node and repeats nothing but BEGIN.
+
+import type { PoolClient } from 'pg'
+import { PgherdError } from '../errors.js'
+
+export interface TransactionOptions {
+  /** It only reads, so a replica may have it. Default false. */
+  readonly readOnly?: boolean | undefined
+  /** Default: the session's. */
+  readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined
+  /** Of a transaction that only reads: its own lag bound, in milliseconds. */
+  readonly maxLagMillis?: number | undefined
+}
+
+const LEVELS: ReadonlySet<unknown> = new Set(['read committed', 'repeatable read', 'serializable'])
+
+/** The BEGIN of these options; throws where one cannot be what it is. */
+export function beginOf({ readOnly = false, isolation }: TransactionOptions): string {
+  if (typeof readOnly !== 'boolean')
+    throw new TypeError(`option readOnly must be true or false, not ${String(readOnly)}`)
+  if (isolation !== undefined && !LEVELS.has(isolation)) {
+    const allowed = [...LEVELS].map((level) => `'${level}'`).join(', ')
+    throw new TypeError(`option isolation must be one of ${allowed}, not ${String(isolation)}`)
+  }
+  return `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly ? ' read only' : ''}`
+}
+
+/** Begins on a client just checked out; a client whose connection had died is removed. */
+export async function begun(client: PoolClient, begin: string): Promise<PoolClient> {
+  try {
+    await client.query(begin)
+    return client
+  } catch (error) {
+    client.release(error as Error)
+    throw error
+  }
+}
+
+/** What `work` gives, committed. `client` has begun, and is released whatever happens. */
+export async function committed<T>(client: PoolClient, work: (client: PoolClient) => Promise<T> | T): Promise<T> {
+  let result: T
+  try {
+    result = await work(client)
+    // The server would answer COMMIT with ROLLBACK, and say no word of it.
+    if (client.getTransactionStatus() === 'E') throw new PgherdError('PGHERD_ROLLED_BACK', SWALLOWED, ROLLED_BACK)
+  } catch (error) {
+    client.release(await undone(client))
+    throw error
+  }
+  try {
+    await client.query('commit')
+  } catch (error) {
+    // Nobody knows whether it was committed; that is the caller's to find out.
+    client.release(error as Error)
+    throw error
+  }
+  client.release()
+  return result
+}
+
+const ROLLED_BACK = { outcome: 'rolled-back' } as const
+const SWALLOWED =
+  'a statement of the transaction failed, and its error was caught inside: nothing of the transaction can be committed. ' +
+  'Let the error out, or use a savepoint around what may fail.'
+
+/** Rolls back; what to release the client with: a connection that cannot even do that is not kept. */
+async function undone(client: PoolClient): Promise<Error | undefined> {
+  try {
+    await client.query('rollback')
+    return undefined
+  } catch (error) {
+    return error as Error
+  }
+}

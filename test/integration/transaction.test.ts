@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict'
+import type { PoolClient } from 'pg'
+import type { Pool, PoolConfig } from '../../src/index.js'
+import { type Cluster, startCluster } from '../support/cluster.js'
+import { endPools, eventually, keyOf, poolOn, served } from '../support/pools.js'
+
+describe('transactions, signals and dispose', () => {
+  let cluster: Cluster
+  before(async () => {
+    cluster = await startCluster({ replicas: 1 })
+    await cluster.streaming(0, 1)
+    const admin = await cluster.connect(0, 'postgres')
+    await admin.query('create table t (id int primary key); grant all on t to public')
+    await cluster.caughtUp(1, 0)
+  })
+  after(() => cluster.destroy())
+  afterEach(endPools)
+
+  async function ready(options: PoolConfig = {}): Promise<Pool> {
+    const pool = poolOn(cluster, { maxLagMillis: Infinity, ...options })
+    await pool.ready({ replicas: 1 })
+    return pool
+  }
+  const inRecovery = async (client: PoolClient) =>
+    (await client.query<{ r: boolean }>('select pg_is_in_recovery() as r')).rows[0]?.r
+  const count = async (pool: Pool) => (await pool.query<{ n: number }>('select count(*)::int as n from t')).rows[0]?.n
+  const idle = (pool: Pool) => assert.equal(pool.idleCount, pool.totalCount, 'every client has come back')
+
+  it('transaction() commits what its function did, and gives its result', async () => {
+    const pool = await ready()
+    const result = await pool.transaction(async (client) => {
+      assert.equal(await inRecovery(client), false)
+      await client.query('insert into t values (1)')
+      return 'done'
+    })
+    assert.deepEqual([result, await count(pool)], ['done', 1])
+    idle(pool)
+  })
+
+  it('rolls back what it threw, and throws it', async () => {
+    const pool = await ready()
+    const before = await count(pool)
+    const mine = new Error('mine')
+    const failing = pool.transaction(async (client) => {
+      await client.query('insert into t values (2)')
+      throw mine
+    })
+    await assert.rejects(failing, (error) => error === mine)
+    await assert.rejects(
+      pool.transaction((client) => client.query('insert into t values (1)')),
+      { code: '23505' }
+    )
+    assert.equal(await count(pool), before)
+    idle(pool)
+  })
+
+  it('does not call committed what the server would roll back', async () => {
+    const pool = await ready()
+    const swallowing = pool.transaction(async (client) => {
+      await client.query('insert into t values (3)')
+      await client.query('select 1/0').catch(() => {})
+    })
+    await assert.rejects(swallowing, { code: 'PGHERD_ROLLED_BACK', outcome: 'rolled-back' })
+    idle(pool)
+  })
+
+  it('readOnly runs on a replica, in any isolation that it has', async () => {
+    const pool = await ready()
+    const on = (options: object) => pool.transaction(inRecovery, options)
+    assert.equal(await on({ readOnly: true }), true)
+    assert.equal(await on({ readOnly: true, isolation: 'repeatable read' }), true)
+    assert.equal(await on({ readOnly: true, isolation: 'serializable' }), false)
+    assert.equal(await on({ isolation: 'serializable' }), false)
+    assert.equal(await on({ readOnly: true, maxLagMillis: 0 }), false)
+    assert.equal(await pool.view({ route: 'primary' }).transaction(inRecovery, { readOnly: true }), false)
+    const level = pool.transaction(
+      async (client) => (await client.query('show transaction_isolation')).rows[0]?.transaction_isolation,
+      { isolation: 'repeatable read' }
+    )
+    assert.equal(await level, 'repeatable read')
+    await assert.rejects(
+      pool.transaction((client) => client.query('insert into t values (9)'), { readOnly: true }),
+      { code: '25006' }
+    )
+    await assert.rejects(
+      pool.transaction(inRecovery, { isolation: 'snapshot' as 'serializable' }),
+      /isolation must be one of/
+    )
+    idle(pool)
+  })
+
+  it('a broken connection rejects, and nothing of the client is left', async () => {
+    const pool = await ready()
+    const admin = await cluster.connect(0, 'postgres')
+    const broken = pool.transaction(async (client) => {
+      const { rows } = await client.query('select pg_backend_pid() as pid')
+      await admin.query('select pg_terminate_backend($1)', [rows[0]?.pid])
+      await client.query('insert into t values (4)')
+    })
+    await assert.rejects(broken)
+    await eventually('the client is gone', () => pool.idleCount === pool.totalCount)
+  })
+
+  it('a READ ONLY transaction of a held client borrows a replica, and ends as one', async () => {
+    const pool = await ready({ max: 1 })
+    const client = await pool.connect()
+    const before = served(pool)[keyOf(cluster, 1)] ?? 0
+    for (const begin of ['begin read only', 'START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;']) {
+      await client.query(begin)
+      assert.equal(client.getTransactionStatus(), 'T')
+      await client.query('select id from t')
+      await client.query('commit')
+      assert.equal(client.getTransactionStatus(), 'I')
+    }
+    assert.equal((served(pool)[keyOf(cluster, 1)] ?? 0) - before, 2)
+    client.release()
+    idle(pool)
+  })
+
+  it('routeClients: false leaves clients alone', async () => {
+    const pool = await ready({ routeClients: false })
+    const client = await pool.connect()
+    await client.query('select id from t')
+    await client.query('begin read only')
+    assert.equal(await inRecovery(client), false)
+    await client.query('rollback')
+    client.release()
+    assert.equal(served(pool)[keyOf(cluster, 1)], undefined)
+  })
+
+  describe('a signal', () => {
+    const running = async (index: number, text: string) => {
+      const client = await cluster.connect(index, 'postgres')
+      const { rowCount } = await client.query('select 1 from pg_stat_activity where query = $1 and state = $2', [
+        text,
+        'active',
+      ])
+      await client.end()
+      return rowCount === 1
+    }
+    for (const [where, index, text] of [
+      ['on a replica', 1, 'select pg_sleep(100)'],
+      ['on the primary', 0, 'select pg_sleep(100) for update'],
+    ] as const) {
+      it(`ends a statement ${where}: for its caller at once, and on its server`, async () => {
+        const pool = await ready()
+        const stop = new AbortController()
+        const waiting = pool.query({ text, signal: stop.signal })
+        await eventually('it runs', () => running(index, text))
+        const why = new Error('enough')
+        stop.abort(why)
+        await assert.rejects(waiting, (error) => error === why)
+        await eventually('it does not run any more', async () => !(await running(index, text)))
+        await eventually('its client is no more in use', () => pool.idleCount === pool.totalCount)
+        assert.equal(
+          (await pool.query({ text: 'select 7 as n', route: index === 0 ? 'primary' : 'auto' })).rows[0]?.n,
+          7
+        )
+      })
+    }
+
+    it('that was aborted before sends nothing', async () => {
+      const pool = await ready()
+      await assert.rejects(pool.query({ text: 'insert into t values (50)', signal: AbortSignal.abort() }), {
+        name: 'AbortError',
+      })
+      await assert.rejects(pool.connect({ signal: AbortSignal.abort() }), { name: 'AbortError' })
+      assert.deepEqual((await pool.query('select 1 from t where id = 50')).rows, [])
+      await assert.rejects(
+        pool.query({ text: 'select 1', signal: 'no' as unknown as AbortSignal }),
+        /signal must be an AbortSignal/
+      )
+    })
+
+    it('ends the wait for a client of a full pool, which keeps the client', async () => {
+      const pool = await ready({ max: 1 })
+      const held = await pool.connect()
+      const stop = new AbortController()
+      const waiting = [
+        pool.connect({ signal: stop.signal }),
+        pool.query({ text: 'insert into t values (51)', signal: stop.signal }),
+      ]
+      stop.abort()
+      for (const each of waiting) await assert.rejects(each, { name: 'AbortError' })
+      held.release()
+      await eventually('nobody waits', () => pool.waitingCount === 0)
+      assert.deepEqual((await pool.query('select 1 from t where id = 51')).rows, [])
+      idle(pool)
+    })
+
+    it('ends the wait for a primary, and the place in the queue', async () => {
+      const pool = poolOn(cluster, { targetSessionAttrs: 'primary' }, 'app', [1])
+      const stop = new AbortController()
+      const waiting = pool.query({ text: 'select 1', signal: stop.signal })
+      await eventually('it waits', () => pool.waitingCount === 1)
+      stop.abort()
+      await assert.rejects(waiting, { name: 'AbortError' })
+      assert.equal(pool.waitingCount, 0)
+    })
+  })
+
+  it('await using ends the pool', async () => {
+    const pool = await ready()
+    {
+      await using used = pool
+      await used.query('select 1')
+    }
+    assert.equal(pool.ended, true)
+    await pool[Symbol.asyncDispose]()
+  })
+})
