@@ -42,20 +42,21 @@ export async function committed<T>(client: PoolClient, work: (client: PoolClient
   let result: T
   try {
     result = await work(client)
-    // The server would answer COMMIT with ROLLBACK, and say no word of it.
-    if (client.getTransactionStatus() === 'E') throw new PgherdError('PGHERD_ROLLED_BACK', SWALLOWED, ROLLED_BACK)
   } catch (error) {
     client.release(await undone(client))
     throw error
   }
+  let answer: string
   try {
-    await client.query('commit')
+    answer = (await client.query('commit')).command
   } catch (error) {
     // Nobody knows whether it was committed; that is the caller's to find out.
     client.release(error as Error)
     throw error
   }
   client.release()
+  // How the server says that there was nothing left to commit.
+  if (answer === 'ROLLBACK') throw new PgherdError('PGHERD_ROLLED_BACK', SWALLOWED, ROLLED_BACK)
   return result
 }
 
