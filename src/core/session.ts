@@ -139,6 +139,17 @@ export function openingOf(sql: string): Opening | null {
   return { readOnly, isolation }
 }
 
+/** COMMIT, ROLLBACK and their like -> how the transaction ends; null: it does not, or only back to a savepoint. */
+export function closingOf(sql: string): { readonly commits: boolean; readonly chains: boolean } | null {
+  const words = wordsOf(sql)
+  const [first = ''] = words ?? []
+  if (words === null || !CLOSINGS.has(first) || words.includes('to') || words.includes('prepared')) return null
+  const chains = words.at(-1) === 'chain' && words.at(-2) === 'and'
+  return { commits: first === 'commit' || first === 'end', chains }
+}
+
+const CLOSINGS: ReadonlySet<string> = new Set(['commit', 'end', 'rollback', 'abort'])
+
 const LEVELS = ['read committed', 'read uncommitted', 'repeatable read', 'serializable'] as const
 
 function levelOf([first, second]: readonly string[]): (typeof LEVELS)[number] | null {

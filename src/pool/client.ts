@@ -4,8 +4,10 @@
 
 import type { Client, PoolClient } from 'pg'
 import type { Verdict } from '../core/classify.js'
-import { type Effect, escapesReadOnly, type Opening, openingOf } from '../core/session.js'
+import { closingOf, type Effect, escapesReadOnly, type Opening, openingOf } from '../core/session.js'
+import { giveBack, type Loan, loanOf, remember } from './loan.js'
 import { type Callback, isSubmittable, type QueryArgs, queryArgs } from './query-args.js'
+import { type Entry, type Internals, outcomeOn, runOn, type Send, statusOf, withoutCallback } from './turn.js'
 
 /** What lends: the pool. */
 export interface Lender {
@@ -19,49 +21,6 @@ export interface Lender {
   borrow(args: QueryArgs, here: () => Promise<unknown>, notice: (message: unknown) => void): Promise<unknown>
   /** A client of a replica that is fit for a transaction, or null. */
   lend(args: QueryArgs): Promise<PoolClient | null>
-}
-
-/** pg.Client's query(), with all its overloads. */
-type Send = (first: unknown, second?: unknown, third?: unknown) => unknown
-
-/** What pg's client has, and its types do not name. */
-interface Internals {
-  /** Nothing is under way; false from the sending of a statement to the server's ReadyForQuery. */
-  readonly readyForQuery: boolean
-  readonly _queryQueue: readonly unknown[]
-  readonly _queryable: boolean
-  readonly _ending: boolean
-  readonly _types: unknown
-  readonly pipeline?: boolean
-}
-
-/** A statement that waits for its turn. */
-interface Entry {
-  readonly args: QueryArgs
-  readonly second: unknown
-  readonly third: unknown
-  /** Null for what submits itself: it answers its own way. */
-  readonly settle: ((error: unknown, result?: unknown) => void) | null
-}
-
-/** A transaction on a replica, from its BEGIN on. */
-interface Loan {
-  readonly client: PoolClient
-  readonly opening: Opening
-  /** The statements so far that shape the transaction: what another server must be told to get where this one is. */
-  readonly shape: QueryArgs[]
-  /** It has read, so it may have a snapshot. */
-  hasRead: boolean
-  /** It has what cannot be told to another server: cursors. */
-  fixed: boolean
-  /** Session state that it will leave behind if it commits. */
-  readonly left: QueryArgs[]
-  /** Its session is not as the next one expects it. */
-  polluted: boolean
-  /** Its connection broke. */
-  broken: unknown
-  /** Gives the client back. */
-  end(error?: Error | boolean): void
 }
 
 const borrowers = new WeakMap<Client, Borrower>()
@@ -294,7 +253,8 @@ export class Borrower {
       await this.#move(loan)
       return this.#runHere(entry)
     }
-    if (statusOf(loan.client) === 'E' && CHAINS.test(text ?? '')) {
+    const closing = text === null ? null : closingOf(text)
+    if (statusOf(loan.client) === 'E' && closing?.chains) {
       await this.#moveAborted(loan)
       return this.#runHere(entry)
     }
@@ -306,7 +266,8 @@ export class Borrower {
     const { error, value } = await outcomeOn(client, this.#typed(args))
     if (error === null) remember(loan, args, verdict, effect)
     this.#endIfOver(loan)
-    if (loan.left.length > 0 && ENDS.test(text ?? '') && statusOf(loan.client) !== 'E') await this.#leave(loan, text)
+    if (closing !== null && loan.left.length > 0 && statusOf(loan.client) !== 'E')
+      await this.#leave(loan, closing.commits)
     entry.settle(error, value)
   }
 
@@ -349,17 +310,17 @@ export class Borrower {
   }
 
   /** What the transaction set for the session on the replica, the client's own session gets now that it has committed. */
-  async #leave(loan: Loan, text: string | null): Promise<void> {
+  async #leave(loan: Loan, commits: boolean): Promise<void> {
     this.#tainted = true
     const left = loan.left.splice(0)
-    if (!/^\s*(?:commit|end)\b/i.test(text ?? '')) return
+    if (!commits) return
     for (const args of left) await this.#here(args).catch(() => {})
   }
 
   /** As with a connection of one's own that broke, until the transaction is ended. */
   #refuseBroken(entry: Entry, loan: Loan): void {
     const { text } = entry.args
-    if (text !== null && ENDS.test(text)) {
+    if (text !== null && closingOf(text) !== null) {
       this.#loan = null
       loan.end(true)
     }
@@ -375,125 +336,9 @@ export class Borrower {
   }
 }
 
-/** Words that end a transaction, and not only go back to a savepoint. */
-const ENDS = /^[\s;]*(?:commit|end|rollback|abort)\b(?!.*\bto\b)/is
-const CHAINS = /\band\s+chain\b/i
-
-function remember(loan: Loan, args: QueryArgs, verdict: Verdict | null, effect: Effect): void {
-  const text = args.text ?? ''
-  if (verdict?.intent === 'read') loan.hasRead = true
-  else if (effect === 'transaction') {
-    if (/^\s*(?:declare|fetch|move)\b/i.test(text)) loan.fixed = true
-    if (!ENDS.test(text)) loan.shape.push(args)
-    else {
-      // AND CHAIN: the next one begins as this one did.
-      loan.shape.length = 1
-      loan.hasRead = loan.fixed = false
-    }
-  } else if (effect === 'taints') {
-    loan.left.push(args)
-    loan.polluted = true
-  } else loan.hasRead = true
-}
-
-async function giveBack(loan: Loan): Promise<void> {
-  if (loan.broken !== null) return loan.end(true)
-  const { error } = await outcomeOn(loan.client, { query: 'rollback' } as QueryArgs)
-  loan.end(error !== null || loan.polluted)
-}
-
-function loanOf(client: PoolClient, opening: Opening, args: QueryArgs): Loan {
-  const failed = (error: unknown) => {
-    loan.broken ??= error
-  }
-  const loan: Loan = {
-    client,
-    opening,
-    shape: [args],
-    hasRead: false,
-    fixed: false,
-    left: [],
-    polluted: false,
-    broken: null,
-    end: (error) => {
-      client.removeListener('error', failed)
-      client.release(error)
-    },
-  }
-  client.on('error', failed)
-  return loan
-}
-
-interface Answer {
-  readonly error: unknown
-  readonly value: unknown
-}
-
-/** Runs to its end, without throwing. */
-function outcomeOn(client: PoolClient, args: QueryArgs): Promise<Answer> {
-  const query = client.query.bind(client) as unknown as Send
-  return new Promise((resolve) => {
-    try {
-      query(withoutCallback(args.query), args.values, async (error: unknown, value: unknown) => {
-        if (error) await free(client)
-        resolve({ error: error ?? null, value })
-      })
-    } catch (error) {
-      resolve({ error, value: undefined })
-    }
-  })
-}
-
-/** In its turn, and until the connection is free again. */
-function runOn(client: Client, send: Send, { args, second, third, settle }: Entry): Promise<void> {
-  return new Promise((done) => {
-    if (settle === null) {
-      send(args.query, second, third)
-      free(client).then(done)
-      return
-    }
-    try {
-      send(withoutCallback(args.query), args.values, (error: unknown, value: unknown) => {
-        settle(error, value)
-        if (error) free(client).then(done)
-        else done()
-      })
-    } catch (error) {
-      settle(error)
-      done()
-    }
-  })
-}
-
 /** Somebody gave the client back, and nothing that was sent will end its transaction. */
 export function isLeftInTransaction(client: Client): boolean {
   const { readyForQuery, _queryQueue } = client as unknown as Internals
   const status = (client as Partial<PoolClient>).getTransactionStatus?.()
   return readyForQuery && _queryQueue?.length === 0 && (status === 'T' || status === 'E')
-}
-
-/** An error is told before the server says that it is ready, and in which transaction status. Resolves when it has. */
-function free(client: Client): Promise<void> {
-  const { readyForQuery, _queryQueue, _queryable } = client as unknown as Internals
-  if (!_queryable || (readyForQuery && _queryQueue.length === 0)) return Promise.resolve()
-  return new Promise((resolve) => {
-    const over = () => {
-      client.removeListener('drain', over)
-      client.removeListener('end', over)
-      resolve()
-    }
-    client.on('drain', over)
-    client.on('end', over)
-  })
-}
-
-/** A callback inside a config is the caller's, and is told by whoever runs it. */
-function withoutCallback(query: unknown): unknown {
-  if (typeof query !== 'object' || query === null || !('callback' in query)) return query
-  const { callback: _, ...config } = query
-  return config
-}
-
-function statusOf(client: PoolClient): string | null {
-  return client.getTransactionStatus()
 }

@@ -4,9 +4,9 @@
 import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
 import { type Clock, systemClock } from '../clock.js'
-import { type Config, clientConfigFor, hasHosts, resolveConfig, withHost } from '../config.js'
+import { type Config, clientConfigFor, resolveConfig } from '../config.js'
 import type { Failure } from '../core/failure.js'
-import type { Instant, Node, NodeKey } from '../core/node.js'
+import type { Instant, Node, NodeAddress, NodeKey } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
 import { endedError } from '../errors.js'
 import type { ClientClass } from '../guard.js'
@@ -14,7 +14,9 @@ import { Herd, type Place } from '../herd/herd.js'
 import { abortable } from './cancel.js'
 import { borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { Decisions } from './decisions.js'
+import { describe } from './describe.js'
 import { callEach, unharmed } from './hooks.js'
+import { lenderOf } from './lending.js'
 import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
 import { NodePools } from './node-pools.js'
 import { type Callback, type QueryArgs, queryArgs, signalOf, type Wishes, wishesOf } from './query-args.js'
@@ -52,18 +54,12 @@ type Connected = (error: Error | undefined, client: PoolClient | undefined, rele
 
 const NO_WISHES: Wishes = {}
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
-/** A borrowed read that no replica serves any more: its client's own connection does. */
-const HERE = Symbol('here')
 const NOTHING: InnerPool['_clients'] = []
 /**
  * From the first statement on that names the setting, or sets one that it does not name, own writes are looked for where
  * asynchronous commits are: at the insert position.
  */
 const ASYNCHRONOUS = /synchronous_commit|set_config\s*\(\s*[^'\s]/i
-
-function isRead(routing: Routing, { text }: QueryArgs): boolean {
-  return text !== null && routing.read(text).intent === 'read'
-}
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
 export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstructor {
@@ -94,25 +90,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#routing = new Routing(config, this.#herd)
       this.#pools = new NodePools(this.#owner())
       this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))
-      this.#describePrimary()
-    }
-
-    /** Libraries read where the pool leads to: for several hosts, to the primary. */
-    #describePrimary(): void {
-      const { seeds } = this.#config
-      if (seeds.length < 2) return
-      const address = () => {
-        const { primary, nodes } = this.#herd.topology
-        return (primary === null ? undefined : nodes.get(primary)?.address) ?? seeds[0]
-      }
-      const shown = { enumerable: true, configurable: true }
-      Object.defineProperty(this.options, 'host', { ...shown, get: () => address()?.host })
-      Object.defineProperty(this.options, 'port', { ...shown, get: () => address()?.port })
-      const { connectionString } = this.options
-      if (typeof connectionString !== 'string' || !hasHosts(connectionString)) return
-      const one = () => withHost(connectionString, address() ?? { host: '', port: 5432 })
-      // It holds the password, which pg hides too.
-      Object.defineProperty(this.options, 'connectionString', { configurable: true, enumerable: false, get: one })
+      describe(this.options, this.#config.seeds, () => this.#primaryAddress())
     }
 
     query(query: unknown, second?: unknown, third?: unknown): unknown {
@@ -355,48 +333,26 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         legible: (is) => this.#noticeSession(is),
         isReplica: (key) => this.#isReplica(key),
         hookRefused: () => this.#routing.setAside('hook'),
-        lender: this.#config.routeClients && this.#config.attributes === 'any' ? this.#lender() : null,
+        lender: this.#lender(),
         accused: (node, failure) => this.#accuse(node, failure),
       }
     }
 
-    /** What checked-out clients of the primary may send to replicas. */
-    #lender(): Lender {
-      const herd = this.#herd
-      const routing = this.#routing
-      const on = this.#config.routing === 'on'
-      const route = (args: QueryArgs) =>
-        isRead(routing, args)
-          ? routing.route(args, NO_WISHES, routing.read(args.text ?? ''), this.#written())
-          : routing.transaction(args, this.#written())
-      return {
-        get lends() {
-          return on && herd.topology.plural
-        },
-        read: (text) => routing.read(text),
-        effect: (text) => routing.effect(text),
-        ready: (args) => {
-          const target = route(args)?.target
-          return target !== undefined && !this.#ending && herd.prefersReplica(target)
-        },
-        borrow: async (args, here, notice) => {
-          const routed = routing.route(args, NO_WISHES, routing.read(args.text ?? ''), this.#written())
-          const result = await herd.run(routed, async (place) => {
-            if (place.node.state.kind !== 'replica') return HERE
-            this.#decisions.count(place, routed)
-            return this.#poolOf(place).query(place, args, true, notice)
-          })
-          return result === HERE ? here() : result
-        },
-        lend: async (args) => {
-          const errand = routing.transaction(args, this.#written())
-          if (errand === null) return null
-          return herd.run(errand, (place) => {
-            this.#decisions.count(place, errand)
-            return this.#poolOf(place).connect(place)
-          })
-        },
-      }
+    #primaryAddress(): NodeAddress | undefined {
+      const { primary, nodes } = this.#herd.topology
+      return primary === null ? undefined : nodes.get(primary)?.address
+    }
+
+    #lender(): Lender | null {
+      const { routeClients, attributes, routing } = this.#config
+      if (!routeClients || attributes !== 'any' || routing !== 'on') return null
+      return lenderOf({
+        herd: this.#herd,
+        routing: this.#routing,
+        written: () => this.#written(),
+        count: (place, routed) => this.#decisions.count(place, routed),
+        poolOf: (place) => this.#poolOf(place),
+      })
     }
 
     #accuse({ key, generation }: Node, failure: Failure): void {

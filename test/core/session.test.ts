@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { inspect } from '../../src/core/classify.js'
 import { define, policyOf } from '../../src/core/definitions.js'
-import { type Effect, effectOf, type Opening, openingOf } from '../../src/core/session.js'
+import { closingOf, type Effect, effectOf, type Opening, openingOf } from '../../src/core/session.js'
 
 const policy = policyOf(
   { primaryFunctions: [], replicaSafeFunctions: ['vouched'], primaryRelations: [] },
@@ -119,4 +119,21 @@ describe('session: how a transaction begins', () => {
     ['', null],
   ]
   for (const [sql, opening] of rows) it(JSON.stringify(sql), () => assert.deepEqual(openingOf(sql), opening))
+})
+
+describe('session: how a transaction ends', () => {
+  const rows: readonly (readonly [sql: string, closing: ReturnType<typeof closingOf>])[] = [
+    ['commit', { commits: true, chains: false }],
+    ['/* c */ END work;', { commits: true, chains: false }],
+    ['ROLLBACK', { commits: false, chains: false }],
+    ['abort transaction', { commits: false, chains: false }],
+    ['commit and chain', { commits: true, chains: true }],
+    ['commit and no chain', { commits: true, chains: false }],
+    ['rollback to savepoint a', null],
+    ['rollback work to a', null],
+    ["commit prepared 'a'", null],
+    ['commit; select 1', null],
+    ['select 1', null],
+  ]
+  for (const [sql, closing] of rows) it(sql, () => assert.deepEqual(closingOf(sql), closing))
 })

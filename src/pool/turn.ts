@@ -1,0 +1,94 @@
+// One statement on one client, in its turn: sent, answered, and over when the server is ready for the next. Decides nothing.
+
+import type { Client, PoolClient } from 'pg'
+import type { QueryArgs } from './query-args.js'
+
+/** pg.Client's query(), with all its overloads. */
+export type Send = (first: unknown, second?: unknown, third?: unknown) => unknown
+
+/** What pg's client has, and its types do not name. */
+export interface Internals {
+  /** Nothing is under way; false from the sending of a statement to the server's ReadyForQuery. */
+  readonly readyForQuery: boolean
+  readonly _queryQueue: readonly unknown[]
+  readonly _queryable: boolean
+  readonly _ending: boolean
+  readonly _types: unknown
+  readonly pipeline?: boolean
+}
+
+/** A statement that waits for its turn. */
+export interface Entry {
+  readonly args: QueryArgs
+  readonly second: unknown
+  readonly third: unknown
+  /** Null for what submits itself: it answers its own way. */
+  readonly settle: ((error: unknown, result?: unknown) => void) | null
+}
+
+interface Answer {
+  readonly error: unknown
+  readonly value: unknown
+}
+
+/** Runs to its end, without throwing. */
+export function outcomeOn(client: PoolClient, args: QueryArgs): Promise<Answer> {
+  const query = client.query.bind(client) as unknown as Send
+  return new Promise((resolve) => {
+    try {
+      query(withoutCallback(args.query), args.values, async (error: unknown, value: unknown) => {
+        if (error) await free(client)
+        resolve({ error: error ?? null, value })
+      })
+    } catch (error) {
+      resolve({ error, value: undefined })
+    }
+  })
+}
+
+/** In its turn, and until the connection is free again. */
+export function runOn(client: Client, send: Send, { args, second, third, settle }: Entry): Promise<void> {
+  return new Promise((done) => {
+    if (settle === null) {
+      send(args.query, second, third)
+      free(client).then(done)
+      return
+    }
+    try {
+      send(withoutCallback(args.query), args.values, (error: unknown, value: unknown) => {
+        settle(error, value)
+        if (error) free(client).then(done)
+        else done()
+      })
+    } catch (error) {
+      settle(error)
+      done()
+    }
+  })
+}
+
+/** An error is told before the server says that it is ready, and in which transaction status. Resolves when it has. */
+export function free(client: Client): Promise<void> {
+  const { readyForQuery, _queryQueue, _queryable } = client as unknown as Internals
+  if (!_queryable || (readyForQuery && _queryQueue.length === 0)) return Promise.resolve()
+  return new Promise((resolve) => {
+    const over = () => {
+      client.removeListener('drain', over)
+      client.removeListener('end', over)
+      resolve()
+    }
+    client.on('drain', over)
+    client.on('end', over)
+  })
+}
+
+/** A callback inside a config is the caller's, and is told by whoever runs it. */
+export function withoutCallback(query: unknown): unknown {
+  if (typeof query !== 'object' || query === null || !('callback' in query)) return query
+  const { callback: _, ...config } = query
+  return config
+}
+
+export function statusOf(client: PoolClient): string | null {
+  return client.getTransactionStatus()
+}
