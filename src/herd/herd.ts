@@ -228,6 +228,8 @@ export class Herd {
 
   /** A replica would be chosen for this target now. If only proof is lacking, it is asked for. */
   prefersReplica(target: Target): boolean {
+    // Clients that are out when the pool ends go on alone.
+    if (this.#state === 'ended') return false
     this.open()
     return target.role === 'replica' && this.#chooseReplica(target, NOBODY).node?.state.kind === 'replica'
   }

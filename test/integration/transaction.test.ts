@@ -117,6 +117,18 @@ describe('transactions, signals and dispose', () => {
     idle(pool)
   })
 
+  it('a client that is out when the pool ends goes on alone', async () => {
+    const pool = await ready()
+    const client = await pool.connect()
+    const ended = pool.end()
+    assert.equal((await client.query('select 7 as n')).rows[0]?.n, 7)
+    await client.query('begin read only')
+    assert.equal(await inRecovery(client), false)
+    await client.query('commit')
+    client.release()
+    await ended
+  })
+
   it('routeClients: false leaves clients alone', async () => {
     const pool = await ready({ routeClients: false })
     const client = await pool.connect()
