@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import pg from 'pg'
+import { createPool } from '../../src/index.js'
+import { type Cluster, startCluster } from '../support/cluster.js'
+import { eventually, keyOf, served } from '../support/pools.js'
+
+/** Another copy of pg, as a duplicated install or a fork has it: none of its classes is the first one's. */
+function anotherPg(): typeof pg {
+  const require = createRequire(import.meta.url)
+  const ours = Object.keys(require.cache).filter((path) =>
+    /node_modules\/(?:pg|pg-pool|pg-protocol|pg-types)\//.test(path)
+  )
+  const kept = ours.map((path) => [path, require.cache[path]] as const)
+  for (const path of ours) delete require.cache[path]
+  try {
+    return require('pg') as typeof pg
+  } finally {
+    for (const [path, module] of kept) require.cache[path] = module
+  }
+}
+
+describe('createPool binds to the copy of pg that it is given', () => {
+  let cluster: Cluster
+  before(async () => {
+    cluster = await startCluster({ replicas: 1 })
+    await cluster.streaming(0, 1)
+  })
+  after(() => cluster.destroy())
+
+  it('its Pool, its clients, its errors', async () => {
+    const other = anotherPg()
+    assert.notEqual(other.Pool, pg.Pool)
+    const OtherPool = createPool(other)
+    const { user, database, host, port } = cluster.config(0)
+    const pool = new OtherPool({ user, database, host: [host, host], port: [port, cluster.config(1).port] })
+    try {
+      assert.ok(pool instanceof other.Pool && !(pool instanceof pg.Pool))
+      await pool.ready({ replicas: 1 })
+      const client = await pool.connect()
+      assert.ok(client instanceof other.Client)
+      client.release()
+      await assert.rejects(pool.query('selec 1'), (error) => error instanceof other.DatabaseError)
+      await eventually('a replica serves', async () => {
+        await pool.query('select 1')
+        return (served(pool)[keyOf(cluster, 1)] ?? 0) > 0
+      })
+    } finally {
+      await pool.end()
+    }
+  })
+})
