@@ -291,9 +291,18 @@ export class Herd {
     return this.#state === 'open' && this.topology.epoch === 0 && this.#store.waiting > 0
   }
 
-  /** Resolves when nobody waits for a node any more, and those who did have gone on. */
+  /** Resolves when nobody waits for a node any more and those who did have gone on, or when every server has been asked in vain. */
   async drained(): Promise<void> {
-    await this.#store.drained()
+    let unsubscribe = () => {}
+    const asked = new Promise<void>((resolve) => {
+      const look = (topology: Topology) => {
+        if (lookedAround(topology) && (topology.nodes.size > 0 || topology.blind.size > 0)) resolve()
+      }
+      unsubscribe = this.#store.subscribe(look)
+      look(this.topology)
+    })
+    await Promise.race([this.#store.drained(), asked])
+    unsubscribe()
     await this.#clock.turn()
   }
 
