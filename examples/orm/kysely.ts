@@ -5,7 +5,7 @@
 import { type Generated, Kysely, PostgresDialect } from 'kysely'
 import type { Pool } from 'pgherd'
 
-interface Shop {
+export interface Shop {
   orders: { id: Generated<number>; item: string; price: number }
 }
 

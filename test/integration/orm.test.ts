@@ -4,9 +4,11 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { Kysely, PostgresDialect } from 'kysely'
+import Cursor from 'pg-cursor'
 import { withDrizzle } from '../../examples/orm/drizzle.js'
 import { withKnex } from '../../examples/orm/knex.js'
-import { withKysely } from '../../examples/orm/kysely.js'
+import { type Shop, withKysely } from '../../examples/orm/kysely.js'
 import { withPrisma } from '../../examples/orm/prisma.js'
 import { dataSourceWith, poolOf, withTypeorm } from '../../examples/orm/typeorm.js'
 import type { Pool, PoolConfig } from '../../src/index.js'
@@ -182,6 +184,47 @@ describe('ORMs', () => {
       notice()
       assert.deepEqual(await withTypeorm(source), EXPECTED)
       neverWroteOnTheReplica(TYPEORM)
+    } finally {
+      await source.destroy()
+    }
+  })
+
+  it('routeClients: false keeps all that is done on a client on the primary', async () => {
+    for (const run of [withKysely, withKnex]) {
+      const pool = poolOn(cluster, { ...ANY_REPLICA, routeClients: false, application_name: NAME })
+      await pool.ready({ replicas: 1 })
+      notice()
+      await run(pool)
+      assert.deepEqual(kinds(1), [])
+      assert.deepEqual(kinds(0), ['insert', 'select', 'select', ...TRANSACTION, ...READ_ONLY])
+    }
+  })
+
+  it('kysely: a stream is the primary’s, or of a view of replicas a replica’s', async () => {
+    const pool = poolOn(cluster, { ...ANY_REPLICA, application_name: NAME })
+    await pool.ready({ replicas: 1 })
+    for (const [index, given] of [pool.view(), pool.view({ route: 'replica' })].entries()) {
+      const db = new Kysely<Shop>({ dialect: new PostgresDialect({ pool: given, cursor: Cursor }) })
+      notice()
+      for await (const _ of db.selectFrom('orders').selectAll().stream()) assert.fail('there are none')
+      assert.deepEqual([kinds(index), kinds(1 - index)], [['select'], []])
+      await db.destroy()
+    }
+    assert.equal(pool.ending, false, 'a view ends alone')
+  })
+
+  it('typeorm: what save() reads first is a replica’s, and in a transaction the primary’s', async () => {
+    const { source, pool } = await typeorm(ANY_REPLICA)
+    try {
+      await pool.ready({ replicas: 1 })
+      const [first] = await source.getRepository('orders').save([{ item: 'tea', price: 3 }])
+      assert.ok(first)
+      notice()
+      await source.getRepository('orders').save({ ...first, price: 4 })
+      assert.deepEqual([kinds(0), kinds(1)], [['begin', 'update', 'commit'], ['select']])
+      notice()
+      await source.transaction((manager) => manager.save('orders', { ...first, price: 5 }))
+      assert.deepEqual([kinds(0), kinds(1)], [['begin', 'select', 'update', 'commit'], []])
     } finally {
       await source.destroy()
     }
