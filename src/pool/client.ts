@@ -6,7 +6,7 @@ import type { Client, PoolClient } from 'pg'
 import type { Verdict } from '../core/classify.js'
 import { closingOf, type Effect, escapesReadOnly, type Opening, openingOf } from '../core/session.js'
 import { giveBack, type Loan, loanOf, remember } from './loan.js'
-import { type Callback, isSubmittable, type QueryArgs, queryArgs } from './query-args.js'
+import { type Callback, isSubmittable, type QueryArgs, queryArgs, type Wishes } from './query-args.js'
 import { type Entry, type Internals, outcomeOn, runOn, type Send, statusOf, withoutCallback } from './turn.js'
 
 /** What lends: the pool. */
@@ -16,11 +16,16 @@ export interface Lender {
   read(text: string): Verdict
   effect(text: string): Effect
   /** A replica would serve a read now. */
-  ready(args: QueryArgs): boolean
+  ready(args: QueryArgs, wishes: Wishes): boolean
   /** Runs a read on a replica; `here` runs it on the borrower's own connection, where no replica will do any more. */
-  borrow(args: QueryArgs, here: () => Promise<unknown>, notice: (message: unknown) => void): Promise<unknown>
+  borrow(
+    args: QueryArgs,
+    wishes: Wishes,
+    here: () => Promise<unknown>,
+    notice: (message: unknown) => void
+  ): Promise<unknown>
   /** A client of a replica that is fit for a transaction, or null. */
-  lend(args: QueryArgs): Promise<PoolClient | null>
+  lend(args: QueryArgs, wishes: Wishes): Promise<PoolClient | null>
 }
 
 const borrowers = new WeakMap<Client, Borrower>()
@@ -42,6 +47,7 @@ export class Borrower {
   #loan: Loan | null = null
   /** Ends the wait for a borrowed read. */
   #interrupt: ((error: unknown) => void) | null = null
+  #wishes: Wishes = {}
   #tainted = false
   /** A hook has set something up here, as on every connection: DISCARD ALL would undo that here alone. */
   #hooked = false
@@ -77,6 +83,11 @@ export class Borrower {
     return this.#enqueue(args, second, third)
   }
 
+  /** Somebody takes the client, perhaps through a view of the pool. */
+  held(wishes: Wishes): void {
+    this.#wishes = wishes
+  }
+
   /** The client goes back to its pool. What was sent is still answered; an open transaction on a replica is not left open. */
   released(): void {
     if (this.#working || this.#loan !== null) {
@@ -92,7 +103,8 @@ export class Borrower {
 
   /** The client's own connection has ended. */
   ended(): void {
-    this.#interrupt?.(new Error('Connection terminated unexpectedly'))
+    const { _ending } = this.#client as unknown as Internals
+    this.#interrupt?.(new Error(_ending ? 'Connection terminated' : 'Connection terminated unexpectedly'))
     const loan = this.#loan
     this.#loan = null
     loan?.end(true)
@@ -141,10 +153,16 @@ export class Borrower {
   /** As a statement on the client's own connection would, it fails when that connection does. */
   async #borrow(args: QueryArgs, settle: NonNullable<Entry['settle']>): Promise<void> {
     const notice = (message: unknown) => this.#client.emit('notice', message as never)
+    const stop = new AbortController()
     const interrupted = new Promise<never>((_, reject) => {
-      this.#interrupt = reject
+      this.#interrupt = (error) => {
+        stop.abort(new Error('the client that borrowed has ended'))
+        reject(error)
+      }
     })
-    const borrowed = this.#lender.borrow(this.#typed(args), () => this.#here(args), notice)
+    const signal = args.signal === undefined ? stop.signal : AbortSignal.any([args.signal, stop.signal])
+    const typed = { ...this.#typed(args), signal }
+    const borrowed = this.#lender.borrow(typed, this.#wishes, () => this.#here(args), notice)
     borrowed.catch(() => {}) // its rejection may come when nobody waits for it any more
     await Promise.race([borrowed, interrupted]).then(
       (result) => settle(null, result),
@@ -158,7 +176,7 @@ export class Borrower {
     if (this.#loan !== null) return true
     if (!this.#lender.lends || !this.#isIdle() || this.#isTainted()) return false
     if (!this.#isRead(args) && this.#opening(args) === null) return false
-    return this.#lender.ready(args)
+    return this.#lender.ready(args, this.#wishes)
   }
 
   #isIdle(): boolean {
@@ -230,7 +248,7 @@ export class Borrower {
 
   async #openLoan(entry: Entry): Promise<void> {
     const opening = this.#opening(entry.args)
-    const client = opening === null ? null : await this.#lender.lend(entry.args).catch(() => null)
+    const client = opening === null ? null : await this.#lender.lend(entry.args, this.#wishes).catch(() => null)
     if (opening === null || client === null) return this.#runHere(entry)
     const loan = loanOf(client, opening, entry.args)
     const result = await outcomeOn(client, entry.args)

@@ -12,28 +12,37 @@ export interface LendingParts {
   written(): Written
   count(place: Place, routed: Routed): void
   poolOf(place: Place): NodePool
+  /** Nothing is lent: what would have been is only told. */
+  readonly observe: ((routed: Routed, text: string | null) => void) | null
 }
 
 /** A borrowed read that no replica serves any more: its client's own connection does. */
 const HERE = Symbol('here')
-const NO_WISHES: Wishes = {}
 
-export function lenderOf({ herd, routing, written, count, poolOf }: LendingParts): Lender {
+export function lenderOf({ herd, routing, written, count, poolOf, observe }: LendingParts): Lender {
   const read = (text: string) => routing.read(text)
-  const readOf = (args: QueryArgs) => routing.route(args, NO_WISHES, read(args.text ?? ''), written())
+  const readOf = (args: QueryArgs, wishes: Wishes) => routing.route(args, wishes, read(args.text ?? ''), written())
+  const transactionOf = (args: QueryArgs, { route, maxLagMillis }: Wishes) =>
+    routing.transaction(
+      { ...args, route: args.route ?? route, maxLagMillis: args.maxLagMillis ?? maxLagMillis },
+      written()
+    )
   return {
     get lends() {
       return herd.topology.plural
     },
     read,
     effect: (text) => routing.effect(text),
-    ready(args) {
+    ready(args, wishes) {
       const isRead = args.text !== null && read(args.text).intent === 'read'
-      const target = (isRead ? readOf(args) : routing.transaction(args, written()))?.target
-      return target !== undefined && herd.prefersReplica(target)
+      const routed = isRead ? readOf(args, wishes) : transactionOf(args, wishes)
+      if (routed === null) return false
+      if (observe === null) return herd.prefersReplica(routed.target)
+      observe(routed, args.text)
+      return false
     },
-    async borrow(args, here, notice) {
-      const routed = readOf(args)
+    async borrow(args, wishes, here, notice) {
+      const routed = readOf(args, wishes)
       const result = await herd.run(routed, async (place) => {
         if (place.node.state.kind !== 'replica') return HERE
         count(place, routed)
@@ -41,8 +50,8 @@ export function lenderOf({ herd, routing, written, count, poolOf }: LendingParts
       })
       return result === HERE ? here() : result
     },
-    async lend(args) {
-      const errand = routing.transaction(args, written())
+    async lend(args, wishes) {
+      const errand = transactionOf(args, wishes)
       if (errand === null) return null
       return herd.run(errand, (place) => {
         count(place, errand)

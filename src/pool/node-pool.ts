@@ -11,9 +11,9 @@ import { PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
 import { cancel } from './cancel.js'
-import { Borrower, type Lender } from './client.js'
+import { Borrower, borrowerOf, type Lender } from './client.js'
 import { guarded, lookedAfter } from './hooks.js'
-import type { QueryArgs } from './query-args.js'
+import type { QueryArgs, Wishes } from './query-args.js'
 import { reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
 type Release = (error?: Error | boolean) => void
@@ -147,11 +147,12 @@ export class NodePool {
   }
 
   /** A client of this node, ready and of the role that was asked for. */
-  connect(place: Place): Promise<PoolClient> {
+  connect(place: Place, wishes: Wishes = {}): Promise<PoolClient> {
     return new Promise((resolve, reject) => {
       this.#acquire(place, reject, (client, wire) => {
         const give = () => {
           wire.held = true
+          borrowerOf(client)?.held(wishes)
           resolve(client)
         }
         if (needsProof(place, wire)) this.#prove(client, wire, place, give, reject)

@@ -275,7 +275,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const routed = this.#config.routing === 'on' && this.#herd.topology.plural
       const onReplica = attributes === 'standby' || (routed && attributes === 'any' && wishes.route === 'replica')
       const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written()) : ON_PRIMARY
-      const attempt = (place: Place) => this.#poolOf(place).connect(place)
+      const attempt = (place: Place) => this.#poolOf(place).connect(place, wishes)
       if (signal === undefined) return this.#herd.run(errand, attempt)
       signal.throwIfAborted()
       const client = this.#herd.run({ ...errand, signal }, attempt)
@@ -345,13 +345,17 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     #lender(): Lender | null {
       const { routeClients, attributes, routing } = this.#config
-      if (!routeClients || attributes !== 'any' || routing !== 'on') return null
+      if (!routeClients || attributes !== 'any') return null
       return lenderOf({
         herd: this.#herd,
         routing: this.#routing,
         written: () => this.#written(),
         count: (place, routed) => this.#decisions.count(place, routed),
         poolOf: (place) => this.#poolOf(place),
+        observe:
+          routing === 'on'
+            ? null
+            : (routed, text) => this.#decisions.count(this.#herd.look(routed.target), routed, text),
       })
     }
 

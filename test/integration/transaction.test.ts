@@ -117,6 +117,48 @@ describe('transactions, signals and dispose', () => {
     idle(pool)
   })
 
+  it('what a view asks for holds for its clients too', async () => {
+    const pool = await ready({ replicaSafeFunctions: ['pg_is_in_recovery'], readYourWrites: 'off' })
+    const on = async (view: Pool) => {
+      const client = await view.connect()
+      const plain = await inRecovery(client)
+      await client.query('begin read only')
+      const inside = await inRecovery(client)
+      await client.query('commit')
+      client.release()
+      return [plain, inside]
+    }
+    assert.deepEqual(await on(pool), [true, true])
+    assert.deepEqual(await on(pool.view({ route: 'primary' })), [false, false])
+    assert.deepEqual(await on(pool.view({ maxLagMillis: 0 })), [false, false])
+    assert.deepEqual(await on(pool), [true, true])
+  })
+
+  it("routing: 'observe' lends nothing, and tells what it would have lent", async () => {
+    const pool = await ready({ routing: 'observe', readYourWrites: 'off' })
+    const client = await pool.connect()
+    await client.query('select id from t where id = 7')
+    await client.query('begin read only')
+    assert.equal(await inRecovery(client), false)
+    await client.query('commit')
+    client.release()
+    const told = pool.decisions().map(({ statement, role, count }) => [statement, role, count])
+    assert.deepEqual(told.sort(), [
+      ['begin read only', 'replica', 1],
+      ['select id from t where id = ?', 'replica', 1],
+    ])
+  })
+
+  it('a client that is closed takes its borrowed read with it', async () => {
+    const pool = await ready()
+    const client = await pool.connect()
+    const reading = client.query('select pg_sleep(100)')
+    await eventually('it runs', () => (served(pool)[keyOf(cluster, 1)] ?? 0) > 0)
+    client.release(true)
+    await assert.rejects(reading, /^Error: Connection terminated$/)
+    await pool.end()
+  })
+
   it('a client that is out when the pool ends goes on alone', async () => {
     const pool = await ready()
     const client = await pool.connect()
