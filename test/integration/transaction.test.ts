@@ -65,7 +65,7 @@ describe('transactions, signals and dispose', () => {
   })
 
   it('readOnly runs on a replica, in any isolation that it has', async () => {
-    const pool = await ready()
+    const pool = await ready({ readYourWrites: 'off' })
     const on = (options: object) => pool.transaction(inRecovery, options)
     assert.equal(await on({ readOnly: true }), true)
     assert.equal(await on({ readOnly: true, isolation: 'repeatable read' }), true)
@@ -102,7 +102,7 @@ describe('transactions, signals and dispose', () => {
   })
 
   it('a READ ONLY transaction of a held client borrows a replica, and ends as one', async () => {
-    const pool = await ready({ max: 1 })
+    const pool = await ready({ readYourWrites: 'off', max: 1 })
     const client = await pool.connect()
     const before = served(pool)[keyOf(cluster, 1)] ?? 0
     for (const begin of ['begin read only', 'START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;']) {
@@ -150,7 +150,7 @@ describe('transactions, signals and dispose', () => {
   })
 
   it('a client that is closed takes its borrowed read with it', async () => {
-    const pool = await ready()
+    const pool = await ready({ readYourWrites: 'off' })
     const client = await pool.connect()
     const reading = client.query('select pg_sleep(100)')
     await eventually('it runs', () => (served(pool)[keyOf(cluster, 1)] ?? 0) > 0)
@@ -197,7 +197,7 @@ describe('transactions, signals and dispose', () => {
       ['on the primary', 0, 'select pg_sleep(100) for update'],
     ] as const) {
       it(`ends a statement ${where}: for its caller at once, and on its server`, async () => {
-        const pool = await ready()
+        const pool = await ready({ readYourWrites: 'off' })
         const stop = new AbortController()
         const waiting = pool.query({ text, signal: stop.signal })
         await eventually('it runs', () => running(index, text))
