@@ -13,6 +13,7 @@ export type PgherdErrorCode =
   | 'PGHERD_QUEUE_FULL'
   | 'PGHERD_WEAK_AUTH'
   | 'PGHERD_ROLLED_BACK'
+  | 'PGHERD_ON_REPLICA'
   // The following three are met on the way to another attempt; a caller sees one only where no attempt is left.
   | 'PGHERD_DROPPED'
   | 'PGHERD_STALE'

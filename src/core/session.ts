@@ -65,6 +65,7 @@ export function effectOf(sql: string, verdict: Verdict, policy: NamePolicy): Eff
   }
   let head = '' // the first word of the statement; empty before it
   let position = 0 // of the token within its statement
+  const calls: string[] = [] // what stands before the parentheses that are open
   let previous = '' // the word or name before this token, else empty
   for (let kind = lexer.next(); kind !== Kind.end; kind = lexer.next()) {
     if (kind === Kind.bad) return 'taints'
@@ -77,8 +78,15 @@ export function effectOf(sql: string, verdict: Verdict, policy: NamePolicy): Eff
       head = word
       add(HEADS.get(word))
     } else if (position === 1) add(secondWord(head, word))
-    if (kind === Kind.open && previous !== '') add(callEffect(previous, head, policy))
+    if (kind === Kind.open) {
+      calls.push(previous)
+      if (previous !== '' && previous !== 'set_config') add(callEffect(previous, head, policy))
+    } else if (kind === Kind.close && calls.pop() === 'set_config') {
+      // set_config('a', 'b', true) is a SET LOCAL.
+      add(previous === 'true' ? 'transaction' : 'taints')
+    }
     if (word !== '') add(keywordEffect(word, previous, head))
+    if (lexer.value.startsWith('pg_temp')) add('taints')
     previous = kind === Kind.word || kind === Kind.name ? lexer.value : ''
     position++
   }
@@ -169,7 +177,10 @@ function wordsOf(sql: string): readonly string[] | null {
   return words
 }
 
-/** Asks for what a standby cannot give though a primary can: a transaction that writes, or a serializable one. */
+/**
+ * Asks for what a standby cannot give though a primary can, also where a transaction only reads: to write after all, to be
+ * serializable, a snapshot of the primary's, a lock on a table.
+ */
 export function escapesReadOnly(sql: string): boolean {
-  return /\b(?:read\s+write|serializable|transaction_read_only|transaction_isolation)\b/i.test(sql)
+  return /\b(?:read\s+write|serializable|transaction_read_only|transaction_isolation|snapshot|lock)\b/i.test(sql)
 }

@@ -3,6 +3,7 @@
 
 import type { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
+import type { Clock } from '../clock.js'
 import type { ClientClass } from '../guard.js'
 
 /** What pg's client has, and its types do not name. */
@@ -16,15 +17,26 @@ interface Internals {
     connect(port: number | string, host?: string): void
     requestSsl(): void
     cancel(processID: number, secretKey: number): void
-    readonly stream: { end(): void; destroy(): void; unref?(): void }
+    readonly stream: EventEmitter & { end(): void; destroy(): void; unref?(): void }
   }
 }
 
-/** `config`: how the server of `busy` is dialed. */
-export function cancel(busy: Client, ClientOf: ClientClass, config: object): void {
+const DEADLINE_MILLIS = 5_000
+
+/** `config`: how the server of `busy` is dialed. Resolves when the server has heard it, or will not. */
+export function cancel(busy: Client, ClientOf: ClientClass, config: object, clock: Clock): Promise<void> {
   const { processID, secretKey } = busy as unknown as Internals
   const { connection, ssl, host, port } = new ClientOf(config) as unknown as Internals
-  if (connection === undefined || processID === null || secretKey === null) return
+  if (connection === undefined || processID === null || secretKey === null) return Promise.resolve()
+  // A server that does not even take the connection: nobody waits for it, and it keeps no process alive.
+  const late = clock.alarm(DEADLINE_MILLIS, () => connection.stream.destroy())
+  const over = new Promise<void>((resolve) => {
+    connection.stream.once('close', () => {
+      late.cancel()
+      resolve()
+    })
+  })
+  connection.stream.unref?.()
   const ask = () => {
     connection.cancel(processID, secretKey)
     connection.stream.end()
@@ -35,6 +47,7 @@ export function cancel(busy: Client, ClientOf: ClientClass, config: object): voi
   connection.once('sslconnect', ask)
   if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`)
   else connection.connect(port, host)
+  return over
 }
 
 /** `work`, or the signal's reason as soon as it is aborted. What comes too late is given to `discard`. */

@@ -5,7 +5,7 @@
 import type { Client, PoolClient } from 'pg'
 import type { Verdict } from '../core/classify.js'
 import { closingOf, type Effect, escapesReadOnly, type Opening, openingOf } from '../core/session.js'
-import { giveBack, type Loan, loanOf, remember } from './loan.js'
+import { giveBack, isolationOf, isPinned, type Loan, loanOf, pinned, remember } from './loan.js'
 import { type Callback, isSubmittable, type QueryArgs, queryArgs, type Wishes } from './query-args.js'
 import { type Entry, type Internals, outcomeOn, runOn, type Send, statusOf, withoutCallback } from './turn.js'
 
@@ -24,6 +24,10 @@ export interface Lender {
     here: () => Promise<unknown>,
     notice: (message: unknown) => void
   ): Promise<unknown>
+  /** Has the server of this client of the primary cancel what it does; resolves when that was said. */
+  cancel(client: Client): Promise<void>
+  /** No replica can give what this session's transactions are by default. */
+  serializable(): void
   /** A client of a replica that is fit for a transaction, or null. */
   lend(args: QueryArgs, wishes: Wishes): Promise<PoolClient | null>
 }
@@ -43,6 +47,7 @@ export class Borrower {
   readonly #status: () => string | null
   readonly #lender: Lender
   readonly #line: (Entry | 'released')[] = []
+  readonly #waiters: (() => void)[] = []
   #working = false
   #loan: Loan | null = null
   /** Ends the wait for a borrowed read. */
@@ -76,11 +81,18 @@ export class Borrower {
   query(first: unknown, second: unknown, third: unknown): unknown {
     if (first === null || first === undefined) return this.#send(first, second, third)
     const args = queryArgs(first, second, third)
-    if (!this.#working && !this.#mayBorrow(args)) {
-      this.#note(args)
-      return this.#send(first, second, third)
-    }
-    return this.#enqueue(args, second, third)
+    // What pg refuses with a throw.
+    if (args.callback !== undefined && typeof args.callback !== 'function') return this.#send(first, second, third)
+    const inLine = this.#working || this.#mayBorrow(args) || args.signal !== undefined || this.#discards(args)
+    if (inLine) return this.#enqueue(args, second, third)
+    this.#note(args)
+    return this.#send(first, second, third)
+  }
+
+  /** Calls when nothing waits in line any more: whoever uses the connection behind the holder's back waits for that. */
+  whenFree(tell: () => void): void {
+    if (this.#working) this.#waiters.push(tell)
+    else tell()
   }
 
   /** Somebody takes the client, perhaps through a view of the pool. */
@@ -137,9 +149,10 @@ export class Borrower {
     this.#working = true
     for (let entry = this.#line.shift(); entry !== undefined; entry = this.#line.shift()) {
       if (entry === 'released') this.#abandon()
-      else await this.#run(entry)
+      else await this.#run(entry).catch(failing(entry))
     }
     this.#working = false
+    for (const tell of this.#waiters.splice(0)) tell()
   }
 
   async #run(entry: Entry): Promise<void> {
@@ -203,27 +216,29 @@ export class Borrower {
     return opening?.readOnly === true ? opening : null
   }
 
-  #note({ text, query }: QueryArgs): void {
-    if (text !== null) this.#noteText(text)
-    else if (isSubmittable(query)) {
-      const inner = (query as { readonly text?: unknown; readonly cursor?: { readonly text?: unknown } }) ?? {}
-      const own = typeof inner.text === 'string' ? inner.text : inner.cursor?.text
-      if (typeof own === 'string') this.#noteText(own)
-      else this.#tainted = true
-    }
+  /** A statement of pool.query() on this connection. While there is one server nobody looks: nothing can be borrowed. */
+  notePool(args: QueryArgs): void {
+    if (this.#lender.lends) this.#note(args)
+  }
+
+  /** A statement that is sent here leaves something in the session, or may do so. */
+  #note(args: QueryArgs): void {
+    const text = textOf(args)
+    if (text === null) this.#tainted = true
+    else this.#noteText(text)
   }
 
   #noteText(text: string): void {
-    if (this.#tainted && !/discard/i.test(text)) return
-    if (!this.#lender.lends) {
-      // With one server nothing can be borrowed, and nothing is read; should there be a second, this must be known.
-      if (this.#unread.length < MOST_UNREAD) this.#unread.push(text)
-      else this.#tainted = true
-      return
-    }
-    const effect = this.#lender.effect(text)
-    if (effect === 'taints') this.#tainted = true
-    else if (effect === 'discards') this.#tainted = this.#hooked
+    if (this.#tainted) return
+    // With one server nothing can be borrowed, and nothing is read; should there be a second, this must be known.
+    if (this.#lender.lends) this.#tainted = this.#lender.effect(text) === 'taints'
+    else if (this.#unread.length < MOST_UNREAD) this.#unread.push(text)
+    else this.#tainted = true
+  }
+
+  /** DISCARD ALL, whose success has to be seen. */
+  #discards({ text }: QueryArgs): boolean {
+    return text !== null && this.#tainted && /^[^a-z]*discard\b/i.test(text) && this.#lender.effect(text) === 'discards'
   }
 
   /** Values of a borrowed read are parsed as this client's would be. */
@@ -242,19 +257,50 @@ export class Borrower {
   }
 
   async #runHere(entry: Entry): Promise<void> {
-    this.#note(entry.args)
-    await runOn(this.#client, this.#send, entry)
+    const { args, settle } = entry
+    const { signal } = args
+    if (signal?.aborted && settle !== null) return settle(signal.reason)
+    const discards = this.#discards(args)
+    this.#note(args)
+    const told: Entry['settle'] =
+      settle &&
+      ((error, value) => {
+        if (discards && !error) this.#tainted = this.#hooked
+        settle(error, value)
+      })
+    if (signal === undefined || told === null) return runOn(this.#client, this.#send, { ...entry, settle: told })
+    await this.#cancellable(signal, { ...entry, settle: told })
+  }
+
+  /** Told at once when the signal is aborted; the line goes on when the server has heard of it, and is ready again. */
+  async #cancellable(signal: AbortSignal, entry: Entry): Promise<void> {
+    let cancelled: Promise<void> | undefined
+    const aborted = () => {
+      entry.settle?.(signal.reason)
+      cancelled = this.#lender.cancel(this.#client)
+    }
+    signal.addEventListener('abort', aborted)
+    const settle: Entry['settle'] = (error, value) => {
+      if (cancelled === undefined) entry.settle?.(error, value)
+    }
+    await runOn(this.#client, this.#send, { ...entry, settle })
+    signal.removeEventListener('abort', aborted)
+    await cancelled
   }
 
   async #openLoan(entry: Entry): Promise<void> {
     const opening = this.#opening(entry.args)
     const client = opening === null ? null : await this.#lender.lend(entry.args, this.#wishes).catch(() => null)
     if (opening === null || client === null) return this.#runHere(entry)
-    const loan = loanOf(client, opening, entry.args)
-    const result = await outcomeOn(client, entry.args)
-    if (result.error !== null && (loan.broken !== null || statusOf(client) !== 'T')) {
+    const notice = (message: unknown) => this.#client.emit('notice', message as never)
+    const loan = loanOf(client, entry.args, notice)
+    const isolation = opening.isolation ?? (await isolationOf(client))
+    loan.keepsSnapshot = isolation !== 'read committed'
+    const result = isolation === 'serializable' ? null : await outcomeOn(client, entry.args)
+    if (result === null || (result.error !== null && statusOf(client) !== 'T')) {
       // Nothing has begun: the primary can do it as well.
-      loan.end(true)
+      if (isolation === 'serializable') this.#lender.serializable()
+      loan.end(result !== null)
       return this.#runHere(entry)
     }
     this.#loan = loan
@@ -262,77 +308,66 @@ export class Borrower {
   }
 
   async #runOnLoan(entry: Entry, loan: Loan): Promise<void> {
-    const { args } = entry
-    const { text } = args
+    const { args, settle } = entry
+    const text = textOf(args)
     if (loan.broken !== null) return this.#refuseBroken(entry, loan)
     const verdict = text === null ? null : this.#lender.read(text)
-    const effect = text === null ? 'none' : this.#lender.effect(text)
-    if (this.#mustMove(loan, args, verdict, effect)) {
-      await this.#move(loan)
-      return this.#runHere(entry)
-    }
     const closing = text === null ? null : closingOf(text)
-    if (statusOf(loan.client) === 'E' && closing?.chains) {
-      await this.#moveAborted(loan)
-      return this.#runHere(entry)
+    if (closing?.chains) return this.#chain(entry, loan, closing.commits)
+    const effect = text === null ? 'taints' : this.#lender.effect(text)
+    if (statusOf(loan.client) === 'T' && needsPrimary(text, verdict, effect)) {
+      if (!isPinned(loan)) {
+        await this.#move(loan)
+        return this.#runHere(entry)
+      }
+      // The rest is refused by the replica in the same words, since the transaction only reads.
+      if (effect === 'taints' || text === null || /advisory/i.test(text)) throw pinned()
     }
-    const client = loan.client
-    if (entry.settle === null) {
+    const { client } = loan
+    if (settle === null) {
+      loan.hasRead = loan.fixed = true
       await runOn(client, client.query.bind(client) as unknown as Send, entry)
       return this.#endIfOver(loan)
     }
     const { error, value } = await outcomeOn(client, this.#typed(args))
     if (error === null) remember(loan, args, verdict, effect)
     this.#endIfOver(loan)
-    if (closing !== null && loan.left.length > 0 && statusOf(loan.client) !== 'E')
-      await this.#leave(loan, closing.commits)
-    entry.settle(error, value)
+    settle(error, value)
   }
 
-  /**
-   * A standby would refuse it or answer for itself, or it changes the session, which is the primary's. The transaction can move
-   * there as long as no snapshot has to be the same, and nothing else that cannot be told to another server is in it.
-   */
-  #mustMove(loan: Loan, { text }: QueryArgs, verdict: Verdict | null, effect: Effect): boolean {
-    if (statusOf(loan.client) !== 'T' || text === null || loan.fixed) return false
-    const pinned = loan.hasRead && loan.opening.isolation === 'repeatable read'
-    if (pinned || verdict === null || verdict.intent === 'read') return false
-    if (effect !== 'transaction') return true
-    return escapesReadOnly(text)
-  }
-
+  /** The transaction goes on at the primary. Whatever fails there is the failure of the statement that needs it. */
   async #move(loan: Loan): Promise<void> {
     this.#loan = null
-    for (const args of loan.shape) await this.#here(args)
-    // What may only stand before the first query must not be possible now, either.
-    if (loan.hasRead) await this.#here({ query: 'select 1' } as QueryArgs)
-    await giveBack(loan)
+    try {
+      for (const args of loan.shape) await this.#here(args)
+      // What may only stand before the first query must not be possible now, either.
+      if (loan.hasRead) await this.#here({ query: 'select 1' } as QueryArgs)
+    } finally {
+      await giveBack(loan)
+    }
   }
 
   /**
-   * AND CHAIN behind an error begins a transaction that has forgotten READ ONLY (PostgreSQL 12 to 18): the primary's. It has to
-   * have failed there for that.
+   * AND CHAIN begins the next transaction in the same breath. It would have to look for a replica anew; so it is the primary's.
+   * Behind an error the server forgets READ ONLY for the next one (PostgreSQL 12 to 18), and there must be an error for that.
    */
-  async #moveAborted(loan: Loan): Promise<void> {
-    this.#loan = null
+  async #chain(entry: Entry, loan: Loan, commits: boolean): Promise<void> {
     const [opening] = loan.shape
+    const failed = statusOf(loan.client) === 'E'
+    this.#loan = null
+    const ended = failed ? null : await outcomeOn(loan.client, { query: commits ? 'commit' : 'rollback' } as QueryArgs)
+    if (ended === null) await giveBack(loan)
+    else loan.end(ended.error !== null)
     if (opening !== undefined) await this.#here(opening)
+    if (ended !== null) return entry.settle?.(ended.error, ended.value)
     await this.#here({ query: 'select 1/0' } as QueryArgs).catch(() => {})
-    await giveBack(loan)
+    return this.#runHere(entry)
   }
 
   #endIfOver(loan: Loan): void {
     if (loan.broken !== null || statusOf(loan.client) !== 'I') return
     this.#loan = null
-    loan.end(loan.polluted)
-  }
-
-  /** What the transaction set for the session on the replica, the client's own session gets now that it has committed. */
-  async #leave(loan: Loan, commits: boolean): Promise<void> {
-    this.#tainted = true
-    const left = loan.left.splice(0)
-    if (!commits) return
-    for (const args of left) await this.#here(args).catch(() => {})
+    loan.end()
   }
 
   /** As with a connection of one's own that broke, until the transaction is ended. */
@@ -342,8 +377,7 @@ export class Borrower {
       this.#loan = null
       loan.end(true)
     }
-    if (entry.settle !== null) entry.settle(loan.broken)
-    else (entry.args.query as { handleError?: (error: unknown) => void }).handleError?.(loan.broken)
+    failing(entry)(loan.broken)
   }
 
   /** Somebody gave the client back inside a transaction on a replica. */
@@ -352,6 +386,27 @@ export class Borrower {
     this.#loan = null
     loan?.end(true)
   }
+}
+
+/** Tells an error in the entry's own way. */
+function failing({ settle, args }: Entry): (error: unknown) => void {
+  if (settle !== null) return settle
+  return (error) => (args.query as { handleError?: (error: unknown) => void }).handleError?.(error)
+}
+
+/** The text of a statement, also of one that submits itself, if it shows it. */
+function textOf({ text, query }: QueryArgs): string | null {
+  if (text !== null || !isSubmittable(query)) return text
+  const inner = query as { readonly text?: unknown; readonly cursor?: { readonly text?: unknown } }
+  const own = typeof inner.text === 'string' ? inner.text : inner.cursor?.text
+  return typeof own === 'string' ? own : null
+}
+
+/** A standby would refuse it or answer for itself, or it changes the session, which is the primary's. */
+function needsPrimary(text: string | null, verdict: Verdict | null, effect: Effect): boolean {
+  if (text === null || verdict === null || !verdict.single) return true
+  if (verdict.intent === 'read') return false
+  return effect !== 'transaction' || escapesReadOnly(text)
 }
 
 /** Somebody gave the client back, and nothing that was sent will end its transaction. */

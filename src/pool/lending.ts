@@ -1,5 +1,6 @@
 // What a pool lends to its checked-out clients: replicas, by the same rules as for query(). The other side of client.ts.
 
+import type { Client } from 'pg'
 import type { Herd, Place } from '../herd/herd.js'
 import type { Lender } from './client.js'
 import type { NodePool } from './node-pool.js'
@@ -12,6 +13,7 @@ export interface LendingParts {
   written(): Written
   count(place: Place, routed: Routed): void
   poolOf(place: Place): NodePool
+  cancelOf(client: Client): Promise<void>
   /** Nothing is lent: what would have been is only told. */
   readonly observe: ((routed: Routed, text: string | null) => void) | null
 }
@@ -19,7 +21,7 @@ export interface LendingParts {
 /** A borrowed read that no replica serves any more: its client's own connection does. */
 const HERE = Symbol('here')
 
-export function lenderOf({ herd, routing, written, count, poolOf, observe }: LendingParts): Lender {
+export function lenderOf({ herd, routing, written, count, poolOf, observe, cancelOf }: LendingParts): Lender {
   const read = (text: string) => routing.read(text)
   const readOf = (args: QueryArgs, wishes: Wishes) => routing.route(args, wishes, read(args.text ?? ''), written())
   const transactionOf = (args: QueryArgs, { route, maxLagMillis }: Wishes) =>
@@ -50,6 +52,8 @@ export function lenderOf({ herd, routing, written, count, poolOf, observe }: Len
       })
       return result === HERE ? here() : result
     },
+    cancel: (client) => cancelOf(client),
+    serializable: () => routing.setAside('isolation'),
     async lend(args, wishes) {
       const errand = transactionOf(args, wishes)
       if (errand === null) return null

@@ -1,73 +1,96 @@
 // A transaction that runs on a replica for a client of the primary: what is known of it, so that it can move to the primary, or
-// be given back. Sends nothing but ROLLBACK.
+// be given back. Sends nothing of its holder's.
 
-import type { PoolClient } from 'pg'
+import type { Client, PoolClient } from 'pg'
 import type { Verdict } from '../core/classify.js'
-import { closingOf, type Effect, type Opening } from '../core/session.js'
+import type { Effect } from '../core/session.js'
+import { PgherdError } from '../errors.js'
 import type { QueryArgs } from './query-args.js'
 import { outcomeOn } from './turn.js'
 
 /** A transaction on a replica, from its BEGIN on. */
 export interface Loan {
   readonly client: PoolClient
-  readonly opening: Opening
   /** The statements so far that shape the transaction: what another server must be told to get where this one is. */
   readonly shape: QueryArgs[]
   /** It has read, so it may have a snapshot. */
   hasRead: boolean
+  /** All its reads are of one snapshot: REPEATABLE READ. */
+  keepsSnapshot: boolean
   /** It has what cannot be told to another server: cursors. */
   fixed: boolean
-  /** Session state that it will leave behind if it commits. */
-  readonly left: QueryArgs[]
-  /** Its session is not as the next one expects it. */
-  polluted: boolean
   /** Its connection broke. */
   broken: unknown
   /** Gives the client back. */
   end(error?: Error | boolean): void
 }
 
-export function remember(loan: Loan, args: QueryArgs, verdict: Verdict | null, effect: Effect): void {
-  const text = args.text ?? ''
-  if (verdict?.intent === 'read') loan.hasRead = true
-  else if (effect === 'transaction') {
-    if (/^\s*(?:declare|fetch|move)\b/i.test(text)) loan.fixed = true
-    if (closingOf(text) === null) loan.shape.push(args)
-    else {
-      // AND CHAIN: the next one begins as this one did.
-      loan.shape.length = 1
-      loan.hasRead = loan.fixed = false
-    }
-  } else if (effect === 'taints') {
-    loan.left.push(args)
-    loan.polluted = true
-  } else loan.hasRead = true
-}
-
-export async function giveBack(loan: Loan): Promise<void> {
-  if (loan.broken !== null) return loan.end(true)
-  const { error } = await outcomeOn(loan.client, { query: 'rollback' } as QueryArgs)
-  loan.end(error !== null || loan.polluted)
-}
-
-export function loanOf(client: PoolClient, opening: Opening, args: QueryArgs): Loan {
+export function loanOf(client: PoolClient, args: QueryArgs, notice: (message: unknown) => void): Loan {
   const failed = (error: unknown) => {
     loan.broken ??= error
   }
   const loan: Loan = {
     client,
-    opening,
     shape: [args],
     hasRead: false,
+    keepsSnapshot: false,
     fixed: false,
-    left: [],
-    polluted: false,
     broken: null,
     end: (error) => {
       client.removeListener('error', failed)
+      client.removeListener('notice', notice)
       client.release(error)
     },
   }
   client.on('error', failed)
+  client.on('notice', notice)
   return loan
 }
+
+/** It cannot go on at the primary without showing that. */
+export function isPinned({ fixed, hasRead, keepsSnapshot }: Loan): boolean {
+  return fixed || (hasRead && keepsSnapshot)
+}
+
+/** Not sent anywhere: a replica would take its own lock, or change its own session, and nobody would notice. */
+export function pinned(): PgherdError {
+  return new PgherdError(
+    'PGHERD_ON_REPLICA',
+    'the statement needs the primary, but its READ ONLY transaction runs on a replica, and has a snapshot or a cursor ' +
+      'that the primary cannot take over. Run the statement first, begin without READ ONLY, or set routeClients: false.'
+  )
+}
+
+/** A statement succeeded in it. */
+export function remember(loan: Loan, { text }: QueryArgs, verdict: Verdict | null, effect: Effect): void {
+  const words = text ?? ''
+  if (effect !== 'transaction' || verdict?.intent === 'read') {
+    loan.hasRead = true
+    return
+  }
+  if (/\b(?:declare|fetch|move)\b/i.test(words)) loan.fixed = true
+  if (/\bisolation\s+level\s+(?:repeatable|serializable)/i.test(words)) loan.keepsSnapshot = true
+  loan.shape.push({ text, query: text } as QueryArgs)
+}
+
+export async function giveBack(loan: Loan): Promise<void> {
+  if (loan.broken !== null) return loan.end(true)
+  const { error } = await outcomeOn(loan.client, { query: 'rollback' } as QueryArgs)
+  loan.end(error !== null)
+}
+
+const isolations = new WeakMap<Client, string>()
+
+/** What BEGIN means in this session by default; asked once for a connection. */
+export async function isolationOf(client: PoolClient): Promise<string> {
+  const known = isolations.get(client)
+  if (known !== undefined) return known
+  const { error, value } = await outcomeOn(client, { query: ISOLATION } as QueryArgs)
+  // A standby refuses even this under SERIALIZABLE.
+  const rows = (value as { readonly rows?: readonly { readonly level: string }[] } | undefined)?.rows
+  const isolation = error === null ? (rows?.[0]?.level ?? 'serializable') : 'serializable'
+  isolations.set(client, isolation)
+  return isolation
+}
+
+const ISOLATION = "select current_setting('default_transaction_isolation') as level"

@@ -11,9 +11,10 @@ import { PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
 import { cancel } from './cancel.js'
-import { Borrower, borrowerOf, type Lender } from './client.js'
+import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { guarded, lookedAfter } from './hooks.js'
 import type { QueryArgs, Wishes } from './query-args.js'
+import { free as whenReady } from './turn.js'
 import { reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
 type Release = (error?: Error | boolean) => void
@@ -60,6 +61,8 @@ export interface NodePoolOwner {
   legible(is: boolean): void
   accused(node: Node, failure: Failure): void
   isReplica(key: NodeKey): boolean
+  /** The holder of a client of a replica sends this. */
+  noteReplica(client: Client, first: unknown): void
   /** A connection hook tried to write on a replica. */
   hookRefused(): void
   /** Lends replicas to checked-out clients; null: they never borrow. */
@@ -132,6 +135,7 @@ export class NodePool {
         const { sending, held } = this.#wire
         if (sending) return super.query(first, second, third)
         const replica = owner.isReplica(key)
+        if (replica && held) owner.noteReplica(this as unknown as pg.Client, first)
         if (!replica && this.#borrower !== null) {
           if (held) return this.#borrower.query(first, second, third)
           this.#borrower.noteHook(first)
@@ -191,10 +195,35 @@ export class NodePool {
       if (error !== undefined && error !== null) return reject(this.#condemned ? dropped(this.key) : error)
       const wire = client === undefined ? undefined : wireOf(client)
       if (client === undefined || wire === undefined) return reject(new Error('the pool gave no client of ours'))
-      if (!this.#condemned && !isDemoted(place, wire)) return use(client, wire)
+      if (!this.#condemned && !isDemoted(place, wire)) {
+        if (wire.released) this.#settled(client, wire, place, reject, use)
+        else use(client, wire)
+        return
+      }
       release(true)
       reject(this.#condemned ? dropped(this.key) : notPrimary(this.key))
     })
+  }
+
+  /** What its last holder has sent is over, and no transaction of that holder is open. */
+  #settled(
+    client: PoolClient,
+    wire: Wire,
+    place: Place,
+    reject: (error: unknown) => void,
+    use: (client: PoolClient, wire: Wire) => void
+  ): void {
+    const check = () => {
+      if (isLeftInTransaction(client)) {
+        client.release(true)
+        this.#acquire(place, reject, use)
+      } else use(client, wire)
+    }
+    const ready = () => void whenReady(client).then(check)
+    const borrower = borrowerOf(client)
+    wire.released = false
+    if (borrower !== undefined) borrower.whenFree(ready)
+    else ready()
   }
 
   #dispatch(
@@ -210,7 +239,7 @@ export class NodePool {
     const { signal } = args
     const aborted = () => {
       // The caller is answered at once; the client comes back when its server has said what became of the statement.
-      cancel(client, this.#owner.Client, this.#owner.clientConfig(this.#node))
+      void this.cancel(client)
       reject(signal?.reason)
     }
     const settle = (error: Error | null | undefined, result: unknown) => {
@@ -220,7 +249,8 @@ export class NodePool {
       signal?.removeEventListener('abort', aborted)
       if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
       wire.reading = null
-      client.release(error as Error)
+      // A cancel request may come late: the next statement must not be the one that it hits.
+      client.release(signal?.aborted ? true : (error as Error))
       if (error) reject(error)
       else resolve(result)
     }
@@ -228,6 +258,7 @@ export class NodePool {
     signal?.addEventListener('abort', aborted)
     wire.reading = reading
     wire.held = false
+    if (!reading) borrowerOf(client)?.notePool(args)
     wire.sending = true
     try {
       place.phase = 'handed'
@@ -275,6 +306,11 @@ export class NodePool {
       )
     })
     wire.sending = false
+  }
+
+  /** Asks the server to cancel what this client is doing. */
+  cancel(client: Client): Promise<void> {
+    return cancel(client, this.#owner.Client, this.#owner.clientConfig(this.#node), this.#owner.clock)
   }
 
   /** Called while it is being released: it is not kept. */

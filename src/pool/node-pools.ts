@@ -1,6 +1,7 @@
 // All inner pools of one outer pool: one per node and generation, and those on their way out. Obeys what the picture says of
 // generations and removed nodes; chooses nothing.
 
+import type { Client } from 'pg'
 import type { Node, NodeKey } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
 import { dropped, NodePool, type NodePoolOwner } from './node-pool.js'
@@ -41,6 +42,13 @@ export class NodePools {
   /** Tells `reason` to everybody who waits for a client, and resolves when every client has come back. */
   async end(reason: Error): Promise<void> {
     await Promise.all([...this.#pools.values(), ...this.#leaving].map((pool) => pool.end(reason)))
+  }
+
+  /** Asks the server of this client to cancel what it is doing. */
+  async cancel(client: Client): Promise<void> {
+    for (const pool of [...this.#pools.values(), ...this.#leaving]) {
+      if (pool.inner._clients.includes(client)) await pool.cancel(client)
+    }
   }
 
   /** The pool of the primary; before there is one, that of whichever node serves. */

@@ -149,9 +149,10 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     async #transaction<T>(
       wishes: Wishes,
       work: (client: PoolClient) => Promise<T>,
-      options: TransactionOptions
+      given: TransactionOptions | null
     ): Promise<T> {
       if (this.#ending) throw endedError()
+      const options = given ?? {}
       const begin = beginOf(options)
       const { maxLagMillis } = wishesOf({ maxLagMillis: options.maxLagMillis ?? wishes.maxLagMillis })
       const { readOnly = false, isolation } = options
@@ -208,6 +209,10 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
             ? this.#answer(over(), queryArgs(query, second, third).callback)
             : this.#query(wishes, query, second, third),
         connect: (callback?: Connected | Asked | null) => this.#give(wishes, callback, ended),
+        [Symbol.asyncDispose]: () => {
+          ended = true
+          return Promise.resolve()
+        },
         transaction: <T>(work: (client: PoolClient) => Promise<T>, options: TransactionOptions = {}) =>
           ended ? over() : this.#transaction(wishes, work, options),
         explain: (query: unknown) => this.#explain(wishes, query),
@@ -332,6 +337,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         defined: () => this.#herd.report({ kind: 'defined' }),
         legible: (is) => this.#noticeSession(is),
         isReplica: (key) => this.#isReplica(key),
+        noteReplica: (client, first) => this.#noteReplica(client, first),
         hookRefused: () => this.#routing.setAside('hook'),
         lender: this.#lender(),
         accused: (node, failure) => this.#accuse(node, failure),
@@ -352,6 +358,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         written: () => this.#written(),
         count: (place, routed) => this.#decisions.count(place, routed),
         poolOf: (place) => this.#poolOf(place),
+        cancelOf: (client) => this.#pools.cancel(client),
         observe:
           routing === 'on'
             ? null
@@ -395,9 +402,10 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (wire?.readyAt === null) this.#acknowledged(null)
       if (wire?.held !== true) return
       wire.held = false
+      wire.released = true
       borrowerOf(client)?.released()
-      // Left inside a transaction it would be the next holder's: with pg it is.
-      if (isLeftInTransaction(client)) pool.expire(client)
+      // Left inside a transaction it would be the next holder's: with pg it is. And no session of a replica is anybody's.
+      if (isLeftInTransaction(client) || wire.tainted) pool.expire(client)
     }
 
     /** Inside a transaction too: SET LOCAL decides how its commit behaves, and the commit itself does not say. */
@@ -423,6 +431,13 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (this.listenerCount('topology') === 0) return
       const now = clock.now()
       this.#tell('topology', snapshotOf(after, now), snapshotOf(before, now))
+    }
+
+    #noteReplica(client: Client, first: unknown): void {
+      const wire = wireOf(client)
+      if (wire === undefined || wire.tainted || first === null || first === undefined) return
+      const text = typeof first === 'string' ? first : (first as { readonly text?: unknown }).text
+      wire.tainted = typeof text !== 'string' || this.#routing.effect(text) === 'taints'
     }
 
     #isReplica(key: NodeKey): boolean {

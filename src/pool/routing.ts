@@ -93,6 +93,8 @@ export class Routing {
   #definitions: Definitions | null = null
   #policy: NamePolicy | undefined
   #texts = new Memo<Verdict>(REMEMBERED)
+  #effects = new Memo<Effect>(REMEMBERED)
+  readonly #effectOf = (text: string) => effectOf(text, this.read(text), this.#policy ?? SHIPPED_ONLY)
   readonly #inspect = (text: string) => inspect(text, this.#policy)
   /** Something was learned that may have been an odd moment's; when to forget it. */
   #passing = false
@@ -222,7 +224,7 @@ export class Routing {
   /** What a text does to its session, under all that is known of names. */
   effect(text: string): Effect {
     const verdict = this.read(text)
-    return effectOf(text, verdict, this.#policy ?? SHIPPED_ONLY)
+    return verdict.intent === 'read' ? 'none' : this.#effects.of(text, this.#effectOf)
   }
 
   /** A client to hold, where only replicas may serve. */
@@ -259,6 +261,7 @@ export class Routing {
     this.#definitions = definitions
     this.#policy = policyOf(this.#config.names, definitions, this.#learned)
     this.#texts = new Memo(REMEMBERED)
+    this.#effects = new Memo(REMEMBERED)
   }
 
   #replica(own: number | undefined, written: Written, otherwise: 'primary' | 'refuse'): Target {

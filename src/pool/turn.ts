@@ -50,7 +50,11 @@ export function outcomeOn(client: PoolClient, args: QueryArgs): Promise<Answer> 
 export function runOn(client: Client, send: Send, { args, second, third, settle }: Entry): Promise<void> {
   return new Promise((done) => {
     if (settle === null) {
-      send(args.query, second, third)
+      try {
+        send(args.query, second, third)
+      } catch (error) {
+        ;(args.query as { handleError?: (error: unknown) => void }).handleError?.(error)
+      }
       free(client).then(done)
       return
     }

@@ -4,15 +4,16 @@
 import type { Wishes } from './query-args.js'
 
 /** What a view has of its own. The rest is the pool's. */
-export type Own = Record<string, unknown>
+export type Own = Record<string | symbol, unknown>
 
 export function viewOf<T extends object>(pool: T, own: Own): T {
   const bound = new Map<unknown, unknown>()
   const view: T = new Proxy(pool, {
     get(target, name) {
-      if (typeof name === 'string' && Object.hasOwn(own, name)) return own[name]
+      if (Object.hasOwn(own, name)) return own[name]
       const value: unknown = Reflect.get(target, name, target)
-      if (typeof value !== 'function' || name === 'constructor' || /^[A-Z]/.test(String(name))) return value
+      if (typeof value !== 'function' || name === 'constructor' || (typeof name === 'string' && /^[A-Z]/.test(name)))
+        return value
       let method = bound.get(value)
       if (method === undefined) {
         // What is chainable (on, once, off) chains on the view.
@@ -26,7 +27,7 @@ export function viewOf<T extends object>(pool: T, own: Own): T {
     },
     // What is replaced on a view (a test's mock, a library's wrapper) is replaced there only, if the view has it.
     set: (target, name, value) =>
-      typeof name === 'string' && Object.hasOwn(own, name)
+      Object.hasOwn(own, name)
         ? Reflect.defineProperty(own, name, { value, configurable: true, writable: true, enumerable: true })
         : Reflect.set(target, name, value, target),
   })

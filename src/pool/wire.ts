@@ -22,6 +22,10 @@ export interface Wire {
   sending: boolean
   /** Somebody holds the client. */
   held: boolean
+  /** Somebody held it last, and may have left something under way. */
+  released: boolean
+  /** Its holder has left state in the session of a replica. */
+  tainted: boolean
   /** Definitions were changed in the transaction under way. */
   defined: boolean
   /** String literals end where the lexer thinks they do. */
@@ -77,6 +81,8 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     reading: null,
     sending: false,
     held: false,
+    released: false,
+    tainted: false,
     defined: false,
     legible: true,
     proven: null,

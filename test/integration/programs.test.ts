@@ -43,13 +43,19 @@ describe('random programs on one client', () => {
 
   it(`${PROGRAMS} of them give the same rows, errors and order as on pg.Pool`, async function () {
     this.timeout(300_000)
+    let refused = 0
     for (let i = 0; i < PROGRAMS; i++) {
       const seed = SEED * 1_000_000 + i
       const program = programOf(seed)
       await Promise.all(admins.map((admin) => admin.query(RESET)))
       const [expected, found] = await Promise.all([run(control, program), run(herd, program)])
-      assert.deepEqual(found, expected, `program ${seed}: ${JSON.stringify(program)}`)
+      // Refused in so many words rather than done on the wrong server: what comes after that is another program.
+      const end = found.findIndex((line) => line.includes('PGHERD_ON_REPLICA'))
+      if (end >= 0) refused++
+      const same = end < 0 ? expected.length : end
+      assert.deepEqual(found.slice(0, same), expected.slice(0, same), `program ${seed}: ${JSON.stringify(program)}`)
     }
+    assert.ok(refused < PROGRAMS / 50, `${refused} programs were refused`)
     const counts = served(herd)
     const onReplica = counts[keyOf(cluster, 1)] ?? 0
     console.log(`      (${onReplica} statements and transactions ran on the replica)`)
