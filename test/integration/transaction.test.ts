@@ -171,6 +171,63 @@ describe('transactions, signals and dispose', () => {
     await ended
   })
 
+  it('what a holder left in line is over before the connection is used again', async () => {
+    const pool = await ready({ max: 1, readYourWrites: 'off' })
+    for (let i = 0; i < 20; i++) {
+      const client = await pool.connect()
+      for (const text of ['select id from t', 'begin', 'insert into t values (60)', 'rollback']) void client.query(text)
+      client.release()
+      await pool.query('insert into t values ($1)', [1000 + i])
+    }
+    const { rows } = await pool.query<{ n: number }>({
+      text: 'select count(*)::int as n from t where id >= 1000',
+      route: 'primary',
+    })
+    assert.equal(rows[0]?.n, 20)
+  })
+
+  it('a client given back inside a transaction, even behind an error, is nobody else’s', async () => {
+    const pool = await ready({ max: 1 })
+    const client = await pool.connect()
+    await client.query('begin')
+    await client.query('select 1/0').catch(() => client.release())
+    const next = await pool.connect()
+    assert.equal(next.getTransactionStatus(), 'I')
+    next.release()
+  })
+
+  it('session state keeps a client on the primary, also what query() left there, and none of a replica’s is kept', async () => {
+    const pool = await ready({ max: 1, readYourWrites: 'off' })
+    const admin = await cluster.connect(0, 'postgres')
+    await admin.query('create schema aside; create table aside.t (id int); insert into aside.t values (-7)')
+    await admin.query('grant usage on schema aside to public; grant select on aside.t to public')
+    await cluster.caughtUp(1, 0)
+    const first = async (client: PoolClient) => (await client.query('select min(id) as id from t')).rows[0]?.id
+    await pool.transaction((client) => client.query('set search_path = aside'), { readOnly: true })
+    let client = await pool.connect()
+    assert.notEqual(await first(client), -7)
+    client.release()
+    await pool.query('set search_path = aside')
+    client = await pool.connect()
+    assert.equal(await first(client), -7)
+    await client.query('begin')
+    await assert.rejects(client.query('discard all'), { code: '25001' })
+    await client.query('rollback')
+    assert.equal(await first(client), -7, 'a DISCARD ALL that failed discards nothing')
+    client.release(true)
+  })
+
+  it('what needs the primary is refused where its transaction cannot move there any more', async () => {
+    const pool = await ready({ readYourWrites: 'off' })
+    const client = await pool.connect()
+    await client.query('begin isolation level repeatable read, read only')
+    await client.query('select id from t')
+    await assert.rejects(client.query('select pg_try_advisory_xact_lock(1)'), { code: 'PGHERD_ON_REPLICA' })
+    await assert.rejects(client.query('insert into t values (70)'), { code: '25006' })
+    await client.query('rollback')
+    client.release()
+  })
+
   it('routeClients: false leaves clients alone', async () => {
     const pool = await ready({ routeClients: false })
     const client = await pool.connect()
@@ -212,6 +269,30 @@ describe('transactions, signals and dispose', () => {
         )
       })
     }
+
+    it('that comes late hits no other statement', async () => {
+      const pool = await ready({ max: 1, readYourWrites: 'off' })
+      for (let i = 0; i < 50; i++) {
+        const stop = new AbortController()
+        const aborted = pool.query({ text: 'select pg_sleep(0.001)', signal: stop.signal }).catch(() => {})
+        const innocent = pool.query('select id from t')
+        setImmediate(() => stop.abort())
+        await Promise.all([aborted, innocent])
+      }
+    })
+
+    it('of a held client ends its statement, and the client goes on', async () => {
+      const pool = await ready()
+      const client = await pool.connect()
+      const stop = new AbortController()
+      const query = { text: '/* pgherd:primary */ select pg_sleep(100)', signal: stop.signal }
+      const waiting = client.query(query)
+      await eventually('it runs', () => running(0, query.text))
+      stop.abort()
+      await assert.rejects(waiting, { name: 'AbortError' })
+      assert.equal((await client.query('select 7 as n')).rows[0]?.n, 7)
+      client.release()
+    })
 
     it('that was aborted before sends nothing', async () => {
       const pool = await ready()
@@ -261,5 +342,8 @@ describe('transactions, signals and dispose', () => {
     }
     assert.equal(pool.ended, true)
     await pool[Symbol.asyncDispose]()
+    const other = await ready()
+    await other.view()[Symbol.asyncDispose]()
+    await other.query('select 1')
   })
 })
