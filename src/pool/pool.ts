@@ -238,7 +238,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     get totalCount(): number {
-      return this.#pools.sum('totalCount')
+      return this.#pools.sum('totalCount') + this.#connecting
     }
 
     get idleCount(): number {
@@ -246,7 +246,12 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     get waitingCount(): number {
-      return this.#pools.sum('waitingCount') + this.#herd.waiting
+      return this.#pools.sum('waitingCount') + this.#herd.waiting - this.#connecting
+    }
+
+    /** Who waits for the very first look at the servers would be connecting with pg. */
+    get #connecting(): number {
+      return this.#herd.isCold ? Math.min(this.#herd.waiting, Number(this.options.max)) : 0
     }
 
     get expiredCount(): number {

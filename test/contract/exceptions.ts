@@ -56,8 +56,6 @@ const BETTER: readonly Row[] = [
 ]
 
 const DIFFERS: readonly Row[] = [
-  ['counts', 'of the very first connect()', BOTH, 'it waits for the first look at the server'],
-  ['counts', 'of the very first connects beyond max', BOTH, 'they wait for the first look at the server'],
   [
     'constructor',
     'a subclass that overrides connect() gives query() its clients',
