@@ -51,6 +51,12 @@ export class NodePools {
     }
   }
 
+  /** All clients, those of the primary last. */
+  clients(primary: NodeKey | null): readonly Client[] {
+    const pools = [...this.#pools.values()].sort((a, b) => Number(a.key === primary) - Number(b.key === primary))
+    return pools.flatMap(({ inner }) => inner._clients)
+  }
+
   /** The pool of the primary; before there is one, that of whichever node serves. */
   primary(key: NodeKey | null): NodePool | undefined {
     if (key !== null) return this.#pools.get(key)

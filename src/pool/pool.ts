@@ -258,9 +258,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return this.#pools.sum('expiredCount')
     }
 
-    // Libraries reach into these. They are the primary's; pg-pool's constructor assigns them before there is a primary.
+    // Libraries and tests reach into these. They are the primary's, but for the clients, which are all, the primary's last; pg-pool's constructor assigns them before there is a primary.
     get _clients(): readonly unknown[] {
-      return this.#pools.primary(this.#herd.topology.primary)?.inner._clients ?? NOTHING
+      return this.#pools.clients(this.#herd.topology.primary)
     }
     set _clients(_: unknown) {}
     get _idle(): readonly unknown[] {

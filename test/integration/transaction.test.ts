@@ -324,9 +324,10 @@ describe('transactions, signals and dispose', () => {
     })
 
     it('ends the wait for a primary, and the place in the queue', async () => {
-      const pool = poolOn(cluster, { targetSessionAttrs: 'primary' }, 'app', [1])
+      const { host, port } = cluster.node(1)
+      const pool = poolOn(cluster, { host: [host, host], port: [port, 9] })
       const stop = new AbortController()
-      const waiting = pool.query({ text: 'select 1', signal: stop.signal })
+      const waiting = pool.query({ text: 'select 1 for update', signal: stop.signal })
       await eventually('it waits', () => pool.totalCount + pool.waitingCount === 1)
       stop.abort()
       await assert.rejects(waiting, { name: 'AbortError' })
