@@ -4,7 +4,7 @@
 // It judges no name, and holds for valid SQL only: what the server would refuse does no harm anywhere.
 
 import { Kind } from './lexer.js'
-import { BEFORE_EXPRESSION, BEFORE_TABLE, NAMING, NO_CALL_AFTER, ROLES, Role } from './statements.js'
+import { BEFORE_EXPRESSION, NAMING, NO_CALL_AFTER, ROLES, Role } from './statements.js'
 
 // What is remembered of a level of parentheses or brackets.
 const WITH_LIST = 1 // between WITH and the statement it belongs to: `, name (` begins a query, not a call
@@ -124,7 +124,7 @@ export class Place {
         return (this.#level & WITH_LIST) === 0
       case 'join': // behind the name of a table; what else can be before it is in the table above
         if ((this.#level & (FROM_LIST | FROM_PAREN)) === 0 || this.#before === '') return true
-        return this.#before === 'join' || ROLES.has(this.#before) || BEFORE_EXPRESSION.has(this.#before)
+        return ROLES.has(this.#before) || BEFORE_EXPRESSION.has(this.#before)
     }
     return true
   }
@@ -209,7 +209,7 @@ export class Place {
   #tableBegins(): boolean {
     if (this.kind === Kind.comma) return (this.#level & TABLES) !== 0
     if (this.kind === Kind.open) return (this.#level & FROM_PAREN) !== 0
-    return BEFORE_TABLE.has(this.keyword())
+    return (this.roles & Role.beforeTable) !== 0
   }
 
   /** In FROM, where a table stands and never a keyword that an expression could follow. */

@@ -100,6 +100,7 @@ export const Role = {
   copyTarget: 512,
   temporary: 128,
   body: 256, // matters within CREATE … BEGIN ATOMIC
+  beforeTable: 1024, // behind it stands a table, if a name does
 } as const
 
 // pg_get_keywords() of PostgreSQL 15.18 and 18.4: catcode R.
@@ -126,6 +127,7 @@ const MEANING: readonly (readonly [words: string, role: number])[] = [
   ['insert update delete merge', Role.change],
   ['by', Role.by],
   ['into', Role.into],
+  ['from join only table copy binary', Role.beforeTable],
   ['from', Role.from],
   ['stdout', Role.copyTarget],
   ['temp temporary local global', Role.temporary],
@@ -158,9 +160,6 @@ export const NO_CALL_AFTER: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ['varying', new Set(['character', 'char', 'nchar', 'bit'])],
   ['join', new Set(['left', 'right', 'full', 'inner', 'outer', 'cross', 'natural', 'true'])],
 ])
-
-/** Behind these words stands a table, if a name does. */
-export const BEFORE_TABLE: ReadonlySet<string> = new Set(['from', 'join', 'only', 'table', 'copy', 'binary'])
 
 /** Behind these unquoted words stands a name that is being given or a type, never a call. */
 export const NAMING: ReadonlySet<string> = new Set(['as', 'with', 'recursive', 'tablesample', 'ordinality'])
