@@ -198,7 +198,7 @@ export class Catalogue {
     if (!final && (this.#answer !== '' || this.#failures < MOST_FAILURES)) return
     this.#changedAt = null
     this.#answer = ''
-    if (this.#definitions.opaque !== null || this.#definitions === UNREAD) this.#parts.unreadable(message)
+    this.#parts.unreadable(message)
     this.#definitions = unreadable(message)
     this.#arrive()
   }
