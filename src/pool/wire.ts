@@ -6,6 +6,7 @@ import type { Client } from 'pg'
 import type { Clock } from '../clock.js'
 import type { Lsn } from '../core/lsn.js'
 import type { Instant } from '../core/node.js'
+import { closingOf } from '../core/session.js'
 
 export interface Wire {
   /** When the session became ready: a replica's position counts for it only if it was asked for later. */
@@ -127,16 +128,14 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
       }
       if (status === 'I') {
         events.acknowledged(wire.reading === false ? null : text)
-        if (wire.defined && !UNDONE.test(text ?? '')) events.defined()
+        // What a ROLLBACK took back has changed nothing.
+        if (wire.defined && closingOf(text ?? '')?.commits !== false) events.defined()
         wire.defined = false
       }
     }
   })
   return wire
 }
-
-/** The end of a transaction that changed nothing. */
-const UNDONE = /^\s*(?:rollback|abort)\b/i
 
 /** Encodings of clients only, in which a backslash or a letter can be the second half of a character. */
 const DOUBLE_BYTE = /^(?:SJIS|SHIFT_JIS_2004|BIG5|GBK|GB18030|UHC|JOHAB)$/i
