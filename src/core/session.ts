@@ -184,3 +184,26 @@ function wordsOf(sql: string): readonly string[] | null {
 export function escapesReadOnly(sql: string): boolean {
   return /\b(?:read\s+write|serializable|transaction_read_only|transaction_isolation|snapshot|lock)\b/i.test(sql)
 }
+
+/**
+ * In a READ ONLY transaction on a standby: it would be refused or answered for the wrong server, or it changes the session,
+ * which is the primary's. Of several statements in one text nobody knows how far they came.
+ */
+export function needsPrimary(sql: string, { intent, single }: Verdict, effect: Effect): boolean {
+  if (!single) return true
+  if (intent === 'read') return false
+  return effect !== 'transaction' || escapesReadOnly(sql)
+}
+
+/** A standby would do it, on its own session or in its own lock table, where nobody expects it. */
+export function harmsElsewhere(sql: string, effect: Effect): boolean {
+  return effect === 'taints' || /advisory/i.test(sql)
+}
+
+/** What a statement that shapes a transaction makes of it, as far as another server cannot be told. */
+export function traitsOf(sql: string): { readonly cursor: boolean; readonly keepsSnapshot: boolean } {
+  return {
+    cursor: /\b(?:declare|fetch|move)\b/i.test(sql),
+    keepsSnapshot: /\bisolation\s+level\s+(?:repeatable|serializable)/i.test(sql),
+  }
+}

@@ -4,7 +4,15 @@
 
 import type { Client, PoolClient } from 'pg'
 import type { Verdict } from '../core/classify.js'
-import { closingOf, type Effect, escapesReadOnly, type Opening, openingOf } from '../core/session.js'
+import {
+  closingOf,
+  type Effect,
+  escapesReadOnly,
+  harmsElsewhere,
+  needsPrimary,
+  type Opening,
+  openingOf,
+} from '../core/session.js'
 import { giveBack, isolationOf, isPinned, type Loan, loanOf, pinned, remember } from './loan.js'
 import { type Callback, isSubmittable, type QueryArgs, queryArgs, type Wishes } from './query-args.js'
 import { type Entry, type Internals, outcomeOn, runOn, type Send, statusOf, withoutCallback } from './turn.js'
@@ -83,8 +91,11 @@ export class Borrower {
     const args = queryArgs(first, second, third)
     // What pg refuses with a throw.
     if (args.callback !== undefined && typeof args.callback !== 'function') return this.#send(first, second, third)
-    const inLine = this.#working || this.#mayBorrow(args) || args.signal !== undefined || this.#discards(args)
-    if (inLine) return this.#enqueue(args, second, third)
+    // Behind others it is asked in its turn.
+    const borrows = this.#working ? null : this.#mayBorrow(args)
+    if (borrows !== false || args.signal !== undefined || this.#discards(args)) {
+      return this.#enqueue(args, borrows, second, third)
+    }
     this.#note(args)
     return this.#send(first, second, third)
   }
@@ -122,23 +133,29 @@ export class Borrower {
     loan?.end(true)
   }
 
-  #enqueue(args: QueryArgs, second: unknown, third: unknown): unknown {
+  #enqueue(args: QueryArgs, borrows: boolean | null, second: unknown, third: unknown): unknown {
     if (isSubmittable(args.query)) {
-      this.#line.push({ args, second, third, settle: null })
+      this.#line.push({ args, borrows, second, third, settle: null })
       void this.#work()
       return args.query
     }
     const callback = args.callback ?? (args.query as { readonly callback?: Callback }).callback
     if (typeof callback !== 'function') {
       return new Promise((resolve, reject) => {
-        this.#line.push({ args, second, third, settle: (error, value) => (error ? reject(error) : resolve(value)) })
+        this.#line.push({
+          args,
+          borrows,
+          second,
+          third,
+          settle: (error, value) => (error ? reject(error) : resolve(value)),
+        })
         void this.#work()
       })
     }
     // Outside of any promise, so that what it throws is not ours to swallow.
     const settle: Entry['settle'] = (error, value) =>
       process.nextTick(callback, error ?? null, error ? undefined : value)
-    this.#line.push({ args, second, third, settle })
+    this.#line.push({ args, borrows, second, third, settle })
     void this.#work()
     return undefined
   }
@@ -158,7 +175,7 @@ export class Borrower {
   async #run(entry: Entry): Promise<void> {
     const loan = this.#loan
     if (loan !== null) return this.#runOnLoan(entry, loan)
-    if (entry.settle === null || !this.#mayBorrow(entry.args)) return this.#runHere(entry)
+    if (entry.settle === null || !(entry.borrows ?? this.#mayBorrow(entry.args))) return this.#runHere(entry)
     if (this.#opening(entry.args) !== null) return this.#openLoan(entry)
     await this.#borrow(entry.args, entry.settle)
   }
@@ -296,11 +313,12 @@ export class Borrower {
     const loan = loanOf(client, entry.args, notice)
     const isolation = opening.isolation ?? (await isolationOf(client))
     loan.keepsSnapshot = isolation !== 'read committed'
-    const result = isolation === 'serializable' ? null : await outcomeOn(client, entry.args)
+    const unfit = isolation === null || isolation === 'serializable'
+    const result = unfit ? null : await outcomeOn(client, entry.args)
     if (result === null || (result.error !== null && statusOf(client) !== 'T')) {
       // Nothing has begun: the primary can do it as well.
       if (isolation === 'serializable') this.#lender.serializable()
-      loan.end(result !== null)
+      loan.end(isolation !== 'serializable')
       return this.#runHere(entry)
     }
     this.#loan = loan
@@ -315,13 +333,13 @@ export class Borrower {
     const closing = text === null ? null : closingOf(text)
     if (closing?.chains) return this.#chain(entry, loan, closing.commits)
     const effect = text === null ? 'taints' : this.#lender.effect(text)
-    if (statusOf(loan.client) === 'T' && needsPrimary(text, verdict, effect)) {
+    if (statusOf(loan.client) === 'T' && (text === null || verdict === null || needsPrimary(text, verdict, effect))) {
       if (!isPinned(loan)) {
         await this.#move(loan)
         return this.#runHere(entry)
       }
       // The rest is refused by the replica in the same words, since the transaction only reads.
-      if (effect === 'taints' || text === null || /advisory/i.test(text)) throw pinned()
+      if (text === null || harmsElsewhere(text, effect)) throw pinned()
     }
     const { client } = loan
     if (settle === null) {
@@ -400,13 +418,6 @@ function textOf({ text, query }: QueryArgs): string | null {
   const inner = query as { readonly text?: unknown; readonly cursor?: { readonly text?: unknown } }
   const own = typeof inner.text === 'string' ? inner.text : inner.cursor?.text
   return typeof own === 'string' ? own : null
-}
-
-/** A standby would refuse it or answer for itself, or it changes the session, which is the primary's. */
-function needsPrimary(text: string | null, verdict: Verdict | null, effect: Effect): boolean {
-  if (text === null || verdict === null || !verdict.single) return true
-  if (verdict.intent === 'read') return false
-  return effect !== 'transaction' || escapesReadOnly(text)
 }
 
 /** Somebody gave the client back, and nothing that was sent will end its transaction. */

@@ -3,7 +3,8 @@
 
 import type { Client, PoolClient } from 'pg'
 import type { Verdict } from '../core/classify.js'
-import type { Effect } from '../core/session.js'
+import { failureOf } from '../core/failure.js'
+import { type Effect, traitsOf } from '../core/session.js'
 import { PgherdError } from '../errors.js'
 import type { QueryArgs } from './query-args.js'
 import { outcomeOn } from './turn.js'
@@ -63,13 +64,13 @@ export function pinned(): PgherdError {
 
 /** A statement succeeded in it. */
 export function remember(loan: Loan, { text }: QueryArgs, verdict: Verdict | null, effect: Effect): void {
-  const words = text ?? ''
   if (effect !== 'transaction' || verdict?.intent === 'read') {
     loan.hasRead = true
     return
   }
-  if (/\b(?:declare|fetch|move)\b/i.test(words)) loan.fixed = true
-  if (/\bisolation\s+level\s+(?:repeatable|serializable)/i.test(words)) loan.keepsSnapshot = true
+  const { cursor, keepsSnapshot } = traitsOf(text ?? '')
+  if (cursor) loan.fixed = true
+  if (keepsSnapshot) loan.keepsSnapshot = true
   loan.shape.push({ text, query: text } as QueryArgs)
 }
 
@@ -81,15 +82,16 @@ export async function giveBack(loan: Loan): Promise<void> {
 
 const isolations = new WeakMap<Client, string>()
 
-/** What BEGIN means in this session by default; asked once for a connection. */
-export async function isolationOf(client: PoolClient): Promise<string> {
+/** What BEGIN means in this session by default; asked once for a connection. Null: it could not be asked. */
+export async function isolationOf(client: PoolClient): Promise<string | null> {
   const known = isolations.get(client)
   if (known !== undefined) return known
   const { error, value } = await outcomeOn(client, { query: ISOLATION } as QueryArgs)
-  // A standby refuses even this under SERIALIZABLE.
-  const rows = (value as { readonly rows?: readonly { readonly level: string }[] } | undefined)?.rows
-  const isolation = error === null ? (rows?.[0]?.level ?? 'serializable') : 'serializable'
-  isolations.set(client, isolation)
+  // A standby refuses even this under SERIALIZABLE; any other failure says nothing about the default.
+  if (error !== null) return failureOf(error, 'handed').kind === 'isolation' ? 'serializable' : null
+  const { rows } = value as { readonly rows: readonly { readonly level: string }[] }
+  const isolation = rows[0]?.level ?? null
+  if (isolation !== null) isolations.set(client, isolation)
   return isolation
 }
 

@@ -152,6 +152,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       given: TransactionOptions | null
     ): Promise<T> {
       if (this.#ending) throw endedError()
+      if (typeof work !== 'function') throw new TypeError('transaction() must be given a function (client) => ...')
       const options = given ?? {}
       const begin = beginOf(options)
       const { maxLagMillis } = wishesOf({ maxLagMillis: options.maxLagMillis ?? wishes.maxLagMillis })

@@ -20,6 +20,8 @@ export interface Internals {
 /** A statement that waits for its turn. */
 export interface Entry {
   readonly args: QueryArgs
+  /** It may borrow; null: to be asked in its turn, when what is before it is over. */
+  readonly borrows: boolean | null
   readonly second: unknown
   readonly third: unknown
   /** Null for what submits itself: it answers its own way. */

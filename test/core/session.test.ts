@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { inspect } from '../../src/core/classify.js'
 import { define, policyOf } from '../../src/core/definitions.js'
-import { closingOf, type Effect, effectOf, type Opening, openingOf } from '../../src/core/session.js'
+import {
+  closingOf,
+  type Effect,
+  effectOf,
+  harmsElsewhere,
+  needsPrimary,
+  type Opening,
+  openingOf,
+  traitsOf,
+} from '../../src/core/session.js'
 
 const policy = policyOf(
   { primaryFunctions: [], replicaSafeFunctions: ['vouched'], primaryRelations: [] },
@@ -141,4 +150,39 @@ describe('session: how a transaction ends', () => {
     ['select 1', null],
   ]
   for (const [sql, closing] of rows) it(sql, () => assert.deepEqual(closingOf(sql), closing))
+})
+
+describe('session: what a READ ONLY transaction on a replica cannot do there', () => {
+  const rows: readonly (readonly [sql: string, needs: boolean, harms: boolean])[] = [
+    ['select slug(a) from t', false, false],
+    ['savepoint a', false, false],
+    ['set local x = y', false, false],
+    ["select set_config('a', 'b', true)", false, false],
+    ['set transaction read write', true, false],
+    ["set transaction snapshot '1'", true, false],
+    ['lock table t', true, false],
+    ['select 1; select 2', true, false],
+    ['insert into t values (1)', true, false],
+    ['set x = y', true, true],
+    ['select act(1)', true, true],
+    ['select pg_advisory_lock(1)', true, true],
+    ['select pg_advisory_xact_lock(1)', true, true],
+    ['create temp table t (a int)', true, true],
+  ]
+  for (const [sql, needs, harms] of rows) {
+    it(sql, () => {
+      const verdict = inspect(sql, policy)
+      const effect = effectOf(sql, verdict, policy)
+      assert.deepEqual([needsPrimary(sql, verdict, effect), harmsElsewhere(sql, effect)], [needs, harms])
+    })
+  }
+
+  it('cursors and snapshots cannot be told to another server', () => {
+    assert.deepEqual(traitsOf('declare c cursor for select 1'), { cursor: true, keepsSnapshot: false })
+    assert.deepEqual(traitsOf('set transaction isolation level repeatable read'), {
+      cursor: false,
+      keepsSnapshot: true,
+    })
+    assert.deepEqual(traitsOf('savepoint a'), { cursor: false, keepsSnapshot: false })
+  })
 })
