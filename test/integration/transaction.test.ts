@@ -177,13 +177,14 @@ describe('transactions, signals and dispose', () => {
       const client = await pool.connect()
       for (const text of ['select id from t', 'begin', 'insert into t values (60)', 'rollback']) void client.query(text)
       client.release()
-      await pool.query('insert into t values ($1)', [1000 + i])
+      const inserts = Array.from({ length: 10 }, (_, j) => pool.query('insert into t values ($1)', [1000 + 10 * i + j]))
+      await Promise.all(inserts)
     }
     const { rows } = await pool.query<{ n: number }>({
       text: 'select count(*)::int as n from t where id >= 1000',
       route: 'primary',
     })
-    assert.equal(rows[0]?.n, 20)
+    assert.equal(rows[0]?.n, 200)
   })
 
   it('a client given back inside a transaction, even behind an error, is nobody else’s', async () => {
@@ -272,6 +273,15 @@ describe('transactions, signals and dispose', () => {
 
     it('that comes late hits no other statement', async () => {
       const pool = await ready({ max: 1, readYourWrites: 'off' })
+      const backend = async () =>
+        (await pool.query({ text: 'select pg_backend_pid() as pid', route: 'primary' })).rows[0]?.pid
+      const before = await backend()
+      const stopped = new AbortController()
+      const sleeping = pool.query({ text: 'select pg_sleep(100)', route: 'primary', signal: stopped.signal })
+      await eventually('it runs', () => running(0, 'select pg_sleep(100)'))
+      stopped.abort()
+      await assert.rejects(sleeping, { name: 'AbortError' })
+      assert.notEqual(await backend(), before, 'its connection is not used again')
       for (let i = 0; i < 50; i++) {
         const stop = new AbortController()
         const aborted = pool.query({ text: 'select pg_sleep(0.001)', signal: stop.signal }).catch(() => {})

@@ -133,6 +133,11 @@ describe('wire: what it notices', () => {
     run('commit', 'I')
     run('select 1', 'I')
     assert.equal(definitions(), 2)
+    run('begin', 'T')
+    run('create view x as select 1', 'T')
+    run('rollback', 'I')
+    run('select 1', 'I')
+    assert.equal(definitions(), 2, 'what was rolled back changed nothing')
   })
   it('a session is legible while it reads literals as the lexer does, and again when it has ended', () => {
     const { connection, legible } = watched()

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { resolveConfig } from '../../src/config.js'
+import { define, UNREAD } from '../../src/core/definitions.js'
+import { queryArgs, type Wishes } from '../../src/pool/query-args.js'
+import { type Knowledge, Routing } from '../../src/pool/routing.js'
+
+const NOTHING = { since: null, asynchronous: false }
+const KNOWN: Knowledge = { definitions: define([]), informed: true }
+
+function routed(query: unknown, knowledge: Knowledge = KNOWN, wishes: Wishes = {}, options: object = {}) {
+  const routing = new Routing(resolveConfig({ host: 'a,b', ...options }, {}, {}), knowledge)
+  const args = queryArgs(query, undefined, undefined)
+  return routing.route(args, wishes, args.text === null ? null : routing.read(args.text), NOTHING)
+}
+
+describe('routing: where a read goes', () => {
+  it('to a replica, with the right to be repeated and repaired', () => {
+    const { target, repairs, reading, repeat } = routed('select 1')
+    assert.deepEqual([target.role, repairs, reading, repeat()], ['replica', true, true, { read: true, whole: true }])
+  })
+
+  it('to the primary while it is not known what names hide, also where reads must not go there otherwise', () => {
+    for (const options of [{}, { whenStale: 'error' }]) {
+      for (const definitions of [UNREAD, define([])]) {
+        const { target, reading, reason } = routed('select 1', { definitions, informed: false }, {}, options)
+        assert.deepEqual([target.role, reading], ['primary', true])
+        assert.match(reason, /catalogue has not been read/)
+      }
+    }
+  })
+
+  it('to the primary where somebody says so, and then it counts as what may write', () => {
+    const asked: readonly (readonly [unknown, Wishes])[] = [
+      [{ text: 'select 1', route: 'primary' }, {}],
+      ['/* pgherd:primary */ select 1', {}],
+      ['select 1', { route: 'primary' }],
+    ]
+    for (const [query, wishes] of asked) {
+      const { target, reading, repeat } = routed(query, KNOWN, wishes)
+      assert.deepEqual([target.role, reading, repeat()], ['primary', false, { read: false, whole: true }])
+    }
+  })
+
+  it('to a replica where somebody insists, whatever is known, and what that refuses is theirs to see', () => {
+    const { target, repairs } = routed(
+      { text: 'insert into t values (1)', route: 'replica' },
+      { ...KNOWN, informed: false }
+    )
+    assert.deepEqual([target.role, repairs], ['replica', false])
+  })
+})
