@@ -18,8 +18,31 @@ export interface Clock {
   random(): number
 }
 
+/** Less than this the clocks may drift apart: somebody slews the wall clock. */
+const DRIFT_MILLIS = 20
+
+/**
+ * An Instant whose wall part never goes back: it is the time that has passed by whichever clock says more, step by step, so that
+ * a wall clock which is set back afterwards does not hide that the machine slept.
+ */
+export function steadily(): (mono: number, wall: number) => Instant {
+  let offset: number | null = null
+  let gained = 0
+  return (mono, wall) => {
+    const ahead = wall - mono
+    offset ??= ahead
+    if (Math.abs(ahead - offset) > DRIFT_MILLIS) {
+      gained += Math.max(0, ahead - offset)
+      offset = ahead
+    }
+    return { mono, wall: mono + gained }
+  }
+}
+
+const instant = steadily()
+
 export const systemClock: Clock = {
-  now: () => ({ mono: performance.now(), wall: Date.now() }),
+  now: () => instant(performance.now(), Date.now()),
   mono: () => performance.now(),
   alarm(millis, ring, hold) {
     // Longer delays than 2^31-1 ms would fire at once.

@@ -28,7 +28,7 @@ export interface HerdOptions {
   /** While no primary can be reached, reads may be this old, in milliseconds. Default 30000. */
   maxStaleMillis?: number | undefined
   /** `pool` (default): a read sees every write acknowledged through this pool. `off`: only the lag bound counts. */
-  readYourWrites?: 'pool' | 'off' | undefined
+  readYourWrites?: 'pool' | 'session' | 'off' | undefined
   /** May plain reads and READ ONLY transactions on clients of connect() borrow a replica? Default true. */
   routeClients?: boolean | undefined
   /** No replica qualifies: ask the primary (default), or reject with PGHERD_NO_REPLICA. */
@@ -76,7 +76,7 @@ export interface Config {
   readonly maxLagMillis: number
   readonly maxLagBytes: number
   readonly maxStaleMillis: number
-  readonly readYourWrites: 'pool' | 'off'
+  readonly readYourWrites: 'pool' | 'session' | 'off'
   readonly routeClients: boolean
   readonly whenStale: 'primary' | 'error'
   readonly routing: 'on' | 'observe'
@@ -144,7 +144,7 @@ const RULES = {
     accepts: (value) => typeof value === 'number' && value >= 0,
   },
   maxStaleMillis: millis(30_000, 0),
-  readYourWrites: oneOf('pool', 'off'),
+  readYourWrites: oneOf('pool', 'session', 'off'),
   routeClients: { initial: true, allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
   whenStale: oneOf('primary', 'error'),
   routing: oneOf('on', 'observe'),
@@ -227,7 +227,7 @@ export function resolveConfig(given: object, environment: Environment, defaults:
     maxLagMillis: chosen(raw, 'maxLagMillis') as number,
     maxLagBytes: chosen(raw, 'maxLagBytes') as number,
     maxStaleMillis: chosen(raw, 'maxStaleMillis') as number,
-    readYourWrites: chosen(raw, 'readYourWrites') as 'pool' | 'off',
+    readYourWrites: chosen(raw, 'readYourWrites') as 'pool' | 'session' | 'off',
     routeClients: chosen(raw, 'routeClients') as boolean,
     whenStale: chosen(raw, 'whenStale') as 'primary' | 'error',
     routing: chosen(raw, 'routing') as 'on' | 'observe',

@@ -14,9 +14,13 @@ export type PgherdErrorCode =
   | 'PGHERD_WEAK_AUTH'
   | 'PGHERD_ROLLED_BACK'
   | 'PGHERD_ON_REPLICA'
-  // The following three are met on the way to another attempt; a caller sees one only where no attempt is left.
+  | 'PGHERD_TIMEOUT'
+  | 'PGHERD_TOKEN'
+  | 'PGHERD_BUSY'
+  // The following four are met on the way to another attempt; a caller sees one only where no attempt is left.
   | 'PGHERD_DROPPED'
   | 'PGHERD_STALE'
+  | 'PGHERD_MOVED'
   | 'PGHERD_NOT_PRIMARY'
 
 /** One line per node: what is believed of it, and why it could not serve. */
@@ -52,6 +56,15 @@ export class PgherdError extends Error {
 /** What pg's pool says when it is used after its end: libraries know the text. */
 export function endedError(): Error {
   return new Error('Cannot use a pool after calling end on the pool')
+}
+
+/** drain() has waited in vain. The node is still left alone. */
+export function busyError(key: NodeKey, clients: number, millis: number): PgherdError {
+  return new PgherdError(
+    'PGHERD_BUSY',
+    `${clients} connections to ${key} are still in use after ${millis} ms. It gets no new statements: wait for those ` +
+      'that run, give checked-out clients back, or call resume() to use it again.'
+  )
 }
 
 function listed(nodes: ReadonlyMap<NodeKey, NodeReport> | undefined): string {

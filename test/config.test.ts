@@ -173,7 +173,7 @@ describe('config: bad values are refused, with the name and what is allowed', ()
     [{ maxLagMillis: '1000' }, /maxLagMillis .* not '1000'/],
     [{ maxLagMillis: Number.NaN }, /maxLagMillis/],
     [{ maxLagBytes: -5 }, /maxLagBytes/],
-    [{ readYourWrites: 'session' }, /readYourWrites must be 'pool' or 'off', not 'session'/],
+    [{ readYourWrites: 'sessions' }, /readYourWrites must be 'pool' or 'session' or 'off', not 'sessions'/],
     [{ whenStale: 'wait' }, /whenStale must be 'primary' or 'error'/],
     [{ routing: 'off' }, /routing must be 'on' or 'observe'/],
     [{ balance: 'random' }, /balance must be 'leastInFlight' or a function/],

@@ -1,5 +1,6 @@
 // Chooses one among nodes that are equally right. Refuses nobody: that is selection's work.
 
+import type { Circumstances } from './freshness.js'
 import type { Instant, Node, NodeKey } from './node.js'
 
 /** What a decision may know of the world at the moment it is taken. */
@@ -11,6 +12,13 @@ export interface Moment {
   inFlight(key: NodeKey): number
   /** Nodes that already failed this statement. */
   readonly avoid: ReadonlySet<NodeKey>
+  /** Of positions and replicas; absent: nothing beyond the picture is known. */
+  readonly evidence?: Evidence | undefined
+}
+
+/** What is known beyond the picture of where positions are to be had. */
+export interface Evidence extends Omit<Circumstances, 'now'> {
+  behindMillis(key: NodeKey): number
 }
 
 /** Picks from a non-empty list; must return a member of it. */

@@ -1,7 +1,9 @@
 // From what was seen to what is believed: which cluster is ours, who is the primary, which replicas follow it.
 // A function of the picture and the moment of the newest event; keeps nothing, waits for nothing.
 
+import { failureOf } from './failure.js'
 import { emptyWal } from './horizon.js'
+import { isBalanced } from './identity.js'
 import { elapsed, type Instant, isUp, type Node, type NodeKey, type NodeState, type Sighting } from './node.js'
 import { type Claimant, choosePrimary, type PrimaryVerdict } from './primary.js'
 import type { Topology } from './topology.js'
@@ -14,12 +16,13 @@ export function settle(before: Topology, draft: Topology, at: Instant): Topology
   const named = identified(draft, at)
   const servers = serversOf(named)
   const claimants = claimantsOf(named, servers)
-  const verdict = named.systemIdentifier === null ? NOBODY : decide(named, claimants, at)
-  const ruled = installed(named, verdict, claimants, at)
+  const judge = (topology: Topology) => (topology.systemIdentifier === null ? NOBODY : decide(topology, claimants, at))
+  const asked = questioned(named, judge(named), claimants, at)
+  const ruled = installed(asked, judge(asked), claimants, at)
   const nodes = new Map<NodeKey, Node>()
   for (const node of ruled.nodes.values()) {
     const next = { ...node, state: stateOf(ruled, node, servers) }
-    nodes.set(node.key, { ...next, generation: generationOf(ruled.plural, before.nodes.get(node.key), next) })
+    nodes.set(node.key, { ...next, generation: generationOf(ruled.plural, before.nodes.get(node.key), next, at) })
   }
   return { ...ruled, nodes, plural: ruled.plural || servers.size > 1 }
 }
@@ -120,6 +123,28 @@ function decide(topology: Topology, claimants: readonly Claimant[], at: Instant)
   )
 }
 
+/**
+ * Who follows whom decides, and that was asked of the incumbent now and then only: when it took office it had nobody. Before
+ * a claim takes anything from a live one it is asked again: new statements wait for that, and what is in flight goes on.
+ */
+function questioned(
+  topology: Topology,
+  verdict: PrimaryVerdict,
+  claimants: readonly Claimant[],
+  at: Instant
+): Topology {
+  const { incumbent, nodes } = topology
+  const present = incumbent === null ? undefined : nodes.get(incumbent.key)
+  if (present === undefined || verdict.kind === 'none' || standingOf(topology, claimants) !== 'live') return topology
+  if (verdict.kind === 'primary' && verdict.key === present.key) return topology
+  const countedAt = present.countedAt?.mono ?? -Infinity
+  const isNew = (key: NodeKey) => (nodes.get(key)?.claimsSince?.mono ?? -Infinity) > countedAt
+  const rival = claimants.find(({ key }) => key !== present.key && isNew(key))
+  if (rival === undefined) return topology
+  const failure = failureOf(new Error(`${rival.key} says that it is the primary`), 'idle')
+  return { ...topology, nodes: new Map(nodes).set(present.key, { ...present, suspect: { since: at, failure } }) }
+}
+
 /** An incumbent whose server now answers under another address has moved there: it is gone here. */
 function standingOf(topology: Topology, claimants: readonly Claimant[]): 'live' | 'suspect' | 'gone' {
   const node = topology.incumbent === null ? undefined : topology.nodes.get(topology.incumbent.key)
@@ -151,7 +176,9 @@ function crowned(topology: Topology, key: NodeKey, at: Instant): Topology {
   const timeline = topology.nodes.get(key)?.seen?.timeline ?? null
   const same = incumbent?.key === key && incumbent.timeline === timeline
   const top = timeline !== null && timeline >= (highest?.timeline ?? 0) ? { timeline, lastSeen: at } : highest
-  const heir = { ...topology, primary: key, incumbent: { key, timeline, lastLive: at }, highest: top }
+  // After a crash a server shows the end of its recovery there: what was seen first is where the timeline began.
+  const begun = (same ? incumbent.begun : null) ?? topology.nodes.get(key)?.seen?.replay ?? null
+  const heir = { ...topology, primary: key, incumbent: { key, timeline, lastLive: at, begun }, highest: top }
   if (same) return heir
   // Positions of two timelines do not compare: the history starts anew.
   return { ...heir, epoch: topology.epoch + 1, wal: { ...emptyWal, strict: topology.rules.strictAsyncCommit } }
@@ -188,8 +215,7 @@ function stateOf(topology: Topology, node: Node, servers: ReadonlyMap<string, No
   if (!seen.inRecovery) {
     return { kind: topology.primary === node.key ? 'primary' : 'claimant', timeline: seen.timeline, detail }
   }
-  const position = seen.replay === null || node.probedAt === null ? null : { lsn: seen.replay, askedAt: node.probedAt }
-  return { kind: 'replica', position, follows: follows(topology, seen), detail }
+  return { kind: 'replica', position: node.shown, follows: follows(topology, seen), detail }
 }
 
 const UNSEEN: NodeState = { kind: 'unknown', failure: null }
@@ -205,11 +231,14 @@ function follows(topology: Topology, seen: Sighting): boolean {
 }
 
 /**
- * +1 when every connection opened before must go: the node went down, is not ours, or lost the office. With one server
- * there is nowhere else to go, and connections end one by one, as with pg.
+ * +1 when every connection opened before must go: the node went down, is not ours, or lost the office; or its address leads to
+ * another server now, and they may be the last that still reach a demoted one. With one server there is nowhere else to go,
+ * and connections end one by one, as with pg.
  */
-function generationOf(plural: boolean, old: Node | undefined, node: Node): number {
+function generationOf(plural: boolean, old: Node | undefined, node: Node, at: Instant): number {
   if (old === undefined || !plural) return node.generation
+  const [was, is] = [old.seen?.detail?.startedAt ?? '', node.seen?.detail?.startedAt ?? '']
+  if (was !== '' && is !== '' && was !== is && !isBalanced(node.identity, at)) return old.generation + 1
   const gone = isUp(old) && !isUp(node)
   const demoted = old.state.kind === 'primary' && node.state.kind !== 'primary'
   return old.generation + (gone || demoted ? 1 : 0)

@@ -93,6 +93,7 @@ const SQLSTATES: Readonly<Record<string, Row>> = {
   // Ours: the node's connections were given up; a fresh connection is behind; a server asked for a readable password.
   PGHERD_DROPPED: { kind: 'dropped', accuses: false, undone: true },
   PGHERD_STALE: { kind: 'stale', accuses: false, undone: true },
+  PGHERD_MOVED: { kind: 'starting', accuses: true, undone: true }, // another server answers there: it is looked at anew
   PGHERD_NOT_PRIMARY: { kind: 'role', accuses: true, undone: true },
   PGHERD_WEAK_AUTH: { kind: 'denied', accuses: false, undone: true },
 }
@@ -127,7 +128,7 @@ const SYSTEM_CODES: Readonly<Record<string, FailureKind>> = {
 
 /** pg's errors without any code. The texts are part of its contract: libraries match on them. */
 const UNCODED: Readonly<Record<string, FailureKind>> = {
-  'Connection terminated': 'lost',
+  'Connection terminated': 'caller', // somebody called end() on the client: that is no word about its server
   'Connection terminated unexpectedly': 'lost',
   'Connection terminated due to connection timeout': 'silent',
   'timeout expired': 'silent',

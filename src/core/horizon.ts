@@ -3,8 +3,8 @@
 // A sample is (t, p): the local time before a probe of the primary was sent, and the position in its answer. Everything
 // acknowledged before t lies at or before p. So a replica that has replayed p holds all that was acknowledged before t.
 
-import { bytesBetween, type Lsn, WAL_PAGE, withoutPageHeader } from './lsn.js'
-import { elapsed, type Instant, type Sighting } from './node.js'
+import { type Lsn, WAL_PAGE, withoutPageHeader } from './lsn.js'
+import { type Detail, elapsed, type Instant, type Positions } from './node.js'
 
 export interface Sample {
   readonly at: Instant
@@ -22,7 +22,7 @@ export interface Wal {
   readonly walWriterDelayMillis: number
   /** The primary's default is synchronous_commit = off: own writes are looked for at the insert position. */
   readonly asynchronousCommit: boolean
-  /** Never use the flush position for the lag bound. */
+  /** Never use the flush position. */
   readonly strict: boolean
   /** The last moment at which insert and flush were within one page; null before the first sample. */
   readonly closeAt: Instant | null
@@ -42,8 +42,8 @@ const MOST_SAMPLES = 256
 const PERIODS = 3
 
 /** Adds what a probe of the primary saw. A sample may be dropped at any time: fewer samples only prove less. */
-export function addSample(wal: Wal, at: Instant, seen: Sighting): Wal {
-  const { insert: raw, flush, detail } = seen
+export function addSample(wal: Wal, at: Instant, seen: Positions, detail: Detail | null): Wal {
+  const { insert: raw, flush } = seen
   if (raw === null || flush === null || detail === null) return wal
   const insert = withoutPageHeader(raw, detail.walSegmentBytes)
   const close = insert - flush <= WAL_PAGE
@@ -51,14 +51,21 @@ export function addSample(wal: Wal, at: Instant, seen: Sighting): Wal {
   const patience = PERIODS * detail.walWriterDelayMillis
   const flushCounts = close || (closeAt !== null && elapsed(closeAt, at) < patience)
   const samples = wal.samples.length < MOST_SAMPLES ? wal.samples.slice() : thinned(wal.samples)
-  samples.push({ at, insert, flush, flushCounts })
+  samples.splice(placeOf(samples, at), 0, { at, insert, flush, flushCounts })
   return {
     ...wal,
     samples,
     walWriterDelayMillis: detail.walWriterDelayMillis,
-    asynchronousCommit: detail.asynchronousCommit,
+    asynchronousCommit: detail.asynchronousCommit || seen.asynchronous === true,
     closeAt,
   }
+}
+
+/** Answers that travel over two connections may overtake each other; the history is in the order of asking. */
+function placeOf(samples: readonly Sample[], at: Instant): number {
+  let place = samples.length
+  while (place > 0 && (samples[place - 1] as Sample).at.mono > at.mono) place--
+  return place
 }
 
 /** Every second sample of the older half goes: recent history stays fine, old history stays long. */
@@ -67,57 +74,45 @@ function thinned(samples: readonly Sample[]): Sample[] {
   return samples.filter((_, i) => i >= half || i % 2 === 0)
 }
 
-/** What a read may ask of a replica. */
-export interface Need {
-  /** Everything acknowledged up to this age ago must be there, in milliseconds; Infinity: no bound. */
-  readonly maxLagMillis: number
-  /** Everything this process saw acknowledged up to this moment of the monotonic clock must be there; null: nothing. */
-  readonly since: number | null
-  /** Own writes may have been committed asynchronously, whatever the server's default is. */
-  readonly asynchronous: boolean
+/** A position that a replica must have replayed, and when the primary had it. */
+export interface Required {
+  readonly lsn: Lsn
+  readonly takenAt: Instant
 }
 
-/**
- * The position that a replica must have replayed to satisfy `need`: null when no bound was asked for, 'unproven' when no
- * sample is young enough to tell. `r ≥ required` is the same proof as `horizon ≥ moment`, from the other end.
- */
-export function requiredPosition(wal: Wal, need: Need, now: Instant): Lsn | 'unproven' | null {
-  const fresh = need.maxLagMillis === Infinity ? null : positionOfAge(wal, need.maxLagMillis, now)
-  if (fresh === 'unproven') return fresh
-  const own = need.since === null ? null : positionSince(wal, need.since, need.asynchronous)
-  if (own === 'unproven' || fresh === null) return own
-  return own === null || own < fresh ? fresh : own
-}
-
-/** The lag bound: the lowest position that covers every commit acknowledged more than `millis` ago. */
-function positionOfAge(wal: Wal, millis: number, now: Instant): Lsn | 'unproven' {
+/** The lag bound: the lowest position that covers every commit acknowledged more than `millis` ago; null: no sample is young enough. */
+export function positionOfAge(wal: Wal, millis: number, now: Instant): Required | null {
   const delay = PERIODS * wal.walWriterDelayMillis
-  let found: Lsn | 'unproven' = 'unproven'
+  let found: Required | null = null
   for (let i = wal.samples.length - 1; i >= 0; i--) {
     const sample = wal.samples[i] as Sample
     const age = elapsed(sample.at, now)
     if (age > millis) break
-    found = lower(found, sample.insert)
-    if (!wal.strict && sample.flushCounts && age + delay <= millis) found = lower(found, sample.flush)
+    found = lower(found, sample.insert, sample)
+    if (!wal.strict && sample.flushCounts && age + delay <= millis) found = lower(found, sample.flush, sample)
   }
   return found
 }
 
-/** Own writes: the lowest position of a sample whose probe left after `since`. Order of events, so one clock is enough. */
-function positionSince(wal: Wal, since: number, asynchronous: boolean): Lsn | 'unproven' {
-  const insert = asynchronous || wal.asynchronousCommit
-  let found: Lsn | 'unproven' = 'unproven'
+/**
+ * Own writes: the lowest position of a sample whose probe left after `since`, on the monotonic clock; null: there is none.
+ * Order of events, so one clock is enough.
+ */
+export function positionSince(wal: Wal, since: number, asynchronous: boolean): Required | null {
+  // Strict: what was seen on the primary may have been committed by others, asynchronously.
+  const insert = asynchronous || wal.asynchronousCommit || wal.strict
+  let found: Required | null = null
   for (let i = wal.samples.length - 1; i >= 0; i--) {
     const sample = wal.samples[i] as Sample
     // Equal times leave the order open: only a probe that left surely later proves anything.
     if (sample.at.mono <= since) break
-    found = lower(found, insert ? sample.insert : sample.flush)
+    found = lower(found, insert ? sample.insert : sample.flush, sample)
   }
   return found
 }
 
-function lower(found: Lsn | 'unproven', lsn: Lsn): Lsn {
-  return found === 'unproven' || lsn < found ? lsn : found
+function lower(found: Required | null, lsn: Lsn, { at }: Sample): Required {
+  return found === null || lsn < found.lsn ? { lsn, takenAt: at } : found
 }
 
 /**
@@ -135,10 +130,4 @@ export function lagOf(wal: Wal, replayed: Lsn, now: Instant): number {
     else if (!wal.strict && sample.flushCounts && sample.flush <= replayed) lag = Math.min(lag, age + delay)
   }
   return lag
-}
-
-/** Bytes of WAL between the newest sample and `replayed`; Infinity before the first sample. */
-export function bytesBehind(wal: Wal, replayed: Lsn): number {
-  const newest = wal.samples.at(-1)
-  return newest === undefined ? Infinity : Math.max(0, bytesBetween(replayed, newest.flush))
 }

@@ -1,13 +1,18 @@
 // One server: how it is named, what a probe saw of it, what is believed about it. Values only; decides nothing.
 
+import type { Breaker } from './breaker.js'
 import type { Failure } from './failure.js'
+import type { Identity } from './identity.js'
 import type { Lsn } from './lsn.js'
 
 declare const brand: unique symbol
 /** `host:port`, the name of a node in code, errors, events and docs. */
 export type NodeKey = string & { readonly [brand]: 'NodeKey' }
 
-/** One moment on both local clocks, in milliseconds. The monotonic one stands still while the machine sleeps. */
+/**
+ * One moment in milliseconds: on the monotonic clock, which stands still while the machine sleeps, and as the time that has
+ * passed by that or the wall clock, whichever said more at every step. Neither is the time of day.
+ */
 export interface Instant {
   readonly mono: number
   readonly wall: number
@@ -54,12 +59,21 @@ export interface Detail {
   readonly standardConformingStrings: boolean
 }
 
-/** What one probe saw. `timeline` is the current one of a node that is not in recovery. `detail` null: a lean probe. */
-export interface Sighting {
-  readonly inRecovery: boolean
-  readonly timeline: number | null
+/** How far a primary's WAL reaches: what was inserted into it, and what of that is on disk. */
+export interface Positions {
   readonly insert: Lsn | null
   readonly flush: Lsn | null
+  /** The session that was asked commits asynchronously by default. Absent: it was not asked. */
+  readonly asynchronous?: boolean
+}
+
+/**
+ * What one probe saw. `timeline` is the current one of a node that is not in recovery. `replay` of a promoted primary is
+ * where its timeline began, until it restarts. `detail` null: a lean probe.
+ */
+export interface Sighting extends Positions {
+  readonly inRecovery: boolean
+  readonly timeline: number | null
   readonly replay: Lsn | null
   readonly detail: Detail | null
 }
@@ -106,6 +120,20 @@ export interface Node {
   readonly seen: Sighting | null
   /** When that probe was sent: an older probe that reports later is dropped. */
   readonly probedAt: Instant | null
+  /** When the newest full look was sent: a lean one does not count who is attached. */
+  readonly countedAt: Instant | null
+  /** Since when it says that it is not in recovery; null: it does not. */
+  readonly claimsSince: Instant | null
+  /** The newest replay position that any connection to it has shown; null since a probe failed. */
+  readonly shown: Position | null
+  /** Which server has answered there; null: none yet. */
+  readonly identity: Identity | null
+  /** The application has asked that nothing more be sent there. */
+  readonly draining: boolean
+  /** It has failed lately: how it is eased back in. */
+  readonly breaker: Breaker | null
+  /** How many connections to it have broken: what one session was shown before is no promise for the next. */
+  readonly losses: number
   /** When the node last answered anything at all. */
   readonly answeredAt: Instant | null
   /** When the first of the probes was sent that have gone unanswered since. */

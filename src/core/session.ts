@@ -67,6 +67,9 @@ export function effectOf(sql: string, verdict: Verdict, policy: NamePolicy): Eff
   let position = 0 // of the token within its statement
   const calls: string[] = [] // what stands before the parentheses that are open
   let previous = '' // the word or name before this token, else empty
+  let anchor = '' // the keyword before that word or name; of a qualified name, before the whole of it
+  let dotted = false
+  let keyword = '' // the token before this one, if it is a word
   for (let kind = lexer.next(); kind !== Kind.end; kind = lexer.next()) {
     if (kind === Kind.bad) return 'taints'
     if (kind === Kind.semicolon) {
@@ -80,7 +83,7 @@ export function effectOf(sql: string, verdict: Verdict, policy: NamePolicy): Eff
     } else if (position === 1) add(secondWord(head, word))
     if (kind === Kind.open) {
       calls.push(previous)
-      if (previous !== '' && previous !== 'set_config') add(callEffect(previous, head, policy))
+      if (previous !== '' && previous !== 'set_config' && !NAMING.has(anchor)) add(callEffect(previous, head, policy))
     } else if (kind === Kind.close && calls.pop() === 'set_config') {
       // set_config('a', 'b', true) is a SET LOCAL.
       add(previous === 'true' ? 'transaction' : 'taints')
@@ -88,6 +91,11 @@ export function effectOf(sql: string, verdict: Verdict, policy: NamePolicy): Eff
     if (word !== '') add(keywordEffect(word, previous, head))
     if (lexer.value.startsWith('pg_temp')) add('taints')
     previous = kind === Kind.word || kind === Kind.name ? lexer.value : ''
+    if (previous === '') {
+      if (kind !== Kind.dot) anchor = ''
+    } else if (!dotted) anchor = keyword
+    dotted = kind === Kind.dot
+    keyword = word
     position++
   }
   // The last word had no other behind it: SET and the like need one, so this is no valid statement.
@@ -105,6 +113,11 @@ function keywordEffect(word: string, previous: string, head: string): Effect | u
   return head === 'explain' && (word === 'analyze' || word === 'analyse') ? 'taints' : undefined
 }
 
+/** Behind them stands the name of a table, or an alias, perhaps with a list of columns: INTO t (a), AS v (a), WITH x (a). */
+const NAMING: ReadonlySet<string> = new Set(['into', 'as', 'with', 'recursive'])
+/** ON CONFLICT (a), SET (a, b) = (1, 2), AS NOT MATERIALIZED (...): a function of that name counts only where it is known. */
+const LISTS: ReadonlySet<string> = new Set(['conflict', 'set', 'materialized'])
+
 /** In an INSERT a name before a parenthesis is a table's as often as a function's: there only known writers count. */
 function callEffect(name: string, head: string, policy: NamePolicy): Effect | undefined {
   if (sessionCall(name) !== null) return 'taints'
@@ -112,7 +125,7 @@ function callEffect(name: string, head: string, policy: NamePolicy): Effect | un
   if (standing === 'vouched' || standing === 'harmless') return undefined
   if (standing !== undefined) return 'taints'
   const queries = head === 'select' || head === 'with' || head === 'values' || head === 'copy'
-  return queries && !ROLES.has(name) && isOpaqueCall(name) ? 'taints' : undefined
+  return queries && !ROLES.has(name) && !LISTS.has(name) && isOpaqueCall(name) ? 'taints' : undefined
 }
 
 /** How a transaction begins, as far as it matters where it may run. */
@@ -145,6 +158,20 @@ export function openingOf(sql: string): Opening | null {
     else return null
   }
   return { readOnly, isolation }
+}
+
+/** First words of single statements that cannot write, though they are no reads either. */
+const SHAPES: ReadonlySet<string> = new Set([
+  ...['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'savepoint', 'release'],
+  ...['set', 'reset', 'show', 'listen', 'unlisten', 'discard', 'deallocate', 'close'],
+])
+
+/** It only begins, ends or shapes a transaction or the session. COMMIT PREPARED is more than that. */
+export function onlyShapes(sql: string): boolean {
+  const [, word = ''] = /^[\s;]*([a-z]+)/i.exec(sql) ?? []
+  if (!SHAPES.has(word.toLowerCase()) || /\bprepared\b/i.test(sql)) return false
+  const end = sql.indexOf(';')
+  return end < 0 || /^[\s;]*$/.test(sql.slice(end))
 }
 
 /** COMMIT, ROLLBACK and their like -> how the transaction ends; null: it does not, or only back to a savepoint. */

@@ -2,8 +2,11 @@
 // Takes in what was discovered, probed or accused; core/belief.ts turns it into roles. Never looks at a clock.
 
 import { settle } from './belief.js'
+import { returned, struck } from './breaker.js'
 import { type Failure, verdictOf } from './failure.js'
 import { addSample, emptyWal, type Wal } from './horizon.js'
+import { observed } from './identity.js'
+import type { Lsn } from './lsn.js'
 import {
   elapsed,
   type Instant,
@@ -12,6 +15,8 @@ import {
   type Node,
   type NodeAddress,
   type NodeKey,
+  type Position,
+  type Positions,
   type ProbeResult,
   type Sighting,
 } from './node.js'
@@ -42,7 +47,7 @@ export interface Topology {
   /** The cluster that every reachable configured node shows instead of ours. */
   readonly newcomer: { readonly systemIdentifier: string; readonly since: Instant } | null
   /** The last accepted primary, whether it is there or not. */
-  readonly incumbent: { readonly key: NodeKey; readonly timeline: number | null; readonly lastLive: Instant } | null
+  readonly incumbent: Incumbent | null
   /** The highest timeline of an accepted primary. */
   readonly highest: { readonly timeline: number; readonly lastSeen: Instant } | null
   /** Nodes that claimed beside a live incumbent and were not believed. */
@@ -54,6 +59,14 @@ export interface Topology {
   /** The primary's WAL history in this epoch. */
   readonly wal: Wal
   readonly rules: Rules
+}
+
+export interface Incumbent {
+  readonly key: NodeKey
+  readonly timeline: number | null
+  readonly lastLive: Instant
+  /** Where its timeline branched off the one before; null: not known. */
+  readonly begun: Lsn | null
 }
 
 export type TopologyEvent =
@@ -77,6 +90,25 @@ export type TopologyEvent =
       readonly generation: number
       readonly failure: Failure
       readonly at: Instant
+    }
+  /** Between two probes the primary was asked how far its WAL reaches, `startedAt` being the time before that. */
+  | {
+      readonly kind: 'sampled'
+      readonly key: NodeKey
+      readonly startedAt: Instant
+      readonly timeline: number | null
+      readonly positions: Positions
+    }
+  /** A new connection has said which server it leads to. */
+  | { readonly kind: 'identified'; readonly key: NodeKey; readonly startedAt: string; readonly at: Instant }
+  /** The application wants a node left alone, or used again. */
+  | { readonly kind: 'drained' | 'resumed'; readonly key: NodeKey }
+  /** A connection to a replica has shown how far that has replayed. */
+  | {
+      readonly kind: 'shown'
+      readonly key: NodeKey
+      readonly generation: number
+      readonly position: Position
     }
 
 export function emptyTopology(rules: Rules): Topology {
@@ -110,6 +142,15 @@ export function reduce(topology: Topology, event: TopologyEvent): Topology {
       return probed(topology, event)
     case 'accused':
       return accused(topology, event)
+    case 'sampled':
+      return sampled(topology, event)
+    case 'shown':
+      return shown(topology, event)
+    case 'identified':
+      return identified(topology, event)
+    case 'drained':
+    case 'resumed':
+      return marked(topology, event.key, event.kind === 'drained')
     default:
       return event satisfies never
   }
@@ -155,6 +196,13 @@ function stranger(key: NodeKey, address: NodeAddress): Node {
     suspect: null,
     seen: null,
     probedAt: null,
+    countedAt: null,
+    claimsSince: null,
+    shown: null,
+    identity: null,
+    draining: false,
+    breaker: null,
+    losses: 0,
     answeredAt: null,
     missedAt: null,
   }
@@ -178,13 +226,34 @@ function probed(topology: Topology, event: Probed): Topology {
   const settled = settle(topology, { ...topology, nodes }, event.at)
   const { seen } = next
   if (event.result.kind !== 'answer' || settled.primary !== event.key || seen === null) return settled
-  return { ...settled, wal: addSample(settled.wal, event.startedAt, seen) }
+  return { ...settled, wal: addSample(settled.wal, event.startedAt, seen, seen.detail) }
 }
 
 function answered(node: Node, event: Probed, sighting: Sighting): Node {
   const seen = { ...sighting, detail: sighting.detail ?? node.seen?.detail ?? null }
   const suspect = remaining(node, event.startedAt)
-  return { ...node, seen, probedAt: event.startedAt, answeredAt: event.at, missedAt: null, suspect }
+  const position = sighting.replay === null ? null : { lsn: sighting.replay, askedAt: event.startedAt }
+  const shown = later(node.shown, position) ? node.shown : position
+  const breaker = returned(node.breaker, event.at)
+  const identity = observed(node.identity, sighting.detail?.startedAt ?? '', event.at)
+  return {
+    ...node,
+    seen,
+    shown,
+    breaker,
+    identity,
+    probedAt: event.startedAt,
+    countedAt: sighting.detail === null ? node.countedAt : event.startedAt,
+    claimsSince: sighting.inRecovery ? null : (node.claimsSince ?? event.at),
+    answeredAt: event.at,
+    missedAt: null,
+    suspect,
+  }
+}
+
+/** What was asked for later is the newer: a server that crashed may have gone backwards meanwhile. */
+function later(a: Position | null, b: Position | null): boolean {
+  return a !== null && b !== null && a.askedAt.mono > b.askedAt.mono
 }
 
 /** Only a probe that left after the accusation answers it. */
@@ -194,7 +263,8 @@ function remaining(node: Node, startedAt: Instant): Node['suspect'] {
 
 /** A failed probe takes the position with it: the next connection may find a server that crashed and went backwards. */
 function unanswered(node: Node, event: Probed, failure: Failure, { rules, plural }: Topology): Node {
-  const kept = { ...node, probedAt: event.startedAt, seen: node.seen === null ? null : { ...node.seen, replay: null } }
+  const seen = node.seen === null ? null : { ...node.seen, replay: null }
+  const kept = { ...node, probedAt: event.startedAt, seen, shown: null }
   switch (verdictOf(failure)) {
     case 'down':
       return convicted(kept, failure, event.at)
@@ -215,7 +285,9 @@ function unanswered(node: Node, event: Probed, failure: Failure, { rules, plural
 
 function convicted(node: Node, failure: Failure, at: Instant): Node {
   const since = node.state.kind === 'down' ? node.state.since : at
-  return { ...node, state: { kind: 'down', since, failure }, seen: null, suspect: null, missedAt: null }
+  const breaker = isUp(node) ? struck(node.breaker, at) : node.breaker
+  const state = { kind: 'down', since, failure } as const
+  return { ...node, state, breaker, seen: null, shown: null, claimsSince: null, suspect: null, missedAt: null }
 }
 
 type Accused = Extract<TopologyEvent, { kind: 'accused' }>
@@ -223,15 +295,54 @@ type Accused = Extract<TopologyEvent, { kind: 'accused' }>
 function accused(topology: Topology, event: Accused): Topology {
   const node = topology.nodes.get(event.key)
   if (node === undefined || node.generation !== event.generation) return topology
-  if (node.suspect !== null || !isUp(node)) return topology
+  const lost = { ...node, losses: node.losses + 1 }
+  const nodes = new Map(topology.nodes)
+  if (node.suspect !== null || !isUp(node)) return { ...topology, nodes: nodes.set(event.key, lost) }
   const suspect = { since: event.at, failure: event.failure }
-  const nodes = new Map(topology.nodes).set(event.key, { ...node, suspect })
-  return settle(topology, { ...topology, nodes }, event.at)
+  return settle(topology, { ...topology, nodes: nodes.set(event.key, { ...lost, suspect }) }, event.at)
+}
+
+/** Only of the primary as it is believed in now: positions of two timelines do not compare. */
+function sampled(topology: Topology, event: Extract<TopologyEvent, { kind: 'sampled' }>): Topology {
+  const { incumbent, primary, nodes, wal } = topology
+  if (primary !== event.key || incumbent?.timeline !== event.timeline || event.timeline === null) return topology
+  return {
+    ...topology,
+    wal: addSample(wal, event.startedAt, event.positions, nodes.get(primary)?.seen?.detail ?? null),
+  }
+}
+
+/** What is believed of the node waits for its next probe: who met another server there asks for one. */
+function identified(topology: Topology, event: Extract<TopologyEvent, { kind: 'identified' }>): Topology {
+  const node = topology.nodes.get(event.key)
+  const identity = node === undefined ? null : observed(node.identity, event.startedAt, event.at)
+  if (node === undefined || identity === node.identity) return topology
+  return { ...topology, nodes: new Map(topology.nodes).set(event.key, { ...node, identity }) }
+}
+
+function marked(topology: Topology, key: NodeKey, draining: boolean): Topology {
+  const node = topology.nodes.get(key)
+  if (node === undefined || node.draining === draining) return topology
+  return { ...topology, nodes: new Map(topology.nodes).set(key, { ...node, draining }) }
+}
+
+/** Nothing else is believed of the node for that, so nothing has to be settled. */
+function shown(topology: Topology, event: Extract<TopologyEvent, { kind: 'shown' }>): Topology {
+  const node = topology.nodes.get(event.key)
+  const { position } = event
+  if (node === undefined || node.generation !== event.generation || node.state.kind !== 'replica') return topology
+  // A position that a failed probe has taken away comes back with a probe.
+  if (node.shown === null || later(node.shown, position)) return topology
+  const next = { ...node, shown: position, state: { ...node.state, position } }
+  return { ...topology, nodes: new Map(topology.nodes).set(event.key, next) }
 }
 
 /** What a follower of the picture may have to act on, in the order given. Positions and samples are no changes. */
 export type Change =
-  | { readonly kind: 'added' | 'removed' | 'suspect' | 'cleared' | 'generation'; readonly key: NodeKey }
+  | {
+      readonly kind: 'added' | 'removed' | 'suspect' | 'cleared' | 'generation' | 'drained' | 'resumed'
+      readonly key: NodeKey
+    }
   | { readonly kind: 'state'; readonly key: NodeKey; readonly from: string; readonly to: string }
   | { readonly kind: 'primary'; readonly from: NodeKey | null; readonly to: NodeKey | null }
   | { readonly kind: 'epoch'; readonly epoch: number }
@@ -262,6 +373,7 @@ function nodeChanges(old: Node, node: Node): Change[] {
     found.push({ kind: 'state', key, from: old.state.kind, to: node.state.kind })
   }
   if (old.generation !== node.generation) found.push({ kind: 'generation', key })
+  if (old.draining !== node.draining) found.push({ kind: node.draining ? 'drained' : 'resumed', key })
   if ((old.suspect === null) !== (node.suspect === null)) {
     found.push({ kind: node.suspect === null ? 'cleared' : 'suspect', key })
   }

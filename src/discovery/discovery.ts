@@ -5,11 +5,11 @@ import type { NodeAddress } from '../core/node.js'
 export interface Discovery {
   /** Unique within a herd; shown in errors. */
   readonly name: string
-  /** Rejects when the source cannot be asked; an empty list means the same. */
-  discover(): Promise<readonly NodeAddress[]>
+  /** Rejects when the source cannot be asked; an empty list means the same. No promise: nothing has to be asked. */
+  discover(): Promise<readonly NodeAddress[]> | readonly NodeAddress[]
 }
 
 /** What the user named as an address: nothing to look up. */
 export function fixed(addresses: readonly NodeAddress[]): Discovery {
-  return { name: 'configured', discover: async () => addresses }
+  return { name: 'configured', discover: () => addresses }
 }

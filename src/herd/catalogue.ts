@@ -154,7 +154,7 @@ export class Catalogue {
       )
       const replayed = parseLsn(position?.position)
       // A new connection may lead to a server that has gone back since its position was seen.
-      if (required !== null && (replayed === null || replayed < required)) throw new Error('the replica went back')
+      if (required !== null && (replayed === null || replayed < required.lsn)) throw new Error('the replica went back')
       this.#accept(rows as unknown as readonly DefinitionRow[], changedAt)
     } catch (error) {
       this.#refuse(error)

@@ -4,7 +4,7 @@
 
 import type { Alarm, Clock } from '../clock.js'
 import { type Config, probeConfigFor } from '../config.js'
-import type { Moment } from '../core/balance.js'
+import type { Evidence, Moment } from '../core/balance.js'
 import type { Definitions } from '../core/definitions.js'
 import {
   type Failure,
@@ -15,7 +15,10 @@ import {
   type Phase,
   type Repeatable,
 } from '../core/failure.js'
-import { keyOf, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
+import { awaitedSince, type Behind, behindAfter, behindOf, isPaused } from '../core/freshness.js'
+import { positionSince } from '../core/horizon.js'
+import type { Lsn } from '../core/lsn.js'
+import { keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
 import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/selection.js'
 import { type Change, emptyTopology, type Topology } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
@@ -26,7 +29,7 @@ import { Catalogue } from './catalogue.js'
 import { History } from './history.js'
 import { Monitor } from './monitor.js'
 import { connectionProbe, connectionQuestion, type ProbeFactory, type Question } from './probe.js'
-import { isReady, trustedPrimary, type Wanted } from './readiness.js'
+import { fitReplicas, isReady, trustedPrimary, type Wanted } from './readiness.js'
 import { hopeless, type RefusalCode, refusal } from './refusal.js'
 import { Sources } from './sources.js'
 import { Store } from './store.js'
@@ -49,15 +52,61 @@ export interface Place extends Chosen {
   phase: Phase
   /** A replica refused the statement as if it wrote: it may well do so here. */
   readonly doubtful: boolean
+  /** Nobody waits for a connection there any more. */
+  abandoned: boolean
 }
 
 export type Fact =
   /** A connection to this node failed, or said that the node is in recovery. */
   | { readonly kind: 'accused'; readonly key: NodeKey; readonly generation: number; readonly failure: Failure }
+  /** A new connection has said which server it leads to. */
+  | { readonly kind: 'identified'; readonly key: NodeKey; readonly startedAt: string }
+  /** The application wants a node left alone, or used again. */
+  | { readonly kind: 'drained' | 'resumed'; readonly key: NodeKey }
   /** A write was acknowledged: reads will ask for a position that covers it. */
   | { readonly kind: 'acknowledged' }
+  /** A write was acknowledged, and its position came with it. */
+  | { readonly kind: 'captured' }
+  /** A connection to a replica showed its position. `guard`: for the sake of a read that needs one taken so long ago. */
+  | {
+      readonly kind: 'shown'
+      readonly key: NodeKey
+      readonly generation: number
+      readonly position: Position
+      readonly guard: { readonly passed: boolean; readonly ageMillis: number }
+    }
   /** Functions, views or kinds of tables may have changed; the change is acknowledged. */
   | { readonly kind: 'defined' }
+
+/** How reads that asked for a replica fared, counted since the beginning. */
+export interface Freshness {
+  /** Went to a replica that was not proven yet, and proved itself together with the rows. */
+  readonly guardsPassed: number
+  /** It did not, so another node was asked. */
+  readonly guardsFailed: number
+  /** Waited for a position of the primary that was on its way. */
+  readonly awaited: number
+  /** No replica had replayed what the read must see. */
+  readonly tooFarBehind: number
+  /** No position of the primary was known that could tell. */
+  readonly unproven: number
+  /** How often the primary was asked how far its WAL reaches, for the sake of own writes; probes not counted. */
+  readonly positionsAsked: number
+  /** How often it said so in one trip with a write. */
+  readonly positionsCaptured: number
+}
+
+export interface Health {
+  /** There is a primary that takes statements. */
+  readonly writable: boolean
+  /** A read would be served now. */
+  readonly readable: boolean
+  /** Replicas within the bound that holds now. */
+  readonly replicas: number
+  /** Statements that wait for a node now, and that have ever waited for one. */
+  readonly waiting: number
+  readonly waited: number
+}
 
 export type HerdListener = (after: Topology, before: Topology, found: readonly Change[]) => void
 
@@ -80,9 +129,20 @@ export class Herd {
   readonly #sources: Sources
   readonly #catalogue: Catalogue
   readonly #loads = new Map<NodeKey, { statements: number }>()
+  readonly #behind = new Map<NodeKey, Behind>()
+  readonly #freshness = {
+    guardsPassed: 0,
+    guardsFailed: 0,
+    awaited: 0,
+    tooFarBehind: 0,
+    unproven: 0,
+    positionsCaptured: 0,
+  }
   readonly #inFlight = (key: NodeKey) => this.#loads.get(key)?.statements ?? 0
+  readonly #onItsWay = (since: number) => this.#isComing(since)
   #state: 'new' | 'open' | 'ended' = 'new'
   #running = 0
+  #waited = 0
 
   constructor(config: Config, parts: HerdParts) {
     const { clock } = parts
@@ -106,16 +166,22 @@ export class Herd {
     this.#catalogue = new Catalogue({
       clock,
       ask: parts.ask ?? connectionQuestion(clock, (address) => probeConfigFor(config, address)),
-      choose: (target) => this.#chooseReplica(target, NOBODY),
+      choose: (target) => this.#chooseReplica(target, NOBODY, PROVEN),
       target: (since) => this.#catalogueTarget(since),
       unreadable: parts.unreadable ?? (() => {}),
     })
-    this.#store.subscribe((after, before) => {
+    this.#store.subscribe((after, before, found) => {
       this.#monitor.follow(after)
+      // What a claim is worth, the primary tells.
+      const claimed = found.some((change) => change.kind === 'state' && change.to === 'claimant')
+      if (claimed && after.primary !== null) this.#monitor.wake(after.primary)
       // A new primary may be another cluster: a restore, an upgrade.
       if (after.epoch !== before.epoch) this.#catalogue.doubt()
       this.#catalogue.follow()
-      if (after.primary === null && before.primary !== null) this.#sources.wake()
+      if (after.primary === null && before.primary !== null) {
+        this.#sources.wake()
+        this.#monitor.hurry()
+      }
       this.#discoverReplicas(after, before)
     })
   }
@@ -139,46 +205,71 @@ export class Herd {
   }
 
   report(fact: Fact): void {
-    if (fact.kind === 'acknowledged') {
-      this.#monitor.sample()
-      return
+    switch (fact.kind) {
+      case 'acknowledged':
+        this.#monitor.sample()
+        break
+      case 'captured':
+        this.#freshness.positionsCaptured++
+        break
+      case 'defined':
+        this.#catalogue.changed()
+        break
+      case 'shown':
+        this.#noteShown(fact)
+        break
+      case 'identified':
+        this.#store.dispatch({ ...fact, at: this.#clock.now() })
+        break
+      case 'drained':
+      case 'resumed':
+        this.#store.dispatch(fact)
+        break
+      case 'accused':
+        this.#store.dispatch({ ...fact, at: this.#clock.now() })
+        if (isOfNewConnection(fact.failure)) this.#monitor.renew(fact.key)
+        else this.#monitor.wake(fact.key)
+        break
+      default:
+        fact satisfies never
     }
-    if (fact.kind === 'defined') {
-      this.#catalogue.changed()
-      return
-    }
-    const { key, generation, failure } = fact
-    this.#store.dispatch({ kind: 'accused', key, generation, failure, at: this.#clock.now() })
-    if (failure.kind === 'starting' || failure.kind === 'unreachable') this.#monitor.renew(key)
-    else this.#monitor.wake(key)
   }
 
   /** Choose a node, let the face attempt it, judge the failure, again or throw. */
   async run<T>(errand: Errand, attempt: (place: Place) => Promise<T>): Promise<T> {
     let startedAt = this.open()
-    let waitedMillis = 0
     let history: History | null = null
     let { target } = errand
+    let liberty = FREE
     this.#running++
     try {
       for (;;) {
-        let place = this.#choose(target, history)
-        if (place === undefined) {
-          const from = this.#clock.mono()
-          place = await this.#wait(target, history, startedAt, errand.signal)
-          waitedMillis += this.#clock.mono() - from
+        let place = this.#choose(target, history, liberty)
+        if (place === 'awaits') {
+          liberty = { ...liberty, mayAwait: false }
+          await this.#position(target)
+          place = this.#choose(target, history, liberty)
         }
+        if (place === undefined || place === 'awaits') {
+          history ??= new History()
+          place = await this.#wait(target, history, startedAt, errand.signal)
+        }
+        const attemptAt = history === null ? startedAt : this.#clock.mono()
         const load = this.#loadOf(place.node.key)
         load.statements++
         try {
-          const result = await attempt(place)
+          const result = await (history === null ? attempt(place) : this.#inTime(place, attempt, history, startedAt))
           if (history?.refusal) errand.learn?.(history.refusal, 'served')
           return result
         } catch (error) {
           history ??= new History()
+          const now = this.#clock.mono()
+          if (place.phase === 'connect') history.connecting(now - attemptAt)
           // What a server worked on the statement does not count as waiting for one.
-          if (place.phase !== 'connect') startedAt = this.#clock.mono() - waitedMillis
+          else startedAt = now - history.waitedMillis - history.connectingMillis
           target = this.#judge(error, place, errand, target, history, startedAt)
+          // One guess is fair: after a guard that failed only what is proven will do, else the primary.
+          if (place.reason === 'guarded') liberty = { mayAwait: false, mayGuard: insists(target) }
         } finally {
           load.statements--
         }
@@ -186,6 +277,33 @@ export class Herd {
     } finally {
       this.#running--
     }
+  }
+
+  /** What was waited for a node is no more to be had for a connection: a limit that the caller has set is one for both. */
+  async #inTime<T>(
+    place: Place,
+    attempt: (place: Place) => Promise<T>,
+    history: History,
+    startedAt: number
+  ): Promise<T> {
+    // With one server the limits are pg's own.
+    if (this.#config.connectionTimeoutMillis === null || !this.topology.plural) return attempt(place)
+    const late = () => {
+      history.connecting(this.#clock.mono() - from)
+      return refusal('PGHERD_TIMEOUT', this.topology, NO_REFUSALS, this.#config, history.newest, history.spent)
+    }
+    const from = this.#clock.mono()
+    return new Promise((resolve, reject) => {
+      const left = this.#patience() - (from - startedAt)
+      const alarm = this.#clock.alarm(Math.max(0, left), () => {
+        if (place.phase !== 'connect') return
+        place.abandoned = true
+        reject(late())
+      })
+      attempt(place)
+        .finally(() => alarm.cancel())
+        .then(resolve, reject)
+    })
   }
 
   /** Where to try again after a failure; throws the error where there is no trying again. */
@@ -223,7 +341,17 @@ export class Herd {
   /** The decision as it would fall now, without acting on it. */
   look(target: Target): Choice {
     this.open()
-    return select(this.topology, target, this.#config.balance, this.#moment(NOBODY))
+    return select(this.topology, target, this.#config.balance, this.#moment(NOBODY, GUARDED))
+  }
+
+  /** How reads fared that asked for a replica. */
+  get freshness(): Freshness {
+    return { ...this.#freshness, positionsAsked: this.#monitor.positions.asked }
+  }
+
+  /** Reads come from replicas, and will ask for what is written now. */
+  get hasReaders(): boolean {
+    return this.#monitor.hasReaders
   }
 
   /** A replica would be chosen for this target now. If only proof is lacking, it is asked for. */
@@ -231,7 +359,59 @@ export class Herd {
     // Clients that are out when the pool ends go on alone.
     if (this.#state === 'ended') return false
     this.open()
-    return target.role === 'replica' && this.#chooseReplica(target, NOBODY).node?.state.kind === 'replica'
+    if (target.role !== 'replica') return false
+    const choice = this.#chooseReplica(target, NOBODY, FREE)
+    return choice.node === null ? choice.awaits === true : choice.node.state.kind === 'replica'
+  }
+
+  /** Has the primary asked how far its WAL reaches. */
+  askPosition(): void {
+    this.open()
+    this.#monitor.positions.ask()
+  }
+
+  /** A position of the primary, or of this replica, asked for after `since`; and the picture that it belongs to. */
+  async positionSince(
+    since: number,
+    asynchronous: boolean,
+    replica: NodeKey | null = null
+  ): Promise<{ readonly lsn: Lsn; readonly topology: Topology }> {
+    const startedAt = this.open()
+    const find = (topology: Topology) => {
+      const lsn =
+        (topology.primary === null ? undefined : positionSince(topology.wal, since, asynchronous)?.lsn) ??
+        (replica === null ? undefined : shownSince(topology.nodes.get(replica), since))
+      return lsn === undefined ? undefined : { lsn, topology }
+    }
+    this.#running++
+    try {
+      if (find(this.topology) === undefined) {
+        for (const key of [this.topology.primary, replica]) if (key !== null) this.#monitor.wake(key)
+      }
+      const found = await this.#store.waitFor(find, this.#patience() - (this.#clock.mono() - startedAt))
+      if (found !== undefined) return found
+      throw refusal(missing(this.topology, PRIMARY), this.topology, this.look(PRIMARY).refused, this.#config, null)
+    } finally {
+      this.#running--
+    }
+  }
+
+  /** What a caller could have done now. Awaits nothing, and keeps the servers looked at as a statement does. */
+  get health(): Health {
+    const { topology } = this
+    const maxStaleMillis = topology.primary === null ? this.#config.maxStaleMillis : 0
+    const bound = Math.max(this.#config.maxLagMillis, maxStaleMillis)
+    const writable = this.#state === 'open' && trustedPrimary(topology) !== null
+    const replicas = this.#state === 'open' ? fitReplicas(topology, bound, this.#clock.now()) : 0
+    // Who is told no sends no statements, and without any nobody would look whether that is still so.
+    if (this.#state !== 'ended') this.open()
+    return {
+      writable,
+      readable: writable || replicas > 0,
+      replicas,
+      waiting: this.#store.waiting,
+      waited: this.#waited,
+    }
   }
 
   /** How many statements wait for a node right now. */
@@ -315,43 +495,91 @@ export class Herd {
     this.#store.rejectWaiters(endedError())
   }
 
-  #choose(target: Target, history: History | null): Place | undefined {
+  #choose(target: Target, history: History | null, liberty: Liberty): Place | 'awaits' | undefined {
     const avoid = history?.avoided ?? NOBODY
-    const choice = target.role === 'primary' ? selectPrimary(this.topology, avoid) : this.#chooseReplica(target, avoid)
-    if (choice.node === null) return undefined
+    const choice =
+      target.role === 'primary' ? selectPrimary(this.topology, avoid) : this.#chooseReplica(target, avoid, liberty)
+    if (choice.node === null) return choice.awaits ? 'awaits' : undefined
     const { node, reason, required, refused } = choice
     const refusal = history?.refusal?.kind
-    return { node, reason, required, refused, phase: 'connect', doubtful: refusal === 'role' || refusal === 'unfit' }
+    return {
+      node,
+      reason,
+      required,
+      refused,
+      phase: 'connect',
+      doubtful: refusal === 'role' || refusal === 'unfit',
+      abandoned: false,
+    }
   }
 
   /** A read that only lacks proof asks for it on behalf of the next. */
-  #chooseReplica(target: Target, avoid: ReadonlySet<NodeKey>): Choice {
-    const choice = select(this.topology, target, this.#config.balance, this.#moment(avoid))
+  #chooseReplica(target: Target, avoid: ReadonlySet<NodeKey>, liberty: Liberty): Choice {
+    const moment = this.#moment(avoid, liberty)
+    this.#monitor.noteRead(moment.now.mono)
+    const choice = select(this.topology, target, this.#config.balance, moment)
     if (choice.node?.state.kind === 'replica') return choice
-    for (const refusal of choice.refused.values()) {
-      if (PROVABLE.has(refusal)) this.#monitor.demand()
-    }
+    if (choice.node === null && choice.awaits) return choice
+    const refusals = new Set(choice.refused.values())
+    if (refusals.has('too-far-behind')) this.#freshness.tooFarBehind++
+    else if (refusals.has('unproven')) this.#freshness.unproven++
+    if (refusals.has('unproven') || refusals.has('no-position') || insists(target)) this.#monitor.demand()
     return choice
   }
 
-  async #wait(target: Target, history: History | null, startedAt: number, signal?: AbortSignal): Promise<Place> {
+  /**
+   * What nobody asked for is asked for now: whoever has read on the primary must see all that was there, and would read there
+   * for ever, each time having to see more than the last position tells.
+   */
+  #isComing(since: number): boolean {
+    const { positions } = this.#monitor
+    const { primary, nodes } = this.topology
+    const trusted = primary !== null && nodes.get(primary)?.suspect === null
+    if (since > -Infinity && trusted && positions.after(since) === null) positions.ask()
+    return positions.after(since) !== null
+  }
+
+  /** Waits for the position of the primary that the target needs, which is on its way. */
+  async #position(target: Target): Promise<void> {
+    if (target.role !== 'replica') return
+    this.#freshness.awaited++
+    await this.#monitor.positions.after(awaitedSince(target.need, this.topology.epoch))
+  }
+
+  #noteShown({ key, generation, position, guard }: Extract<Fact, { kind: 'shown' }>): void {
+    if (guard.passed) this.#freshness.guardsPassed++
+    else this.#freshness.guardsFailed++
+    const behind = behindAfter(this.#behind.get(key), guard.passed, guard.ageMillis, this.#clock.mono())
+    if (behind === undefined) this.#behind.delete(key)
+    else this.#behind.set(key, behind)
+    this.#store.dispatch({ kind: 'shown', key, generation, position })
+  }
+
+  async #wait(target: Target, history: History, startedAt: number, signal?: AbortSignal): Promise<Place> {
     // A listener may have ended the herd while this statement's own failure was being told.
     this.open()
-    const newest = history?.newest ?? null
-    const refused = () => this.look(target).refused
-    const told = (code: RefusalCode) => refusal(code, this.topology, refused(), this.#config, newest)
+    const { newest } = history
+    const from = this.#clock.mono()
+    // A replica that might prove itself has been tried by now.
+    const refused = () => select(this.topology, target, this.#config.balance, this.#moment(NOBODY, PROVEN)).refused
+    const told = (code: RefusalCode) => {
+      history.waitedMillis += this.#clock.mono() - from
+      return refusal(code, this.topology, refused(), this.#config, newest, history.spent)
+    }
     const find = (): Place | undefined => {
       const now = this.#clock.now()
-      const place = this.#choose(target, history)
-      if (place !== undefined) return place
+      const place = this.#choose(target, history, GUARDED)
+      if (place !== undefined && place !== 'awaits') return place
       const waitedMillis = now.mono - startedAt
       const error = hopeless(this.topology, this.#config, { target, refused, newest, waitedMillis, now })
       if (error !== null) throw error
       return undefined
     }
     if (this.topology.epoch > 0 && this.#store.waiting >= this.#config.failoverQueue) throw told('PGHERD_QUEUE_FULL')
-    const place = await this.#store.waitFor(find, this.#patience() - (this.#clock.mono() - startedAt), signal)
+    this.#waited++
+    const place = await this.#store.waitFor(find, this.#patience() - (from - startedAt), signal)
     if (place === undefined) throw told(missing(this.topology, target))
+    history.waitedMillis += this.#clock.mono() - from
     return place
   }
 
@@ -381,8 +609,15 @@ export class Herd {
     return onlyNode(this.topology, history.avoided) !== undefined
   }
 
-  #moment(avoid: ReadonlySet<NodeKey>): Moment {
-    return { now: this.#clock.now(), random: this.#clock.random(), inFlight: this.#inFlight, avoid }
+  #moment(avoid: ReadonlySet<NodeKey>, { mayAwait, mayGuard }: Liberty): Moment {
+    const now = this.#clock.now()
+    const { tripMillis } = this.#monitor.positions
+    const behindMillis = (key: NodeKey) => {
+      const behind = this.#behind.get(key)
+      return isPaused(behind, now.mono) ? Infinity : behindOf(behind, now.mono)
+    }
+    const evidence: Evidence = { onItsWay: this.#onItsWay, tripMillis, mayAwait, mayGuard, behindMillis }
+    return { now, random: this.#clock.random(), inFlight: this.#inFlight, avoid, evidence }
   }
 
   /** What runs on a node: counted here, read by the balance policies. */
@@ -420,8 +655,29 @@ const PRIMARY: Target = { role: 'primary' }
 const NO_REFUSALS: Choice['refused'] = new Map()
 const DEFAULT_LAG_MILLIS = 1000
 const NOBODY: ReadonlySet<NodeKey> = new Set()
-/** Refusals that newer evidence may lift. */
-const PROVABLE: ReadonlySet<string> = new Set(['unproven', 'too-far-behind', 'no-position'])
+
+/** What a read may still try on behalf of its proof. */
+type Liberty = Pick<Evidence, 'mayAwait' | 'mayGuard'>
+const FREE: Liberty = { mayAwait: true, mayGuard: true }
+const GUARDED: Liberty = { mayAwait: false, mayGuard: true }
+const PROVEN: Liberty = { mayAwait: false, mayGuard: false }
+
+/** What a new connection has met, a probe on an old one may not see: its server turns others away, or is no longer there. */
+function isOfNewConnection({ kind, sent }: Failure): boolean {
+  return kind === 'starting' || kind === 'unreachable' || (kind === 'role' && sent === 'never')
+}
+
+/** Only a replica will do. */
+function insists(target: Target): boolean {
+  return target.role === 'replica' && target.otherwise === 'refuse'
+}
+
+/** What the replica had replayed at some time after `since`: all that it had shown before. */
+function shownSince(node: Node | undefined, since: number): Lsn | undefined {
+  if (node?.state.kind !== 'replica' || !node.state.follows) return undefined
+  const { position } = node.state
+  return position !== null && position.askedAt.mono > since ? position.lsn : undefined
+}
 
 /** Every node that the user named has been looked at. */
 function lookedAround({ nodes }: Topology): boolean {

@@ -13,9 +13,29 @@ export class History {
   #conflicts = 0
   /** What a replica refused, if the statement went to the primary for it. */
   refusal: Failure | null = null
+  /** What became of the time: all of it is under one deadline. */
+  waitedMillis = 0
+  connectingMillis = 0
+  #attempts = 0
 
   get avoided(): ReadonlySet<NodeKey> {
     return this.#avoided
+  }
+
+  /** An attempt to have a connection has failed, or was given up, after so long. */
+  connecting(millis: number): void {
+    this.connectingMillis += millis
+    this.#attempts++
+  }
+
+  /** For the reader of an error. */
+  get spent(): string {
+    const attempts = `${this.#attempts} ${this.#attempts === 1 ? 'attempt' : 'attempts'} to connect`
+    const parts = [
+      this.waitedMillis < 1 ? null : `${Math.round(this.waitedMillis)} ms went into waiting for a node`,
+      this.#attempts === 0 ? null : `${Math.round(this.connectingMillis)} ms into ${attempts}`,
+    ].filter((part) => part !== null)
+    return parts.length === 0 ? '' : ` ${parts.join(', ')}.`
   }
 
   get newest(): Failure | null {

@@ -5,6 +5,7 @@ import { type Alarm, type Clock, jittered } from '../clock.js'
 import { failureOf } from '../core/failure.js'
 import { elapsed, type Instant, isUp, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
 import type { Topology } from '../core/topology.js'
+import { PositionQuestions } from './positions.js'
 import type { Probe } from './probe.js'
 import type { Store } from './store.js'
 
@@ -19,10 +20,14 @@ const SLOWEST_MILLIS = 30_000
 const FULL_MILLIS = 3_000
 /** No statement for this long: the loops rest and their connections close. */
 const REST_MILLIS = 10_000
+/** Without a primary every address is dialed anew this often. */
+const RENEW_MILLIS = 1000
 /** Evidence asked for by reads comes at most this often. */
 const DEMAND_MILLIS = 2
-/** A position that covers the newest acknowledged write is taken within this time, however many writes there are. */
+/** While nobody reads, a position that covers the newest acknowledged write is taken within this time, however many writes there are. */
 const SAMPLE_MILLIS = 5
+/** A read so long ago says that more reads are to come. */
+const READERS_MILLIS = 1000
 
 interface Loop {
   readonly key: NodeKey
@@ -37,6 +42,8 @@ interface Loop {
   renew: boolean
   misses: number
   stopped: boolean
+  /** Since when it has asked over one connection while there is no primary. */
+  orphanedAt: Instant | null
 }
 
 export class Monitor {
@@ -52,6 +59,9 @@ export class Monitor {
   #demand: Alarm | 'running' | null = null
   #demandMillis = DEMAND_MILLIS
   #sample: Alarm | null = null
+  /** On the monotonic clock: when a read last asked for a replica. */
+  #readAt = -Infinity
+  readonly positions: PositionQuestions
 
   constructor(
     store: Store,
@@ -66,6 +76,17 @@ export class Monitor {
     this.#probeOf = probeOf
     this.#busy = busy
     this.#touchedAt = clock.mono()
+    this.positions = new PositionQuestions(store, clock, (key) => this.#loops.get(key)?.probe)
+  }
+
+  /** A read asks for a replica. */
+  noteRead(now: number): void {
+    this.#readAt = now
+  }
+
+  /** Somebody reads from replicas, and will ask for what is written now. */
+  get hasReaders(): boolean {
+    return this.#clock.mono() - this.#readAt < READERS_MILLIS
   }
 
   /** Starts a loop for every node that is to be looked at, ends those of nodes that are gone. */
@@ -127,6 +148,11 @@ export class Monitor {
     else loop.resume()
   }
 
+  /** The primary is lost. Whoever pauses does so for the time between two looks at a healthy one: the next may be there sooner. */
+  hurry(): void {
+    for (const loop of this.#loops.values()) loop.resume?.()
+  }
+
   /**
    * A new connection was turned away, so only another new one can tell: a server that stops answers on old ones for a while.
    */
@@ -156,10 +182,14 @@ export class Monitor {
   }
 
   /**
-   * A write was acknowledged: look at the primary soon, once for all writes until then. Should the primary die, reads that
-   * must see those writes can go on from replicas that have them.
+   * A write was acknowledged: reads will ask for a position that covers it. With nobody reading one look soon is enough, for
+   * all writes until then: should the primary die, reads that must see those writes can go on from replicas that have them.
    */
   sample(): void {
+    if (this.hasReaders) {
+      this.positions.ask()
+      return
+    }
     this.#sample ??= this.#clock.alarm(SAMPLE_MILLIS, () => {
       this.#sample = null
       const { primary } = this.#store.topology
@@ -204,6 +234,7 @@ export class Monitor {
       renew: false,
       misses: 0,
       stopped: false,
+      orphanedAt: null,
     }
     this.#loops.set(node.key, loop)
     void this.#run(loop)
@@ -241,15 +272,27 @@ export class Monitor {
 
   async #lookNow(loop: Loop): Promise<void> {
     if (loop.stopped) return
-    if (loop.renew) loop.probe.close()
-    loop.renew = false
     const startedAt = this.#clock.now()
+    if (loop.renew || this.#isOrphanedFor(loop, startedAt)) loop.probe.close()
+    loop.renew = false
     const depth = this.#wantsFull(loop, startedAt) ? 'full' : 'lean'
     const result = await loop.probe.look(depth, this.#deadlineOf(loop, startedAt))
     if (loop.stopped) return
     loop.misses = result.kind === 'answer' ? 0 : loop.misses + 1
     if (result.kind === 'answer' && result.sighting.detail !== null) loop.fullAt = startedAt
     this.#store.dispatch({ kind: 'probed', key: loop.key, startedAt, at: this.#clock.now(), result })
+  }
+
+  /** Without a primary an address may have been moved to one, while the probe's own connection still leads to the old server. */
+  #isOrphanedFor(loop: Loop, now: Instant): boolean {
+    if (this.#store.topology.primary !== null) {
+      loop.orphanedAt = null
+      return false
+    }
+    loop.orphanedAt ??= now
+    if (elapsed(loop.orphanedAt, now) < RENEW_MILLIS) return false
+    loop.orphanedAt = now
+    return true
   }
 
   /** So short that several looks fit into silentMillis, and the last one ends with it. */

@@ -5,14 +5,21 @@ import pg from 'pg'
 import type { Clock } from '../clock.js'
 import { type Failure, failureOf } from '../core/failure.js'
 import { parseLsn } from '../core/lsn.js'
-import type { Detail, NodeAddress, ProbeResult, Sender, Sighting } from '../core/node.js'
+import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting } from '../core/node.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
+import { answered, connected, type Row } from '../quiet.js'
 
 export interface Probe {
   /** `full` asks for everything; the first look over a connection always does. Silence is reported after `millis`. */
   look(depth: 'lean' | 'full', millis: number): Promise<ProbeResult>
+  /** Asks a primary how far its WAL reaches, beside any look; null: no connection, no answer in time, or not a primary. */
+  position(millis: number): Promise<PrimaryPosition | null>
   /** Drops the connection; the next look opens another. */
   close(): void
+}
+
+export interface PrimaryPosition extends Positions {
+  readonly timeline: number | null
 }
 
 /**
@@ -29,27 +36,36 @@ export type ProbeFactory = (
 const LEAN = `select r::text as in_recovery,
   case when not r then pg_current_wal_insert_lsn() end::text as insert,
   case when not r then pg_current_wal_flush_lsn() end::text as flush,
-  case when r then pg_last_wal_replay_lsn() end::text as replay,
+  pg_last_wal_replay_lsn()::text as replay,
   case when not r then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline
 from (values (pg_is_in_recovery())) v(r)`
 
-/** pg_control_* read a file and pg_stat_replication joins two views: asked at connect, on a change and now and then. */
+/** Fails on a standby (55000). */
+const POSITION = `select pg_current_wal_insert_lsn()::text as insert, pg_current_wal_flush_lsn()::text as flush,
+  substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline, current_setting('synchronous_commit') as synchronous_commit`
+
+/**
+ * pg_control_* read a file and pg_stat_replication joins two views: asked at connect, on a change and now and then. What is set
+ * for the role or the database counts on connections that were made later; this one may be older than them.
+ */
 const DETAIL = `select (select system_identifier from pg_control_system())::text as system_identifier,
-  pg_postmaster_start_time()::text as started_at,
+  (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text as started_at,
   greatest((select timeline_id from pg_control_checkpoint()),
     (select min_recovery_end_timeline from pg_control_recovery()))::text as control_timeline,
   (select received_tli from pg_stat_wal_receiver)::text as received_timeline,
   (select json_agg(json_build_object('address', host(client_addr), 'name', application_name, 'state', state))
     from pg_stat_replication)::text as senders,
-  current_setting('synchronous_commit') as synchronous_commit,
+  case when exists (select from pg_db_role_setting, unnest(setconfig) as set
+      where set ~* '^synchronous_commit=(off|false|no|0)$'
+      and setdatabase in (0, (select oid from pg_database where datname = current_database()))
+      and setrole in (0, (select oid from pg_roles where rolname = session_user)))
+    then 'off' else current_setting('synchronous_commit') end as synchronous_commit,
   (extract(epoch from current_setting('wal_writer_delay')::interval) * 1000)::text as wal_writer_delay,
   pg_size_bytes(current_setting('wal_segment_size'))::text as wal_segment_size,
   current_setting('standard_conforming_strings') as standard_conforming_strings`
 
 /** Where even pg_control_* or WAL functions are forbidden or foreign (42501, 0A000): the role, and nothing else. */
 const ROLE = `select pg_is_in_recovery()::text as in_recovery, null as insert, null as flush, null as replay, null as timeline`
-
-type Row = Readonly<Record<string, string | null>>
 
 const NO_DETAIL: Detail = {
   systemIdentifier: null,
@@ -82,11 +98,11 @@ export function connectionQuestion(
     const alarm = clock.alarm(millis, drop)
     signal.addEventListener('abort', drop)
     try {
-      await client.connect()
+      await connected(client)
       internals(client).unref()
-      await client.query(OWN_SESSION)
+      await answered(client, OWN_SESSION)
       const answers: (readonly Row[])[] = []
-      for (const text of texts) answers.push((await client.query<Row>(text)).rows)
+      for (const text of texts) answers.push(await answered(client, text))
       client.end(() => {})
       return answers
     } catch (error) {
@@ -106,7 +122,8 @@ function clientClassFor(origin: NodeAddress['origin']): ClientClass {
 export function connectionProbe(clock: Clock): ProbeFactory {
   return (clientConfig, origin, interrupted) => {
     const Client = clientClassFor(origin)
-    return new ConnectionProbe(clock, () => new Client(clientConfig), interrupted)
+    // Positions are asked for while a look is under way.
+    return new ConnectionProbe(clock, () => new Client({ ...clientConfig, pipeline: true }), interrupted)
   }
 }
 
@@ -115,6 +132,8 @@ class ConnectionProbe implements Probe {
   readonly #makeClient: () => pg.Client
   readonly #interrupted: () => void
   #client: pg.Client | null = null
+  /** The same, once it is connected. */
+  #ready: pg.Client | null = null
   #looking = false
 
   constructor(clock: Clock, makeClient: () => pg.Client, interrupted: () => void) {
@@ -135,15 +154,33 @@ class ConnectionProbe implements Probe {
     }
   }
 
+  async position(millis: number): Promise<PrimaryPosition | null> {
+    const client = this.#ready
+    if (client === null) return null
+    try {
+      const [row] = await this.#within(millis, answered(client, POSITION))
+      return {
+        insert: parseLsn(row?.insert),
+        flush: parseLsn(row?.flush),
+        timeline: timelineOf(row),
+        asynchronous: row?.synchronous_commit === 'off',
+      }
+    } catch {
+      // The next look finds out why.
+      return null
+    }
+  }
+
   close(): void {
     const client = this.#client
+    this.#ready = null
     this.#client = null
     // Nothing of ours may still happen on a server that we gave up; a probe writes nothing, so a plain close would do too.
     if (client !== null) internals(client).connection?.stream?.destroy()
   }
 
   /** A deadline that rings late because the event loop was blocked is given one turn to read what has arrived meanwhile. */
-  async #within(millis: number, answer: Promise<Sighting>): Promise<Sighting> {
+  async #within<T>(millis: number, answer: Promise<T>): Promise<T> {
     answer.catch(() => {}) // an answer that fails after the deadline has been reported as silence already
     let alarm: { cancel(): void } | undefined
     const overdue = new Promise<never>((_, reject) => {
@@ -172,12 +209,14 @@ class ConnectionProbe implements Probe {
     const gone = () => {
       if (this.#client !== client) return
       this.#client = null
+      this.#ready = null
       if (!this.#looking) this.#interrupted()
     }
     client.on('error', gone)
     client.on('end', gone)
-    await client.connect()
+    await connected(client)
     internals(client).unref()
+    this.#ready = this.#client
     return client
   }
 }
@@ -213,12 +252,12 @@ const FORBIDDEN = new Set(['42501', '0A000', '42883', '42P01'])
 
 async function asked(client: pg.Client, text: string, fallback: string | null): Promise<Row | null> {
   try {
-    const { rows } = await client.query<Row>(text)
-    return rows[0] ?? null
+    const [row] = await answered(client, text)
+    return row ?? null
   } catch (error) {
     // The role's default is SERIALIZABLE, which a standby refuses (0A000). What we ask does not need it.
     if (failureOf(error, 'handed').kind === 'isolation') {
-      await client.query(READ_COMMITTED)
+      await answered(client, READ_COMMITTED)
       return asked(client, text, fallback)
     }
     if (!FORBIDDEN.has((error as { readonly code?: string }).code ?? '')) throw error
@@ -229,12 +268,17 @@ async function asked(client: pg.Client, text: string, fallback: string | null): 
 function sightingOf(row: Row | null, detail: Detail | null): Sighting {
   return {
     inRecovery: row?.in_recovery === 'true',
-    timeline: row?.timeline ? Number.parseInt(row.timeline, 16) : null,
+    timeline: timelineOf(row),
     insert: parseLsn(row?.insert),
     flush: parseLsn(row?.flush),
     replay: parseLsn(row?.replay),
     detail,
   }
+}
+
+/** The first eight digits of a WAL file's name. */
+function timelineOf(row: Row | null | undefined): number | null {
+  return row?.timeline ? Number.parseInt(row.timeline, 16) : null
 }
 
 function detailOf(row: Row | null): Detail {

@@ -12,15 +12,20 @@ export interface Wanted {
 
 export function trustedPrimary(topology: Topology): Node | null {
   const node = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
-  return node === undefined || node.suspect !== null ? null : node
+  return node === undefined || node.suspect !== null || node.draining ? null : node
 }
 
 export function isReady(topology: Topology, wanted: Wanted, now: Instant): boolean {
   if (wanted.primary && trustedPrimary(topology) === null) return false
+  return fitReplicas(topology, wanted.maxLagMillis, now) >= wanted.replicas
+}
+
+/** How many replicas are within the bound. */
+export function fitReplicas(topology: Topology, maxLagMillis: number, now: Instant): number {
   let fit = 0
-  for (const { state, suspect } of topology.nodes.values()) {
-    if (state.kind !== 'replica' || suspect !== null || !state.follows || state.position === null) continue
-    if (lagOf(topology.wal, state.position.lsn, now) <= wanted.maxLagMillis) fit++
+  for (const { state, suspect, draining } of topology.nodes.values()) {
+    if (state.kind !== 'replica' || suspect !== null || draining || !state.follows || state.position === null) continue
+    if (lagOf(topology.wal, state.position.lsn, now) <= maxLagMillis) fit++
   }
-  return fit >= wanted.replicas
+  return fit
 }

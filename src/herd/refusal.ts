@@ -70,7 +70,12 @@ function settled(topology: Topology): boolean {
 
 export type RefusalCode = Extract<
   PgherdErrorCode,
-  'PGHERD_NO_PRIMARY' | 'PGHERD_CONTESTED_PRIMARY' | 'PGHERD_MIXED_CLUSTERS' | 'PGHERD_NO_REPLICA' | 'PGHERD_QUEUE_FULL'
+  | 'PGHERD_NO_PRIMARY'
+  | 'PGHERD_CONTESTED_PRIMARY'
+  | 'PGHERD_MIXED_CLUSTERS'
+  | 'PGHERD_NO_REPLICA'
+  | 'PGHERD_QUEUE_FULL'
+  | 'PGHERD_TIMEOUT'
 >
 
 const TEXTS: Readonly<Record<RefusalCode, (config: Config) => string>> = {
@@ -89,6 +94,8 @@ const TEXTS: Readonly<Record<RefusalCode, (config: Config) => string>> = {
     'Keep only the hosts of one cluster in connectionString or host.',
   PGHERD_NO_REPLICA: () =>
     "no replica may serve this read. Raise maxLagMillis, or let the primary serve it with whenStale: 'primary'.",
+  PGHERD_TIMEOUT: ({ connectionTimeoutMillis }) =>
+    `no connection within connectionTimeoutMillis (${connectionTimeoutMillis} ms): timeout exceeded when trying to connect.`,
   PGHERD_QUEUE_FULL: ({ failoverQueue }) =>
     `${failoverQueue} statements already wait for a primary. Shed load, or raise failoverQueue.`,
 }
@@ -98,7 +105,8 @@ export function refusal(
   topology: Topology,
   refused: ReadonlyMap<NodeKey, Refusal>,
   config: Config,
-  newest: Failure | null
+  newest: Failure | null,
+  spent = ''
 ): PgherdError {
   const nodes = new Map<NodeKey, NodeReport>()
   for (const node of topology.nodes.values()) {
@@ -106,7 +114,7 @@ export function refusal(
   }
   const blind = [...topology.blind].map(([source, { message }]) => `\n  ${source}: ${message}`).join('')
   const cause = newest === null ? {} : { cause: newest.error }
-  return new PgherdError(code, TEXTS[code](config) + blind, { nodes, ...cause })
+  return new PgherdError(code, TEXTS[code](config) + spent + blind, { nodes, ...cause })
 }
 
 function stateText({ state }: Node): string {

@@ -52,7 +52,9 @@ export class Sources {
     round.alarm?.cancel()
     const { name: source } = round.source
     try {
-      const addresses = await round.source.discover()
+      const found = round.source.discover()
+      // The first statement must not wait for what is known: with one server it dials before it returns, as with pg.
+      const addresses = found instanceof Promise ? await found : found
       this.#tell(() => this.#store.dispatch({ kind: 'discovered', source, addresses, at: this.#clock.now() }))
     } catch (error) {
       const failure = failureOf(error, 'connect')

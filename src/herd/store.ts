@@ -1,5 +1,6 @@
 // Holds the current Topology: the one writer. dispatch(event), subscribe(), waitFor(). Synchronous: two events never interleave.
 
+import { onAbort } from '../abort.js'
 import type { Alarm, Clock } from '../clock.js'
 import { type Change, changes, reduce, type Topology, type TopologyEvent } from '../core/topology.js'
 
@@ -11,6 +12,10 @@ interface Waiter {
   readonly reject: (error: unknown) => void
 }
 
+/** A new primary has cold caches, and every process of the application has waited for it: they do not all come at once. */
+const FIRST_GROUP = 16
+const BETWEEN_GROUPS_MILLIS = 5
+
 export class Store {
   readonly #clock: Clock
   readonly #listeners = new Set<Listener>()
@@ -19,6 +24,8 @@ export class Store {
   readonly #news: TopologyEvent[] = []
   #topology: Topology
   #folding = false
+  /** The next group of waiters is due. */
+  #release: Alarm | null = null
 
   constructor(initial: Topology, clock: Clock) {
     this.#topology = initial
@@ -51,10 +58,30 @@ export class Store {
     const after = reduce(before, event)
     if (after === before) return
     this.#topology = after
-    const found = changes(before, after)
-    for (const listener of [...this.#listeners]) listener(after, before, found)
-    // FIFO: a Set keeps the order of arrival, and a waiter that ends takes itself out.
-    for (const waiter of [...this.#waiters]) waiter.attempt()
+    // Positions come with every write and many a read, and are no change to follow.
+    if (event.kind !== 'sampled' && event.kind !== 'shown') {
+      const found = changes(before, after)
+      for (const listener of [...this.#listeners]) listener(after, before, found)
+    }
+    this.#ask()
+  }
+
+  /** FIFO: a Set keeps the order of arrival, and a waiter that ends takes itself out. A crowd is let go in growing groups. */
+  #ask(): void {
+    if (this.#release !== null) return
+    this.#let(FIRST_GROUP)
+  }
+
+  #let(most: number): void {
+    this.#release = null
+    let released = 0
+    for (const waiter of [...this.#waiters]) {
+      if (released >= most) {
+        this.#release = this.#clock.alarm(BETWEEN_GROUPS_MILLIS, () => this.#let(most * 2), 'process')
+        return
+      }
+      if (waiter.attempt()) released++
+    }
   }
 
   subscribe(listener: Listener): () => void {
@@ -70,6 +97,8 @@ export class Store {
 
   /** Ends every wait with an error, in order. */
   rejectWaiters(error: unknown): void {
+    this.#release?.cancel()
+    this.#release = null
     for (const waiter of [...this.#waiters]) waiter.reject(error)
   }
 
@@ -84,11 +113,12 @@ export class Store {
   ): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       let alarm: Alarm | undefined
+      let deaf: (() => void) | undefined
       const done = () => {
         this.#waiters.delete(waiter)
         if (this.#waiters.size === 0) for (const tell of this.#drained.splice(0)) tell()
         alarm?.cancel()
-        signal?.removeEventListener('abort', aborted)
+        deaf?.()
         return true
       }
       const aborted = () => waiter.reject(signal?.reason)
@@ -112,7 +142,7 @@ export class Store {
       }
       if (waiter.attempt()) return
       this.#waiters.add(waiter)
-      signal?.addEventListener('abort', aborted)
+      if (signal !== undefined) deaf = onAbort(signal, aborted)
       const overdue = () => {
         if (this.#waiters.has(waiter)) {
           done()

@@ -3,8 +3,10 @@
 
 import type { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
-import type { Clock } from '../clock.js'
+import { onAbort } from '../abort.js'
+import type { Alarm, Clock } from '../clock.js'
 import type { ClientClass } from '../guard.js'
+import { free } from './turn.js'
 
 /** What pg's client has, and its types do not name. */
 interface Internals {
@@ -13,6 +15,8 @@ interface Internals {
   readonly ssl: unknown
   readonly host: string
   readonly port: number
+  /** libpq, which cancels by itself. */
+  readonly native?: { cancel(done: () => void): void }
   readonly connection?: EventEmitter & {
     connect(port: number | string, host?: string): void
     requestSsl(): void
@@ -22,10 +26,31 @@ interface Internals {
 }
 
 const DEADLINE_MILLIS = 5_000
+/** The first pause; each is twice as long as the one before. */
+const AGAIN_MILLIS = 100
 
-/** `config`: how the server of `busy` is dialed. Resolves when the server has heard it, or will not. */
-export function cancel(busy: Client, ClientOf: ClientClass, config: object, clock: Clock): Promise<void> {
-  const { processID, secretKey } = busy as unknown as Internals
+/**
+ * `config`: how the server of `busy` is dialed. Resolves when the statement is over and no request is on its way. A request
+ * that overtakes its statement finds nothing to cancel, and nobody is told: so it is sent again.
+ */
+export async function cancel(busy: Client, ClientOf: ClientClass, config: object, clock: Clock): Promise<void> {
+  const over = free(busy).then(() => true)
+  for (let pause = AGAIN_MILLIS; ; pause *= 2) {
+    await request(busy, ClientOf, config, clock)
+    let again: Alarm | undefined
+    const late = new Promise<boolean>((resolve) => {
+      again = clock.alarm(pause, () => resolve(false))
+    })
+    const done = await Promise.race([over, late])
+    again?.cancel()
+    if (done) return
+  }
+}
+
+/** Resolves when the server has heard it, or will not. */
+function request(busy: Client, ClientOf: ClientClass, config: object, clock: Clock): Promise<void> {
+  const { processID, secretKey, native } = busy as unknown as Internals
+  if (native !== undefined) return new Promise((resolve) => native.cancel(() => resolve()))
   const { connection, ssl, host, port } = new ClientOf(config) as unknown as Internals
   if (connection === undefined || processID === null || secretKey === null) return Promise.resolve()
   // A server that does not even take the connection: nobody waits for it, and it keeps no process alive.
@@ -58,8 +83,7 @@ export function abortable<T>(work: Promise<T>, signal: AbortSignal, discard?: (l
       over = true
       reject(signal.reason)
     }
-    const done = () => signal.removeEventListener('abort', aborted)
-    signal.addEventListener('abort', aborted)
+    const done = onAbort(signal, aborted)
     work.then(
       (result) => {
         done()

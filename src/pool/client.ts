@@ -3,6 +3,7 @@
 // identity and session are kept, and whatever its session holds keeps it on the primary. Chooses no node.
 
 import type { Client, PoolClient } from 'pg'
+import { onAbort } from '../abort.js'
 import type { Verdict } from '../core/classify.js'
 import {
   closingOf,
@@ -15,12 +16,26 @@ import {
 } from '../core/session.js'
 import { giveBack, isolationOf, isPinned, type Loan, loanOf, pinned, remember } from './loan.js'
 import { type Callback, isSubmittable, type QueryArgs, queryArgs, type Wishes } from './query-args.js'
-import { type Entry, type Internals, outcomeOn, runOn, type Send, statusOf, withoutCallback } from './turn.js'
+import type { Scope } from './scope.js'
+import {
+  type Entry,
+  type Internals,
+  inContext,
+  isFree,
+  outcomeOn,
+  runOn,
+  type Send,
+  statusOf,
+  withoutCallback,
+} from './turn.js'
+import { wireOf } from './wire.js'
 
 /** What lends: the pool. */
 export interface Lender {
   /** There are replicas to borrow, and clients may. */
   readonly lends: boolean
+  /** The session whose code runs now. */
+  scope(): Scope | undefined
   read(text: string): Verdict
   effect(text: string): Effect
   /** A replica would serve a read now. */
@@ -54,7 +69,7 @@ export class Borrower {
   readonly #send: Send
   readonly #status: () => string | null
   readonly #lender: Lender
-  readonly #line: (Entry | 'released')[] = []
+  readonly #line: ((() => Promise<void>) | 'released')[] = []
   readonly #waiters: (() => void)[] = []
   #working = false
   #loan: Loan | null = null
@@ -79,6 +94,11 @@ export class Borrower {
     return this.#loan === null ? this.#status() : (statusOf(this.#loan.client) ?? 'I')
   }
 
+  /** That of the client's own session, whatever runs on a replica for it. */
+  get ownStatus(): string | null {
+    return this.#status()
+  }
+
   /** A statement of a hook: the connections of replicas have had it too. */
   noteHook(first: unknown): void {
     const { text } = queryArgs(first, undefined, undefined)
@@ -88,7 +108,8 @@ export class Borrower {
   /** pg.Client's query(), of somebody who holds the client. */
   query(first: unknown, second: unknown, third: unknown): unknown {
     if (first === null || first === undefined) return this.#send(first, second, third)
-    const args = queryArgs(first, second, third)
+    const scope = this.#lender.scope() ?? wireOf(this.#client)?.holder ?? undefined
+    const args = { ...queryArgs(first, second, third), scope }
     // What pg refuses with a throw.
     if (args.callback !== undefined && typeof args.callback !== 'function') return this.#send(first, second, third)
     // Behind others it is asked in its turn.
@@ -135,38 +156,35 @@ export class Borrower {
 
   #enqueue(args: QueryArgs, borrows: boolean | null, second: unknown, third: unknown): unknown {
     if (isSubmittable(args.query)) {
-      this.#line.push({ args, borrows, second, third, settle: null })
-      void this.#work()
+      this.#push({ args, borrows, second, third, settle: null })
       return args.query
     }
     const callback = args.callback ?? (args.query as { readonly callback?: Callback }).callback
     if (typeof callback !== 'function') {
       return new Promise((resolve, reject) => {
-        this.#line.push({
-          args,
-          borrows,
-          second,
-          third,
-          settle: (error, value) => (error ? reject(error) : resolve(value)),
-        })
-        void this.#work()
+        const settle: Entry['settle'] = (error, value) => (error ? reject(error) : resolve(value))
+        this.#push({ args, borrows, second, third, settle })
       })
     }
     // Outside of any promise, so that what it throws is not ours to swallow.
     const settle: Entry['settle'] = (error, value) =>
       process.nextTick(callback, error ?? null, error ? undefined : value)
-    this.#line.push({ args, borrows, second, third, settle })
-    void this.#work()
+    this.#push({ args, borrows, second, third, settle })
     return undefined
+  }
+
+  #push(entry: Entry): void {
+    this.#line.push(inContext(() => this.#run(entry).catch(failing(entry))))
+    void this.#work()
   }
 
   /** One statement after the other, as on one connection. */
   async #work(): Promise<void> {
     if (this.#working) return
     this.#working = true
-    for (let entry = this.#line.shift(); entry !== undefined; entry = this.#line.shift()) {
-      if (entry === 'released') this.#abandon()
-      else await this.#run(entry).catch(failing(entry))
+    for (let turn = this.#line.shift(); turn !== undefined; turn = this.#line.shift()) {
+      if (turn === 'released') this.#abandon()
+      else await turn()
     }
     this.#working = false
     for (const tell of this.#waiters.splice(0)) tell()
@@ -191,7 +209,7 @@ export class Borrower {
       }
     })
     const signal = args.signal === undefined ? stop.signal : AbortSignal.any([args.signal, stop.signal])
-    const typed = { ...this.#typed(args), signal }
+    const typed = { ...this.#own(this.#typed(args)), signal }
     const borrowed = this.#lender.borrow(typed, this.#wishes, () => this.#here(args), notice)
     borrowed.catch(() => {}) // its rejection may come when nobody waits for it any more
     await Promise.race([borrowed, interrupted]).then(
@@ -206,7 +224,7 @@ export class Borrower {
     if (this.#loan !== null) return true
     if (!this.#lender.lends || !this.#isIdle() || this.#isTainted()) return false
     if (!this.#isRead(args) && this.#opening(args) === null) return false
-    return this.#lender.ready(args, this.#wishes)
+    return this.#lender.ready(this.#own(args), this.#wishes)
   }
 
   #isIdle(): boolean {
@@ -258,6 +276,11 @@ export class Borrower {
     return text !== null && this.#tainted && /^[^a-z]*discard\b/i.test(text) && this.#lender.effect(text) === 'discards'
   }
 
+  /** What was written on this client its reads see, in whatever session they are. */
+  #own(args: QueryArgs): QueryArgs {
+    return { ...args, wroteAt: wireOf(this.#client)?.wroteAt }
+  }
+
   /** Values of a borrowed read are parsed as this client's would be. */
   #typed(args: QueryArgs): QueryArgs {
     const types = (this.#client as unknown as Internals)._types
@@ -296,18 +319,19 @@ export class Borrower {
       entry.settle?.(signal.reason)
       cancelled = this.#lender.cancel(this.#client)
     }
-    signal.addEventListener('abort', aborted)
+    const deaf = onAbort(signal, aborted)
     const settle: Entry['settle'] = (error, value) => {
       if (cancelled === undefined) entry.settle?.(error, value)
     }
     await runOn(this.#client, this.#send, { ...entry, settle })
-    signal.removeEventListener('abort', aborted)
+    deaf()
     await cancelled
   }
 
   async #openLoan(entry: Entry): Promise<void> {
     const opening = this.#opening(entry.args)
-    const client = opening === null ? null : await this.#lender.lend(entry.args, this.#wishes).catch(() => null)
+    const client =
+      opening === null ? null : await this.#lender.lend(this.#own(entry.args), this.#wishes).catch(() => null)
     if (opening === null || client === null) return this.#runHere(entry)
     const notice = (message: unknown) => this.#client.emit('notice', message as never)
     const loan = loanOf(client, entry.args, notice)
@@ -422,7 +446,7 @@ function textOf({ text, query }: QueryArgs): string | null {
 
 /** Somebody gave the client back, and nothing that was sent will end its transaction. */
 export function isLeftInTransaction(client: Client): boolean {
-  const { readyForQuery, _queryQueue } = client as unknown as Internals
-  const status = (client as Partial<PoolClient>).getTransactionStatus?.()
-  return readyForQuery && _queryQueue?.length === 0 && (status === 'T' || status === 'E')
+  const borrower = borrowerOf(client)
+  const status = borrower === undefined ? (client as Partial<PoolClient>).getTransactionStatus?.() : borrower.ownStatus
+  return isFree(client) && (status === 'T' || status === 'E')
 }

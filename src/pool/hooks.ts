@@ -94,10 +94,11 @@ export function lookedAfter(query: Query, args: Parameters<Query>, refused: () =
   return result
 }
 
-function noticing(done: Listener, notice: (error: unknown) => void): Listener {
-  return (error, result) => {
-    notice(error)
-    return done(error, result)
+/** `done`, with its error told to `notice` first. */
+export function noticing(done: Listener, notice: (error: unknown) => void): Listener {
+  return function (this: unknown, ...values) {
+    notice(values[0])
+    return Reflect.apply(done, this, values)
   }
 }
 
@@ -106,7 +107,7 @@ export interface Hooks {
   readonly verify?: (client: unknown, done: (error?: unknown) => void) => unknown
 }
 
-type Listener = (...args: unknown[]) => unknown
+export type Listener = (...args: unknown[]) => unknown
 
 /** Calls each listener as emit() would; a promise that one returns is nobody's to await. Lazy ones are not set going. */
 export function callEach(listeners: readonly unknown[], self: unknown, values: readonly unknown[]): void {

@@ -5,13 +5,17 @@ import type { Herd, Place } from '../herd/herd.js'
 import type { Lender } from './client.js'
 import type { NodePool } from './node-pool.js'
 import type { QueryArgs, Wishes } from './query-args.js'
-import type { Routed, Routing, Written } from './routing.js'
+import type { Routed, Routing } from './routing.js'
+import type { Scope, Written } from './scope.js'
 
 export interface LendingParts {
   readonly herd: Herd
   readonly routing: Routing
-  written(): Written
+  scope(): Scope | undefined
+  written(scope: Scope | undefined, wroteAt: number | null): Written
   count(place: Place, routed: Routed): void
+  /** A read of this session has ended there. */
+  readOn(place: Place, scope: Scope | undefined): void
   poolOf(place: Place): NodePool
   cancelOf(client: Client): Promise<void>
   /** Nothing is lent: what would have been is only told. */
@@ -21,18 +25,21 @@ export interface LendingParts {
 /** A borrowed read that no replica serves any more: its client's own connection does. */
 const HERE = Symbol('here')
 
-export function lenderOf({ herd, routing, written, count, poolOf, observe, cancelOf }: LendingParts): Lender {
+export function lenderOf(parts: LendingParts): Lender {
+  const { herd, routing, written, count, poolOf, observe, cancelOf } = parts
   const read = (text: string) => routing.read(text)
-  const readOf = (args: QueryArgs, wishes: Wishes) => routing.route(args, wishes, read(args.text ?? ''), written())
+  const readOf = (args: QueryArgs, wishes: Wishes) =>
+    routing.route(args, wishes, read(args.text ?? ''), written(args.scope, args.wroteAt ?? null))
   const transactionOf = (args: QueryArgs, { route, maxLagMillis }: Wishes) =>
     routing.transaction(
       { ...args, route: args.route ?? route, maxLagMillis: args.maxLagMillis ?? maxLagMillis },
-      written()
+      written(args.scope, args.wroteAt ?? null)
     )
   return {
     get lends() {
       return herd.topology.plural
     },
+    scope: () => parts.scope(),
     read,
     effect: (text) => routing.effect(text),
     ready(args, wishes) {
@@ -48,7 +55,9 @@ export function lenderOf({ herd, routing, written, count, poolOf, observe, cance
       const result = await herd.run(routed, async (place) => {
         if (place.node.state.kind !== 'replica') return HERE
         count(place, routed)
-        return poolOf(place).query(place, args, true, notice)
+        const answer = await poolOf(place).query(place, args, true, notice)
+        parts.readOn(place, args.scope)
+        return answer
       })
       return result === HERE ? here() : result
     },
@@ -59,7 +68,7 @@ export function lenderOf({ herd, routing, written, count, poolOf, observe, cance
       if (errand === null) return null
       return herd.run(errand, (place) => {
         count(place, errand)
-        return poolOf(place).connect(place)
+        return poolOf(place).connect(place, {}, args.scope)
       })
     },
   }

@@ -6,8 +6,9 @@ import type { Verdict } from '../core/classify.js'
 import { failureOf } from '../core/failure.js'
 import { type Effect, traitsOf } from '../core/session.js'
 import { PgherdError } from '../errors.js'
+import { answered } from '../quiet.js'
 import type { QueryArgs } from './query-args.js'
-import { outcomeOn } from './turn.js'
+import { free, outcomeOn } from './turn.js'
 
 /** A transaction on a replica, from its BEGIN on. */
 export interface Loan {
@@ -86,13 +87,16 @@ const isolations = new WeakMap<Client, string>()
 export async function isolationOf(client: PoolClient): Promise<string | null> {
   const known = isolations.get(client)
   if (known !== undefined) return known
-  const { error, value } = await outcomeOn(client, { query: ISOLATION } as QueryArgs)
-  // A standby refuses even this under SERIALIZABLE; any other failure says nothing about the default.
-  if (error !== null) return failureOf(error, 'handed').kind === 'isolation' ? 'serializable' : null
-  const { rows } = value as { readonly rows: readonly { readonly level: string }[] }
-  const isolation = rows[0]?.level ?? null
-  if (isolation !== null) isolations.set(client, isolation)
-  return isolation
+  try {
+    const [row] = await answered(client, ISOLATION)
+    const isolation = row?.level ?? null
+    if (isolation !== null) isolations.set(client, isolation)
+    return isolation
+  } catch (error) {
+    await free(client)
+    // A standby refuses even this under SERIALIZABLE; any other failure says nothing about the default.
+    return failureOf(error, 'handed').kind === 'isolation' ? 'serializable' : null
+  }
 }
 
 const ISOLATION = "select current_setting('default_transaction_isolation') as level"

@@ -3,19 +3,30 @@
 
 import type pg from 'pg'
 import type { Client, PoolClient } from 'pg'
+import { onAbort } from '../abort.js'
 import type { Clock } from '../clock.js'
 import { type Failure, failureOf } from '../core/failure.js'
-import { parseLsn } from '../core/lsn.js'
-import type { Node, NodeKey } from '../core/node.js'
+import type { Required } from '../core/horizon.js'
+import { type Lsn, parseLsn } from '../core/lsn.js'
+import type { Node, NodeKey, Position } from '../core/node.js'
 import { PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
+import { ask } from '../quiet.js'
 import { cancel } from './cancel.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { guarded, lookedAfter } from './hooks.js'
-import type { QueryArgs, Wishes } from './query-args.js'
-import { free as whenReady } from './turn.js'
-import { reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
+import { isOverdue, isTimed, timed } from './overdue.js'
+import { type Pair, pairOn } from './pipeline.js'
+import { isSubmittable, type QueryArgs, type Wishes } from './query-args.js'
+import type { Scope } from './scope.js'
+import { type Internals, free as whenReady } from './turn.js'
+import { discard, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
+
+interface Ends {
+  readonly resolve: (result: unknown) => void
+  readonly reject: (error: unknown) => void
+}
 
 type Release = (error?: Error | boolean) => void
 type Notice = (message: unknown) => void
@@ -34,6 +45,7 @@ export interface InnerPool {
   readonly _expired?: { add(client: Client): void }
   connect(callback: Connected): void
   end(): Promise<void>
+  listenerCount(event: string): number
   emit: (event: string, first?: unknown, second?: unknown) => boolean
 }
 
@@ -43,6 +55,7 @@ type QueryableClass = new (
 ) => {
   query(first: unknown, second?: unknown, third?: unknown): unknown
   getTransactionStatus(): string | null
+  end(callback?: unknown): unknown
 }
 
 export type InnerPoolClass = new (options: object) => InnerPool
@@ -54,11 +67,21 @@ export interface NodePoolOwner {
   clientConfig(node: Node): Record<string, unknown>
   /** Every event of the inner pool, to be emitted by the outer one. pg-pool's events have one or two arguments. */
   relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean
-  ended(text: string): void
-  acknowledged(text: string | null): void
-  defines(text: string): boolean
-  defined(): void
-  legible(is: boolean): void
+  /** Of every client's wire; `standby` is this node's own business. */
+  readonly wires: Omit<WireEvents, 'standby'>
+  /** New connections are to say which server they lead to. */
+  identifies(): boolean
+  identified(node: Node, startedAt: string, asynchronous: boolean): void
+  /** The session whose code runs now. */
+  scope(): Scope | undefined
+  /** Positions are to be captured behind writes: somebody will read. */
+  captures(scope: Scope | undefined): boolean
+  /** Commits may be asynchronous, whatever the session says of itself: since an earlier text, or this one is sent. */
+  isAsynchronous(text: string | null): boolean
+  /** The position that was asked for behind an acknowledged write; null: it did not come. */
+  captured(wire: Wire, node: Node, lsn: Lsn | null): void
+  /** A replica has shown its position on behalf of a read that needs `required`. */
+  shown(node: Node, position: Position, required: Required): void
   accused(node: Node, failure: Failure): void
   isReplica(key: NodeKey): boolean
   /** The holder of a client of a replica sends this. */
@@ -86,7 +109,12 @@ export class NodePool {
     const config = owner.clientConfig(node)
     const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock)
     this.inner = new owner.PoolClass({ ...config, ...hooks, Client: this.#clientClass() })
-    this.inner.emit = (event, first, second) => owner.relay(this, event, first, second)
+    const tell = this.inner.emit.bind(this.inner)
+    this.inner.emit = (event, first, second) => {
+      // Tracers listen to the pool whose connect() they see: this one.
+      if (this.inner.listenerCount(event) > 0) tell(event, first, second)
+      return owner.relay(this, event, first, second)
+    }
   }
 
   get condemned(): boolean {
@@ -103,11 +131,7 @@ export class NodePool {
     const Base = address.origin === 'configured' ? owner.Client : withoutWeakAuth(owner.Client)
     const accuse = (error: unknown) => this.#accuse(failureOf(error, 'idle'))
     const events: WireEvents = {
-      ended: owner.ended,
-      acknowledged: owner.acknowledged,
-      defines: owner.defines,
-      defined: owner.defined,
-      legible: owner.legible,
+      ...owner.wires,
       standby: (is) => {
         if (is) this.#accuse(failureOf(notPrimary(key), 'idle'))
       },
@@ -118,13 +142,31 @@ export class NodePool {
       constructor(config?: object) {
         super(config)
         const client = this as unknown as pg.Client
-        const send = (a: unknown, b: unknown, c: unknown) => super.query(a, b, c)
+        const send = (a: unknown, b: unknown, c: unknown) => {
+          noteScope(this.#wire, owner.scope())
+          return this.#send(a, b, c)
+        }
         const status = () => super.getTransactionStatus()
         this.#wire = watch(client, owner.clock, events)
         this.#borrower = owner.lender === null ? null : new Borrower(client, send, status, owner.lender)
         client.on('error', accuse)
         client.on('error', (error) => this.#borrower?.failed(error))
         client.on('end', () => this.#borrower?.ended())
+      }
+
+      #send(first: unknown, second: unknown, third: unknown): unknown {
+        const client = this as unknown as pg.Client
+        if (!isTimed(client, first)) return super.query(first, second, third)
+        const send = (a: unknown, b?: unknown, c?: unknown) => super.query(a, b, c)
+        return timed(client, send, [first, second, third], (statement) => overdue(client, this.#wire, statement))
+      }
+
+      override end(callback?: unknown): unknown {
+        const client = this as unknown as pg.Client
+        // A server that is frozen, or cut off, never closes its side, and the socket would keep the process alive.
+        const alarm = owner.clock.alarm(CLOSE_MILLIS, () => discard(client))
+        client.once('end', () => alarm.cancel())
+        return super.end(callback)
       }
 
       override getTransactionStatus(): string | null {
@@ -135,13 +177,14 @@ export class NodePool {
         const { sending, held } = this.#wire
         if (sending) return super.query(first, second, third)
         const replica = owner.isReplica(key)
+        noteScope(this.#wire, owner.scope())
         if (replica && held) owner.noteReplica(this as unknown as pg.Client, first)
         if (!replica && this.#borrower !== null) {
           if (held) return this.#borrower.query(first, second, third)
           this.#borrower.noteHook(first)
         }
-        if (held || !replica) return super.query(first, second, third)
-        return lookedAfter((a, b, c) => super.query(a, b, c), [first, second, third], owner.hookRefused)
+        if (held || !replica) return this.#send(first, second, third)
+        return lookedAfter((a, b, c) => this.#send(a, b, c), [first, second, third], owner.hookRefused)
       }
     } as unknown as ClientClass
   }
@@ -151,11 +194,15 @@ export class NodePool {
   }
 
   /** A client of this node, ready and of the role that was asked for. */
-  connect(place: Place, wishes: Wishes = {}): Promise<PoolClient> {
+  connect(place: Place, wishes: Wishes = {}, scope?: Scope): Promise<PoolClient> {
     return new Promise((resolve, reject) => {
       this.#acquire(place, reject, (client, wire) => {
         const give = () => {
           wire.held = true
+          wire.node = place.node
+          wire.holder = scope ?? null
+          wire.wroteAt = null
+          wire.scopes = null
           borrowerOf(client)?.held(wishes)
           resolve(client)
         }
@@ -173,17 +220,23 @@ export class NodePool {
           client.release()
           return reject(args.signal.reason)
         }
-        const run = () => {
-          if (notice === undefined) this.#dispatch(client, wire, place, args, reading, resolve, reject)
-          else
-            this.#overheard(client, notice, resolve, reject, (...ends) =>
-              this.#dispatch(client, wire, place, args, reading, ...ends)
-            )
+        const run = (pair: Pair | null, ends = { resolve, reject }) => {
+          const send = (end: Ends) => this.#dispatch(client, wire, place, args, reading, pair, end)
+          if (notice === undefined) send(ends)
+          else this.#overheard(client, notice, ends, send)
         }
-        if (needsProof(place, wire)) this.#prove(client, wire, place, run, reject)
-        else run()
+        if (!needsProof(place, wire)) return run(this.#captures(place, args, reading) ? pairOn(client) : null)
+        const pair = isPairable(args) ? pairOn(client) : null
+        if (pair === null) this.#prove(client, wire, place, () => run(null), reject)
+        else this.#guard(pair, wire, place, { resolve, reject }, (ends) => run(pair, ends))
       })
     })
+  }
+
+  /** Behind this statement the position is asked for, as somebody will need it. */
+  #captures({ node }: Place, args: QueryArgs, reading: boolean): boolean {
+    if (reading || !this.#owner.captures(args.scope) || node.state.kind !== 'primary' || !isPairable(args)) return false
+    return this.#owner.wires.writes(args.text, true)
   }
 
   #acquire(place: Place, reject: (error: unknown) => void, use: (client: PoolClient, wire: Wire) => void): void {
@@ -195,13 +248,52 @@ export class NodePool {
       if (error !== undefined && error !== null) return reject(this.#condemned ? dropped(this.key) : error)
       const wire = client === undefined ? undefined : wireOf(client)
       if (client === undefined || wire === undefined) return reject(new Error('the pool gave no client of ours'))
+      if (place.abandoned) {
+        release()
+        return reject(dropped(this.key))
+      }
       if (!this.#condemned && !isDemoted(place, wire)) {
         if (wire.released) this.#settled(client, wire, place, reject, use)
+        else if (!wire.identified && this.#owner.identifies()) this.#identify(client, wire, place, reject, use)
         else use(client, wire)
         return
       }
       release(true)
       reject(this.#condemned ? dropped(this.key) : notPrimary(this.key))
+    })
+  }
+
+  /**
+   * An address may have moved since its node was looked at, or lead to several servers: a new connection says where it leads
+   * before anything is sent over it.
+   */
+  #identify(
+    client: PoolClient,
+    wire: Wire,
+    place: Place,
+    reject: (error: unknown) => void,
+    use: (client: PoolClient, wire: Wire) => void
+  ): void {
+    const refuse = (error: unknown) => {
+      client.release(true)
+      reject(error)
+    }
+    wire.reading = true
+    ask(client, IDENTITY, (error, [row]) => {
+      wire.reading = null
+      wire.identified = true
+      if (this.#condemned) return refuse(dropped(this.key))
+      if (error && (isEnding(client) || failureOf(error, 'connect').accuses)) return refuse(error)
+      const [recovery, startedAt = '', commits, replayed] = row?.answer?.split(' ') ?? []
+      // A server that does not tell is taken for what it seems to be.
+      if (recovery === undefined) return use(client, wire)
+      wire.proven = parseLsn(replayed)
+      this.#owner.identified(place.node, startedAt, commits === 'off')
+      const { state, seen } = place.node
+      if (state.kind === 'primary' && recovery === 't') return refuse(notPrimary(this.key))
+      const known = seen?.detail?.startedAt ?? ''
+      if (known !== '' && known !== startedAt) return refuse(movedError(this.key))
+      use(client, wire)
     })
   }
 
@@ -214,7 +306,7 @@ export class NodePool {
     use: (client: PoolClient, wire: Wire) => void
   ): void {
     const check = () => {
-      if (isLeftInTransaction(client)) {
+      if (isLeftInTransaction(client) || isEnding(client)) {
         client.release(true)
         this.#acquire(place, reject, use)
       } else use(client, wire)
@@ -232,8 +324,8 @@ export class NodePool {
     place: Place,
     args: QueryArgs,
     reading: boolean,
-    resolve: (result: unknown) => void,
-    reject: (error: unknown) => void
+    pair: Pair | null,
+    { resolve, reject }: Ends
   ): void {
     let settled = false
     const { signal } = args
@@ -246,18 +338,24 @@ export class NodePool {
       if (settled) return
       settled = true
       client.removeListener('error', settle)
-      signal?.removeEventListener('abort', aborted)
+      deaf?.()
       if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
       wire.reading = null
-      // A cancel request may come late: the next statement must not be the one that it hits.
-      client.release(signal?.aborted ? true : (error as Error))
-      if (error) reject(error)
-      else resolve(result)
+      const over = (broken: boolean) => {
+        // A cancel request may come late: the next statement must not be the one that it hits.
+        client.release(broken || signal?.aborted ? true : (error as Error))
+        if (error) reject(error)
+        else resolve(result)
+      }
+      // Acknowledged: the caller is told together with the position behind it.
+      if (!error && wire.capturing && signal?.aborted !== true) wire.trailing = over
+      else over(false)
     }
     client.once('error', settle)
-    signal?.addEventListener('abort', aborted)
+    const deaf = signal && onAbort(signal, aborted)
     wire.reading = reading
     wire.held = false
+    wire.scopes = args.scope === undefined ? null : new Set([args.scope])
     if (!reading) borrowerOf(client)?.notePool(args)
     wire.sending = true
     try {
@@ -265,22 +363,62 @@ export class NodePool {
       // The callback form takes exactly what the user gave, submittables included.
       const { query } = client as unknown as { query(first: unknown, second: unknown, done: typeof settle): void }
       query.call(client, args.query, args.values, settle)
+      if (pair !== null && !reading) this.#capture(pair, wire, place, args)
     } catch (error) {
       place.phase = 'connect'
       settle(error as Error, undefined)
     } finally {
       wire.sending = false
+      pair?.sent()
     }
   }
 
+  #capture(pair: Pair, wire: Wire, { node }: Place, { text }: QueryArgs): void {
+    wire.capturing = 'statement'
+    pair.ask(this.#owner.isAsynchronous(text) ? INSERTED : COMMITTED, (_, [row]) => {
+      const { trailing } = wire
+      wire.trailing = null
+      wire.capturing = null
+      const lsn = parseLsn(row?.answer)
+      this.#owner.captured(wire, node, lsn)
+      // Null: the statement itself failed or was given up, and its client went with it.
+      trailing?.(lsn === null)
+    })
+  }
+
+  /** In one trip: how far the replica is, and the rows, which count if that is far enough. */
+  #guard(pair: Pair, wire: Wire, place: Place, { resolve, reject }: Ends, run: (ends: Ends) => void): void {
+    const { required, node } = place
+    const askedAt = this.#owner.clock.now()
+    let behind = false
+    const stale = () => {
+      behind = true
+      // Nothing has been done for the caller: the rows will not be looked at.
+      place.phase = 'connect'
+      reject(staleError(this.key))
+    }
+    pair.ask(REPLAYED, (_, [row]) => {
+      const lsn = parseLsn(row?.answer)
+      if (lsn === null || required === null) return
+      wire.proven = lsn
+      this.#owner.shown(node, { lsn, askedAt }, required)
+      if (lsn < required.lsn) stale()
+    })
+    run({
+      resolve: (result) => {
+        if (behind) return
+        // The guard itself failed, and so proved nothing.
+        if (wire.proven === null || required === null || wire.proven < required.lsn) stale()
+        else resolve(result)
+      },
+      reject: (error) => {
+        if (!behind) reject(error)
+      },
+    })
+  }
+
   /** Notices of the statement are told to whoever it is run for. */
-  #overheard(
-    client: PoolClient,
-    notice: Notice,
-    resolve: (result: unknown) => void,
-    reject: (error: unknown) => void,
-    run: (resolve: (result: unknown) => void, reject: (error: unknown) => void) => void
-  ): void {
+  #overheard(client: PoolClient, notice: Notice, { resolve, reject }: Ends, run: (ends: Ends) => void): void {
     client.on('notice', notice)
     const ending = <T>(end: (value: T) => void) => {
       return (value: T) => {
@@ -288,24 +426,25 @@ export class NodePool {
         end(value)
       }
     }
-    run(ending(resolve), ending(reject))
+    run({ resolve: ending(resolve), reject: ending(reject) })
   }
 
   /** A connection younger than its node's known position may lead to a server that crashed and went backwards: it shows its own. */
   #prove(client: PoolClient, wire: Wire, place: Place, run: () => void, reject: (error: unknown) => void): void {
+    const { node, required } = place
+    const askedAt = this.#owner.clock.now()
     wire.reading = true
-    const text = 'select pg_last_wal_replay_lsn()::text as lsn'
-    wire.sending = true
-    client.query<{ lsn: string | null }>(text, (error, result) => {
+    ask(client, REPLAYED, (error, [row]) => {
       wire.reading = null
-      wire.proven = error ? null : parseLsn(result.rows[0]?.lsn)
-      if (wire.proven !== null && place.required !== null && wire.proven >= place.required) return run()
-      client.release(error ?? undefined)
-      reject(
-        error ?? new PgherdError('PGHERD_STALE', `a new connection to ${this.key} is behind the position it must have`)
-      )
+      const lsn = parseLsn(row?.answer)
+      wire.proven = lsn
+      if (lsn !== null && required !== null) {
+        this.#owner.shown(node, { lsn, askedAt }, required)
+        if (lsn >= required.lsn) return run()
+      }
+      client.release((error as Error | null) ?? undefined)
+      reject(error ?? staleError(this.key))
     })
-    wire.sending = false
   }
 
   /** Asks the server to cancel what this client is doing. */
@@ -342,17 +481,55 @@ export class NodePool {
   }
 }
 
+/** `statement` goes on behind its caller's back. Whoever holds the client may know why; nobody else shall wait for its end. */
+function overdue(client: pg.Client, wire: Wire, statement: unknown): void {
+  wire.overdue = statement
+  if (!wire.held && isOverdue(client, wire)) void client.end()
+}
+
+function isEnding(client: Client): boolean {
+  return (client as unknown as Internals)._ending
+}
+
 /** The session said 'standby' after the probe that made its node the primary: the node has changed since. */
 function isDemoted({ node }: Place, { standby, standbyAt }: Wire): boolean {
   if (node.state.kind !== 'primary' || standby !== true || standbyAt === null) return false
   return node.probedAt !== null && standbyAt.mono > node.probedAt.mono
 }
 
-function needsProof({ required, node }: Place, wire: Wire): boolean {
+/** So long a server may take to close a connection that it was told the end of. */
+const CLOSE_MILLIS = 1000
+
+/** In recovery or not, when it was started in microseconds, how the session commits, and what a replica has replayed. */
+const IDENTITY = `select concat_ws(' ', pg_catalog.pg_is_in_recovery(),
+  (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint,
+  pg_catalog.current_setting('synchronous_commit'), pg_catalog.pg_last_wal_replay_lsn()) as answer`
+const REPLAYED = 'select pg_catalog.pg_last_wal_replay_lsn()::text as answer'
+const INSERTED = 'select pg_catalog.pg_current_wal_insert_lsn()::text as answer'
+const COMMITTED = `select case pg_catalog.current_setting('synchronous_commit')
+  when 'off' then pg_catalog.pg_current_wal_insert_lsn() else pg_catalog.pg_current_wal_flush_lsn() end::text as answer`
+
+/** pg sends what follows without waiting for it: no cursor, nothing that may turn the connection over to COPY. */
+function isPairable({ text, query }: QueryArgs): boolean {
+  return (
+    text !== null && !isSubmittable(query) && !(query as { readonly rows?: unknown }).rows && !/\bcopy\b/i.test(text)
+  )
+}
+
+function needsProof({ required, node, reason }: Place, wire: Wire): boolean {
   if (required === null || node.state.kind !== 'replica') return false
-  if (wire.proven !== null && wire.proven >= required) return false
+  if (wire.proven !== null && wire.proven >= required.lsn) return false
+  if (reason === 'guarded') return true
   const askedAt = node.state.position?.askedAt
   return wire.readyAt === null || askedAt === undefined || wire.readyAt.mono >= askedAt.mono
+}
+
+function movedError(key: NodeKey): PgherdError {
+  return new PgherdError('PGHERD_MOVED', `another server answers at ${key} than before`)
+}
+
+function staleError(key: NodeKey): PgherdError {
+  return new PgherdError('PGHERD_STALE', `${key} has not replayed what the read must see`)
 }
 
 export function dropped(key: NodeKey): PgherdError {

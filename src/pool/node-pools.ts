@@ -30,13 +30,25 @@ export class NodePools {
   }
 
   obey(change: Change): void {
-    if (change.kind !== 'generation' && change.kind !== 'removed') return
+    if (change.kind !== 'generation' && change.kind !== 'removed' && change.kind !== 'drained') return
     const pool = this.#pools.get(change.key)
     if (pool === undefined) return
     this.#pools.delete(change.key)
     this.#leaving.add(pool)
     if (change.kind === 'generation') pool.condemn()
     void pool.leave().then(() => this.#leaving.delete(pool))
+  }
+
+  /** Resolves when no connection to this node is left, of any generation. */
+  async left(key: NodeKey): Promise<void> {
+    await Promise.all([...this.#leaving].filter((pool) => pool.key === key).map((pool) => pool.leave()))
+  }
+
+  /** Clients of this node that are out. */
+  busy(key: NodeKey): number {
+    let busy = 0
+    for (const pool of this.#leaving) if (pool.key === key) busy += pool.inner.totalCount
+    return busy
   }
 
   /** Tells `reason` to everybody who waits for a client, and resolves when every client has come back. */

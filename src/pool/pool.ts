@@ -3,15 +3,18 @@
 
 import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
-import { type Clock, systemClock } from '../clock.js'
+import { type Alarm, type Clock, systemClock } from '../clock.js'
 import { type Config, clientConfigFor, resolveConfig } from '../config.js'
 import type { Failure } from '../core/failure.js'
-import type { Instant, Node, NodeAddress, NodeKey } from '../core/node.js'
+import type { Required } from '../core/horizon.js'
+import { elapsed, type Instant, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
+import { onlyShapes } from '../core/session.js'
 import type { Change, Topology } from '../core/topology.js'
-import { endedError } from '../errors.js'
+import { busyError, endedError } from '../errors.js'
 import type { ClientClass } from '../guard.js'
-import { Herd, type Place } from '../herd/herd.js'
+import { type Freshness, type Health, Herd, type Place } from '../herd/herd.js'
 import { abortable } from './cancel.js'
+import { Causality } from './causality.js'
 import { borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { Decisions } from './decisions.js'
 import { describe } from './describe.js'
@@ -19,9 +22,12 @@ import { callEach, unharmed } from './hooks.js'
 import { lenderOf } from './lending.js'
 import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
 import { NodePools } from './node-pools.js'
+import { isOverdue } from './overdue.js'
 import { type Callback, type QueryArgs, queryArgs, signalOf, type Wishes, wishesOf } from './query-args.js'
 import type { Repairs } from './repairs.js'
 import { ON_PRIMARY, type Routed, Routing } from './routing.js'
+import type { Scope, Written } from './scope.js'
+import type { SessionOptions, Tokens } from './sessions.js'
 import { type Explanation, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
 import { beginOf, begun, committed, type TransactionOptions } from './transaction.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
@@ -55,11 +61,6 @@ type Connected = (error: Error | undefined, client: PoolClient | undefined, rele
 const NO_WISHES: Wishes = {}
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
 const NOTHING: InnerPool['_clients'] = []
-/**
- * From the first statement on that names the setting, or sets one that it does not name, own writes are looked for where
- * asynchronous commits are: at the insert position.
- */
-const ASYNCHRONOUS = /synchronous_commit|set_config\s*\(\s*[^'\s]/i
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
 export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstructor {
@@ -72,9 +73,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     readonly #routing: Routing
     readonly #decisions = new Decisions()
     readonly #pools: NodePools
-    /** On the monotonic clock: when the newest write was acknowledged. */
-    #writtenAt: number | null = null
-    #asynchronous = false
+    readonly #causality: Causality
     /** Sessions that read string literals in another way than the lexer. */
     #oddSessions = 0
     #lostAt: Instant | null = null
@@ -88,6 +87,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const unreadable = (message: string) => this.#routing.tellUnreadable(message)
       this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable })
       this.#routing = new Routing(config, this.#herd)
+      this.#causality = new Causality(config, this.#herd, clock, (lost) => this.#tell('tokenLost', lost))
       this.#pools = new NodePools(this.#owner())
       this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))
       describe(this.options, this.#config.seeds, () => this.#primaryAddress())
@@ -158,12 +158,27 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const { maxLagMillis } = wishesOf({ maxLagMillis: options.maxLagMillis ?? wishes.maxLagMillis })
       const { readOnly = false, isolation } = options
       const routed = this.#config.routing === 'on' && this.#herd.topology.plural && isolation !== 'serializable'
-      const errand = this.#routing.whole({ ...wishes, maxLagMillis }, this.#written(), readOnly && routed)
+      const { scope } = this.#causality
+      const errand = this.#routing.whole({ ...wishes, maxLagMillis }, this.#written(scope), readOnly && routed)
       const client = await this.#herd.run(errand, async (place) => {
         this.#decisions.count(place, errand)
-        return begun(await this.#poolOf(place).connect(place), begin)
+        return begun(await this.#poolOf(place).connect(place, {}, scope), begin)
       })
       return committed(client, work)
+    }
+
+    session<T>(first: Tokens | (() => T), second?: () => T, options?: SessionOptions): T {
+      const [tokens, work] = typeof first === 'function' ? [null, first] : [first, second]
+      if (typeof work !== 'function') throw new TypeError('session() must be given a function, alone or after a token')
+      return this.#causality.session(tokens, work, options)
+    }
+
+    async token(): Promise<string | null> {
+      return this.#causality.token()
+    }
+
+    freshness(): Freshness {
+      return this.#herd.freshness
     }
 
     topology(): TopologySnapshot {
@@ -178,13 +193,16 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const args = queryArgs(query, undefined, undefined)
       const verdict = args.text === null ? null : this.#routing.read(args.text)
       const alone = !this.#herd.topology.plural && this.#config.attributes === 'any'
-      const { target, reason } = alone ? ALONE : this.#routing.route(args, wishes, verdict, this.#written())
+      const { target, reason } = alone
+        ? ALONE
+        : this.#routing.route(args, wishes, verdict, this.#written(this.#causality.scope))
       const choice = this.#herd.look(this.#config.routing === 'observe' ? ON_PRIMARY.target : target)
       return Object.freeze({
         intent: verdict?.intent ?? 'write',
         word: verdict?.readable ? verdict.word : '',
         reason,
         node: choice.node?.key ?? null,
+        guarded: choice.node !== null && choice.reason === 'guarded',
         refused: refusalsOf(this.#herd.topology, choice),
       })
     }
@@ -232,6 +250,32 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     async ready(options: ReadyOptions = {}): Promise<void> {
       const { primary = true, replicas = 0, timeoutMillis = this.#config.failoverTimeoutMillis } = options
       await this.#herd.ready({ primary, replicas, maxLagMillis: this.#config.maxLagMillis }, timeoutMillis)
+    }
+
+    health(): Health & { readonly primary: string | null } {
+      return Object.freeze({ ...this.#herd.health, primary: this.#herd.topology.primary })
+    }
+
+    async drain(node: string, { timeoutMillis = Infinity }: { readonly timeoutMillis?: number } = {}): Promise<void> {
+      const key = this.#known(node)
+      this.#herd.report({ kind: 'drained', key })
+      let alarm: Alarm | undefined
+      const late = new Promise<true>((resolve) => {
+        if (timeoutMillis !== Infinity) alarm = clock.alarm(timeoutMillis, () => resolve(true), 'process')
+      })
+      const isLate = await Promise.race([this.#pools.left(key), late])
+      alarm?.cancel()
+      if (isLate) throw busyError(key, this.#pools.busy(key), timeoutMillis)
+    }
+
+    resume(node: string): void {
+      this.#herd.report({ kind: 'resumed', key: this.#known(node) })
+    }
+
+    #known(node: string): NodeKey {
+      const { nodes } = this.#herd.topology
+      if (nodes.has(node as NodeKey)) return node as NodeKey
+      throw new TypeError(`there is no node ${node}: known are ${[...nodes.keys()].join(', ') || 'none yet'}`)
     }
 
     decisions(): ReturnType<Decisions['list']> {
@@ -285,16 +329,19 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const { attributes } = this.#config
       const routed = this.#config.routing === 'on' && this.#herd.topology.plural
       const onReplica = attributes === 'standby' || (routed && attributes === 'any' && wishes.route === 'replica')
-      const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written()) : ON_PRIMARY
-      const attempt = (place: Place) => this.#poolOf(place).connect(place, wishes)
+      const { scope } = this.#causality
+      const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written(scope)) : ON_PRIMARY
+      const attempt = (place: Place) => this.#poolOf(place).connect(place, wishes, scope)
       if (signal === undefined) return this.#herd.run(errand, attempt)
       signal.throwIfAborted()
       const client = this.#herd.run({ ...errand, signal }, attempt)
       return abortable(client, signal, (late) => late.release())
     }
 
-    #run(args: QueryArgs, wishes: Wishes): Promise<unknown> {
+    #run(given: QueryArgs, wishes: Wishes): Promise<unknown> {
       if (this.#ending) throw endedError()
+      const { scope } = this.#causality
+      const args = scope === undefined ? given : { ...given, scope }
       const { text } = args
       // One server: nothing to decide, and nothing to remember for another.
       if (!this.#herd.topology.plural && this.#config.attributes === 'any') {
@@ -302,7 +349,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       }
       // A cursor or a stream lives as long as its reader pleases: it is the primary's, unless its view says otherwise.
       const verdict = text === null ? null : this.#routing.read(text)
-      const routed = this.#routing.route(args, wishes, verdict, this.#written())
+      const routed = this.#routing.route(args, wishes, verdict, this.#written(scope))
       if (this.#config.routing !== 'observe') return this.#attempt(routed, args, true)
       this.#decisions.count(this.#herd.look(routed.target), routed, text)
       return this.#attempt(
@@ -314,7 +361,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #attempt(routed: Routed, args: QueryArgs, counted = false): Promise<unknown> {
       const attempt = (place: Place) => {
         if (counted) this.#decisions.count(place, routed)
-        return this.#poolOf(place).query(place, args, routed.reading && !place.doubtful)
+        const reading = routed.reading && !place.doubtful
+        const answer = this.#poolOf(place).query(place, args, reading)
+        return args.scope === undefined ? answer : answer.then((result) => this.#noteRead(place, args, result))
       }
       const { signal } = args
       if (signal === undefined) return this.#herd.run(routed, attempt)
@@ -322,8 +371,14 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return abortable(this.#herd.run({ ...routed, signal }, attempt), signal)
     }
 
-    #written() {
-      return { since: this.#writtenAt, asynchronous: this.#asynchronous }
+    #written(scope: Scope | undefined): Written {
+      return this.#causality.written(scope)
+    }
+
+    /** Whatever it was sent as: what a session has seen must be there from then on. */
+    #noteRead({ node }: Place, { scope, text }: QueryArgs, result: unknown): unknown {
+      if (text === null || this.#routing.read(text).intent === 'read') this.#causality.readOn(node, scope)
+      return result
     }
 
     #poolOf({ node }: Place): NodePool {
@@ -337,11 +392,27 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         Client: this.Client,
         clientConfig: (node) => clientConfigFor(this.#config, node.address),
         relay: (pool, event, first, second) => this.#relay(pool, event, first, second),
-        ended: (text) => this.#noticeText(text),
-        acknowledged: (text) => this.#acknowledged(text),
-        defines: (text) => this.#herd.topology.plural && this.#routing.read(text).defines,
-        defined: () => this.#herd.report({ kind: 'defined' }),
-        legible: (is) => this.#noticeSession(is),
+        wires: {
+          ended: (text) => this.#causality.noticeText(text),
+          acknowledged: (wire) => this.#causality.acknowledged(wire),
+          notified: () => this.#causality.notified(),
+          writes: (text, sentAsWrite) => this.#writes(text, sentAsWrite),
+          isWhole: (text) => this.#routing.read(text).repeatable,
+          read: (wire) => this.#causality.read(wire),
+          defines: (text) => this.#herd.topology.plural && this.#routing.read(text).defines,
+          defined: () => this.#herd.report({ kind: 'defined' }),
+          legible: (is) => this.#noticeSession(is),
+        },
+        identifies: () => this.#herd.topology.plural,
+        identified: ({ key }, startedAt, asynchronous) => {
+          if (asynchronous) this.#causality.noticeAsynchronous()
+          this.#herd.report({ kind: 'identified', key, startedAt })
+        },
+        scope: () => this.#causality.scope,
+        captures: (scope) => this.#causality.captures(scope),
+        isAsynchronous: (text) => this.#causality.isAsynchronous(text),
+        captured: (wire, node, lsn) => this.#causality.captured(wire, node, lsn),
+        shown: (node, position, required) => this.#noteShown(node, position, required),
         isReplica: (key) => this.#isReplica(key),
         noteReplica: (client, first) => this.#noteReplica(client, first),
         hookRefused: () => this.#routing.setAside('hook'),
@@ -361,7 +432,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return lenderOf({
         herd: this.#herd,
         routing: this.#routing,
-        written: () => this.#written(),
+        scope: () => this.#causality.scope,
+        written: (scope, wroteAt) => this.#causality.written(scope, wroteAt),
+        readOn: ({ node }, scope) => this.#causality.readOn(node, scope),
         count: (place, routed) => this.#decisions.count(place, routed),
         poolOf: (place) => this.#poolOf(place),
         cancelOf: (client) => this.#pools.cancel(client),
@@ -405,31 +478,32 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #noticeRelease(pool: NodePool, client: Client): void {
       const wire = wireOf(client)
       // A client without a wire to watch (the native one): it may have written while it was out.
-      if (wire?.readyAt === null) this.#acknowledged(null)
+      if (wire?.readyAt === null) this.#causality.mayHaveWritten()
       if (wire?.held !== true) return
       wire.held = false
       wire.released = true
       borrowerOf(client)?.released()
       // Left inside a transaction it would be the next holder's: with pg it is. And no session of a replica is anybody's.
-      if (isLeftInTransaction(client) || wire.tainted) pool.expire(client)
+      if (isLeftInTransaction(client) || isOverdue(client, wire) || wire.tainted) pool.expire(client)
     }
 
-    /** Inside a transaction too: SET LOCAL decides how its commit behaves, and the commit itself does not say. */
-    #noticeText(text: string): void {
-      if (ASYNCHRONOUS.test(text)) this.#asynchronous = true
+    /** While there is one server nobody could miss it, and nothing is read; an open transaction counts when there are more. */
+    #writes(text: string | null, sentAsWrite: boolean): boolean {
+      if (text === null || !this.#herd.topology.plural) return true
+      if (onlyShapes(text)) return false
+      const { intent, hint } = this.#routing.read(text)
+      return sentAsWrite || intent !== 'read' || hint === 'primary'
     }
 
-    #acknowledged(text: string | null): void {
-      // With one server there is nobody who could miss it; with the second, all so far counts as written then.
-      if (!this.#herd.topology.plural) return
-      if (text !== null && this.#routing.read(text).intent === 'read') return
-      this.#writtenAt = clock.mono()
-      this.#herd.report({ kind: 'acknowledged' })
+    #noteShown({ key, generation }: Node, position: Position, required: Required): void {
+      const ageMillis = elapsed(required.takenAt, position.askedAt)
+      const guard = { passed: position.lsn >= required.lsn, ageMillis }
+      this.#herd.report({ kind: 'shown', key, generation, position, guard })
     }
 
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {
       for (const change of found) this.#pools.obey(change)
-      if (after.plural && !before.plural) this.#writtenAt = clock.mono()
+      if (after.plural && !before.plural) this.#causality.mayHaveWritten()
       this.#noticeLegible(after)
       this.#routing.forget(clock.mono())
       if (found.length === 0) return

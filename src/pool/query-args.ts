@@ -1,6 +1,7 @@
 // pg's overloads of query() -> one shape. Looks at arguments only; changes none of them.
 
 import type { Submittable } from 'pg'
+import type { Scope } from './scope.js'
 
 export type Callback = (error: Error | undefined, result?: unknown) => void
 export type Route = 'primary' | 'replica' | 'auto'
@@ -17,6 +18,10 @@ export interface QueryArgs {
   /** This statement's own bound; undefined: the pool's. */
   readonly maxLagMillis: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** The session that it belongs to. */
+  readonly scope?: Scope | undefined
+  /** When the client that it is sent on last wrote, on the monotonic clock. */
+  readonly wroteAt?: number | null | undefined
 }
 
 /** What a view of a pool asks of all its statements, where they do not say otherwise. */

@@ -12,6 +12,7 @@ import { type Effect, effectOf } from '../core/session.js'
 import type { Errand } from '../herd/herd.js'
 import type { QueryArgs, Wishes } from './query-args.js'
 import { Repairs } from './repairs.js'
+import type { Written } from './scope.js'
 
 /** An errand, whether what it runs only reads, and why it goes where it goes. */
 export interface Routed extends Errand {
@@ -36,13 +37,6 @@ export const ON_PRIMARY: Routed = {
   reading: false,
   reason: 'runs on the primary',
   word: '',
-}
-
-/** Where the caller stands: what it wrote, and whether it may have done so asynchronously. */
-export interface Written {
-  /** On the monotonic clock, in milliseconds. */
-  readonly since: number | null
-  readonly asynchronous: boolean
 }
 
 /** With a text that cannot be read everything is a write. */
@@ -161,7 +155,7 @@ export class Routing {
     if (attributes === 'standby' || (wish === 'replica' && attributes === 'any')) {
       return this.#insisted(bound, written, reading, whole)
     }
-    const reason = this.#reasonForPrimary(reading, wish, verdict)
+    const reason = this.#reasonForPrimary(reading, wish, verdict, written)
     const word = verdict?.readable ? verdict.word : ''
     if (reason !== null) {
       // Who sends a text to the primary that looks like a read may know of a write in it.
@@ -177,10 +171,16 @@ export class Routing {
     return { target, repeat, repairs: true, learn, reading, reason: verdict?.reason ?? '', word }
   }
 
-  #reasonForPrimary(reading: boolean, wish: Wishes['route'], verdict: Verdict | null): string | null {
+  #reasonForPrimary(
+    reading: boolean,
+    wish: Wishes['route'],
+    verdict: Verdict | null,
+    { lost }: Written
+  ): string | null {
     if (!reading) return verdict?.reason ?? 'is no text: a cursor, a stream, or a mistake'
     if (this.#config.attributes === 'primary') return 'targetSessionAttrs is primary'
     if (wish === 'primary') return 'only reads, but the primary was asked for'
+    if (lost) return 'only reads, but what its token stands for did not survive a failover'
     if (this.#aside !== null) return `only reads, but replicas are set aside: ${this.#aside}`
     return this.#knowledge.informed ? null : UNINFORMED
   }
@@ -201,7 +201,7 @@ export class Routing {
 
   /** A transaction that only reads, for a client that may borrow; null: it stays on the primary. */
   transaction(args: QueryArgs, written: Written): Routed | null {
-    if (this.#reasonForPrimary(true, args.route, null) !== null) return null
+    if (this.#reasonForPrimary(true, args.route, null, written) !== null) return null
     const target = this.#replica(args.maxLagMillis, written, 'refuse')
     return { ...ON_PRIMARY, target, reading: true, reason: 'a READ ONLY transaction' }
   }
@@ -264,20 +264,21 @@ export class Routing {
     this.#effects = new Memo(REMEMBERED)
   }
 
-  #replica(own: number | undefined, written: Written, otherwise: 'primary' | 'refuse'): Target {
-    const { maxLagMillis, maxLagBytes, maxStaleMillis, readYourWrites } = this.#config
-    const bound = own ?? maxLagMillis
+  #replica(asked: number | undefined, written: Written, otherwise: 'primary' | 'refuse'): Target {
+    const { maxLagMillis, maxLagBytes, maxStaleMillis } = this.#config
+    const { stick, lost: _, ...own } = written
+    const bound = asked ?? maxLagMillis
     return {
       role: 'replica',
       need: {
         maxLagMillis: bound,
-        since: readYourWrites === 'pool' ? written.since : null,
-        asynchronous: written.asynchronous,
+        ...own,
       },
       maxLagBytes,
       // A bound of 0 means the primary, also while there is none.
       maxStaleMillis: bound === 0 ? 0 : maxStaleMillis,
       otherwise,
+      stick,
     }
   }
 }

@@ -17,6 +17,8 @@ export interface NodeSnapshot {
   readonly origin: 'configured' | 'discovered' | 'shown'
   /** Accused and not yet cleared: new statements wait for its answer. */
   readonly suspect: boolean
+  /** drain() was called for it. */
+  readonly draining: boolean
   readonly timeline: number | null
   /** A replica's replay position, as `pg_lsn` prints it. */
   readonly position: string | null
@@ -62,6 +64,7 @@ function nodeSnapshot(topology: Topology, node: Node, now: Instant): NodeSnapsho
     state: state.kind,
     origin: address.origin,
     suspect: node.suspect !== null,
+    draining: node.draining,
     timeline: timelineOf(node),
     position: position === null ? null : formatLsn(position.lsn),
     lagMillis: lag === Infinity ? null : lag,
@@ -85,6 +88,8 @@ export interface Explanation {
   readonly reason: string
   /** `host:port` of the node that would serve it; null: it would wait, or be refused. */
   readonly node: string | null
+  /** That node is not proven yet: it would prove itself together with the rows, or the primary would be asked. */
+  readonly guarded: boolean
   /** Every node that would not, and why. */
   readonly refused: Readonly<Record<string, string>>
 }
@@ -104,6 +109,9 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
   'no-position': 'its replay position is not known since its connection was made',
   unproven: 'no position of the primary is known that is young enough for the bound and taken since your last write',
   'too-far-behind': 'it has not replayed what this read must see',
+  balanced: 'several servers answer at its address (a balancer?): name the servers themselves',
+  draining: 'drain() was called for it: resume() ends that',
+  recovering: 'it failed lately: reads keep away from it for 1 s, after each further failure twice as long, up to 30 s',
   avoided: 'it has just failed this statement',
 }
 

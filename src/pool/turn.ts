@@ -1,5 +1,6 @@
 // One statement on one client, in its turn: sent, answered, and over when the server is ready for the next. Decides nothing.
 
+import { AsyncResource } from 'node:async_hooks'
 import type { Client, PoolClient } from 'pg'
 import type { QueryArgs } from './query-args.js'
 
@@ -9,11 +10,15 @@ export type Send = (first: unknown, second?: unknown, third?: unknown) => unknow
 /** What pg's client has, and its types do not name. */
 export interface Internals {
   /** Nothing is under way; false from the sending of a statement to the server's ReadyForQuery. */
-  readonly readyForQuery: boolean
+  readonly readyForQuery?: boolean
+  /** The native client's way to say the same. */
+  _hasActiveQuery?(): boolean
   readonly _queryQueue: readonly unknown[]
   readonly _queryable: boolean
   readonly _ending: boolean
   readonly _types: unknown
+  readonly _activeQuery?: unknown
+  readonly connectionParameters?: { readonly query_timeout?: unknown }
   readonly pipeline?: boolean
 }
 
@@ -33,13 +38,23 @@ interface Answer {
   readonly value: unknown
 }
 
+/** Whoever works the line off, a statement runs in the asynchronous context of whoever sent it: tracers look for it there. */
+export function inContext<T>(work: () => T): () => T {
+  return AsyncResource.bind(work)
+}
+
+/** pg's answer when query_timeout is over: the statement goes on, for nobody. */
+export function isReadTimeout(error: unknown): boolean {
+  return (error as Partial<Error> | null | undefined)?.message === 'Query read timeout'
+}
+
 /** Runs to its end, without throwing. */
 export function outcomeOn(client: PoolClient, args: QueryArgs): Promise<Answer> {
   const query = client.query.bind(client) as unknown as Send
   return new Promise((resolve) => {
     try {
       query(withoutCallback(args.query), args.values, async (error: unknown, value: unknown) => {
-        if (error) await free(client)
+        if (error && !isReadTimeout(error)) await free(client)
         resolve({ error: error ?? null, value })
       })
     } catch (error) {
@@ -63,7 +78,7 @@ export function runOn(client: Client, send: Send, { args, second, third, settle 
     try {
       send(withoutCallback(args.query), args.values, (error: unknown, value: unknown) => {
         settle(error, value)
-        if (error) free(client).then(done)
+        if (error && !isReadTimeout(error)) free(client).then(done)
         else done()
       })
     } catch (error) {
@@ -73,10 +88,15 @@ export function runOn(client: Client, send: Send, { args, second, third, settle 
   })
 }
 
+/** Nothing of what was sent is left to do. */
+export function isFree(client: Client): boolean {
+  const internals = client as unknown as Internals
+  return (internals.readyForQuery ?? !internals._hasActiveQuery?.()) && internals._queryQueue?.length === 0
+}
+
 /** An error is told before the server says that it is ready, and in which transaction status. Resolves when it has. */
 export function free(client: Client): Promise<void> {
-  const { readyForQuery, _queryQueue, _queryable } = client as unknown as Internals
-  if (!_queryable || (readyForQuery && _queryQueue.length === 0)) return Promise.resolve()
+  if (!(client as unknown as Internals)._queryable || isFree(client)) return Promise.resolve()
   return new Promise((resolve) => {
     const over = () => {
       client.removeListener('drain', over)

@@ -2,9 +2,12 @@
 
 import type pg from 'pg'
 import type { HerdOptions } from '../config.js'
+import type { Freshness, Health } from '../herd/herd.js'
+import type { TokenLost } from './causality.js'
 import type { Decision } from './decisions.js'
 import type { Route, Wishes } from './query-args.js'
 import type { Repair } from './repairs.js'
+import type { SessionOptions, Tokens } from './sessions.js'
 import type { Explanation, TopologySnapshot } from './snapshot.js'
 import type { TransactionOptions } from './transaction.js'
 
@@ -53,6 +56,30 @@ export interface Pool extends pg.Pool {
   retriedOnPrimary(): readonly Repair[]
   /** Resolves when the wanted nodes are there; rejects with PGHERD_NO_PRIMARY or PGHERD_NO_REPLICA after the timeout. */
   ready(options?: ReadyOptions): Promise<void>
+  /**
+   * Runs `work` in a session: everything that it calls, however deep, sees the session's own writes, and its reads do not go
+   * backwards: they stay with one replica while that qualifies. With a token it also sees what that stands for. Gives what
+   * `work` gives. Sessions in sessions see their own writes; what they write, the outer ones have written, too.
+   */
+  session<T>(work: () => T): T
+  session<T>(token: Tokens, work: () => T, options?: SessionOptions): T
+  /**
+   * A short text, fit for a URL, a cookie or a header, that stands for all that this session has written and seen, or outside
+   * of any for what this pool has written: `session(token, ...)` in another process sees that. null: nothing to carry.
+   */
+  token(): Promise<string | null>
+  /** How reads fared that asked for a replica, counted since the pool was made. */
+  freshness(): Freshness
+  /** What could be done now, for readiness probes: no statement is run, nothing is awaited. */
+  health(): Health & { readonly primary: string | null }
+  /**
+   * For maintenance of a server (`host:port`): it gets no new statements, and this resolves when those that run there are over,
+   * clients have been given back and its connections are closed. A primary's statements wait meanwhile, as in a failover.
+   * Rejects with PGHERD_BUSY after `timeoutMillis` (default: never); the server is left alone until resume().
+   */
+  drain(node: string, options?: { readonly timeoutMillis?: number }): Promise<void>
+  /** Ends what drain() began. */
+  resume(node: string): void
   /** Where statements went so far, or with `routing: 'observe'` would have gone, and why. The most frequent first. */
   decisions(): readonly Decision[]
 
@@ -68,6 +95,7 @@ export interface Pool extends pg.Pool {
   query: pg.Pool['query'] & RoutedQuery
   on(event: 'topology', listener: (after: TopologySnapshot, before: TopologySnapshot) => void): this
   on(event: 'failover', listener: (failover: Failover) => void): this
+  on(event: 'tokenLost', listener: (lost: TokenLost) => void): this
   on(event: 'error' | 'release', listener: (error: Error, client: pg.PoolClient) => void): this
   on(event: 'connect' | 'acquire' | 'remove', listener: (client: pg.PoolClient) => void): this
 }
@@ -84,6 +112,8 @@ export interface RoutedQuery {
   ): Promise<pg.QueryArrayResult<R>>
 }
 
-export interface PoolConstructor {
+/** A class as pg.Pool is, with what that inherits. */
+export interface PoolConstructor extends Omit<typeof pg.Pool, 'prototype'> {
   new (config?: PoolConfig): Pool
+  readonly prototype: Pool
 }

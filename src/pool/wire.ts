@@ -5,8 +5,10 @@ import type { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
 import type { Clock } from '../clock.js'
 import type { Lsn } from '../core/lsn.js'
-import type { Instant } from '../core/node.js'
-import { closingOf } from '../core/session.js'
+import type { Instant, Node } from '../core/node.js'
+import { closingOf, onlyShapes } from '../core/session.js'
+import { proceed } from './pipeline.js'
+import type { Scope } from './scope.js'
 
 export interface Wire {
   /** When the session became ready: a replica's position counts for it only if it was asked for later. */
@@ -25,10 +27,34 @@ export interface Wire {
   held: boolean
   /** Somebody held it last, and may have left something under way. */
   released: boolean
+  /** The statement that query_timeout gave up while somebody held the client, as pg knows it. It may go on. */
+  overdue: unknown
   /** Its holder has left state in the session of a replica. */
   tainted: boolean
   /** Definitions were changed in the transaction under way. */
   defined: boolean
+  /** Something may have been written in the transaction under way. */
+  wrote: boolean
+  /** The server has answered the statement under way with an error; its text then, if it is known; what it left was told. */
+  failed: { readonly text: string | null; readonly told: boolean } | null
+  /** What the server called the last command that completed. */
+  tag: string
+  /** Behind the statement under way a question for the position follows, or that is what is under way; null: neither. */
+  capturing: 'statement' | 'position' | null
+  /** The statement has ended, and the question behind it has not: what is to be done then, and whether the connection broke. */
+  trailing: ((broken: boolean) => void) | null
+  /** Whose statements run here, and ran in the transaction under way; null: those of nobody's session. */
+  scopes: Set<Scope> | null
+  /** When the write before the question for the position was acknowledged. */
+  acked: { readonly at: Instant; readonly epoch: number } | null
+  /** Its server has said which one it is. */
+  identified: boolean
+  /** When a write of its holder was last acknowledged, on the monotonic clock. */
+  wroteAt: number | null
+  /** The session that took the client. */
+  holder: Scope | null
+  /** The node as it was when the client was handed out. */
+  node: Node | null
   /** String literals end where the lexer thinks they do. */
   legible: boolean
   /** The highest replay position that this very connection has shown. */
@@ -38,8 +64,16 @@ export interface Wire {
 export interface WireEvents {
   /** A statement has ended, whatever the session's state: its text may say how later commits behave. */
   ended(text: string): void
-  /** With the session idle, something that may have written has ended: what it wrote is acknowledged now. */
-  acknowledged(text: string | null): void
+  /** What may have been written is acknowledged now, or its fate is unknown. */
+  acknowledged(wire: Wire): void
+  /** A notification came: whoever sent it had committed. */
+  notified(): void
+  /** May a statement with this text write? `read`: it was sent as something that may. Null: nobody knows the text. */
+  writes(text: string | null, sentAsWrite: boolean): boolean
+  /** The server undoes a statement with this text as a whole when it refuses it. */
+  isWhole(text: string): boolean
+  /** What this wire's sessions sent has shown them something. */
+  read(wire: Wire): void
   /** Does this text change definitions? Told as `defined` when that is committed. */
   defines(text: string): boolean
   defined(): void
@@ -51,6 +85,7 @@ export interface WireEvents {
 
 interface Message {
   readonly status?: string
+  readonly text?: string
   readonly parameterName?: string
   readonly parameterValue?: string
 }
@@ -67,6 +102,9 @@ interface Socket {
 interface Internals {
   readonly connection?: EventEmitter & { readonly stream?: Socket }
   readonly _activeQuery?: { readonly text?: unknown } | null
+  readonly _queryQueue?: readonly unknown[]
+  readonly _sentQueryQueue?: readonly unknown[]
+  readonly readyForQuery?: boolean
 }
 
 const wires = new WeakMap<Client, Wire>()
@@ -83,8 +121,20 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     sending: false,
     held: false,
     released: false,
+    overdue: null,
     tainted: false,
     defined: false,
+    wrote: false,
+    failed: null,
+    tag: '',
+    capturing: null,
+    trailing: null,
+    identified: false,
+    scopes: null,
+    acked: null,
+    wroteAt: null,
+    holder: null,
+    node: null,
     legible: true,
     proven: null,
   }
@@ -110,32 +160,100 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     wire.standbyAt = clock.now()
     events.standby(wire.standby)
   })
-  connection.on('commandComplete', () => {
+  const activeText = () => {
+    const text = (client as unknown as Internals)._activeQuery?.text
+    return typeof text === 'string' ? text : null
+  }
+  connection.on('commandComplete', ({ text = '' }: Message) => {
     wire.completed = true
+    wire.tag = text
+  })
+  // pg forgets the statement with its error, and tells it before the server is ready: what a part of the text has committed
+  // must be found by whoever reads then.
+  connection.on('errorMessage', () => {
+    if (wire.failed !== null) return
+    const text = activeText()
+    const ours = wire.standby === true || wire.reading || wire.capturing === 'position'
+    const told = !ours && text !== null && !events.isWhole(text) && events.writes(text, wire.reading === false)
+    wire.failed = { text, told }
+    if (told) events.acknowledged(wire)
   })
   // Whoever notified had committed: what it wrote must be there when the listener reads.
-  connection.on('notification', () => events.acknowledged(null))
+  connection.on('notification', () => events.notified())
   // CommandComplete would be too early: the commit of an extended-protocol statement follows it.
-  connection.on('readyForQuery', ({ status }: Message) => {
-    wire.completed = false
+  connection.on('readyForQuery', ({ status = '' }: Message) => {
+    proceed(client)
     if (wire.readyAt === null) wire.readyAt = clock.now()
-    else if (!wire.reading && wire.standby !== true) {
-      const active = (client as unknown as Internals)._activeQuery?.text
-      const text = typeof active === 'string' ? active : null
-      if (text !== null) {
-        events.ended(text)
-        if (events.defines(text)) wire.defined = true
-      }
-      if (status === 'I') {
-        events.acknowledged(wire.reading === false ? null : text)
-        // What a ROLLBACK took back has changed nothing.
-        if (wire.defined && closingOf(text ?? '')?.commits !== false) events.defined()
-        wire.defined = false
-      }
-    }
+    else if (wire.standby === true) shown(wire, activeText(), events)
+    else if (!wire.reading && wire.capturing !== 'position') ended(wire, status, activeText(), events)
+    wire.capturing &&= 'position'
+    // Held for long, a client serves any number of sessions.
+    if ((wire.held || wire.released) && status === 'I' && isLast(client)) wire.scopes = null
+    wire.completed = false
+    wire.failed = null
+  })
+  connection.on('end', () => {
+    const { readyForQuery } = client as unknown as Internals
+    // Its last statement may have been committed, or be committed yet: who looks for it must be able to find it.
+    if (wire.readyAt === null || readyForQuery || wire.reading || wire.standby === true) return
+    if (wire.capturing === 'position') return
+    wire.capturing = null
+    if (wire.wrote || events.writes(activeText(), wire.reading === false)) events.acknowledged(wire)
   })
   return wire
 }
+
+const RETURNING = /\breturning\b/i
+
+/** Nothing was sent behind the statement that ends now. */
+function isLast(client: Client): boolean {
+  const { _queryQueue = [], _sentQueryQueue = [] } = client as unknown as Internals
+  return _queryQueue.length === 0 && _sentQueryQueue.length === 0
+}
+
+/** A statement of whoever holds a client of a replica has ended. */
+function shown(wire: Wire, text: string | null, events: WireEvents): void {
+  if ((wire.held || wire.released) && shows(wire, text)) events.read(wire)
+}
+
+function shows({ failed, scopes }: Wire, text: string | null): boolean {
+  return failed === null && scopes !== null && (text === null || !onlyShapes(text))
+}
+
+/** A statement that was not sent as a read has ended, and the server is ready for the next. */
+function ended(wire: Wire, status: string, active: string | null, events: WireEvents): void {
+  const { failed, tag } = wire
+  const text = failed === null ? active : failed.text
+  if (text !== null) {
+    events.ended(text)
+    if (events.defines(text)) wire.defined = true
+  }
+  const undone = failed !== null && text !== null && events.isWhole(text)
+  const wrote = events.writes(text, wire.reading === false)
+  // What has written may have shown rows, too, and be rolled back.
+  const rows =
+    !wrote || (status !== 'I' && (/^(?:SELECT|FETCH|CALL)\b/.test(tag) || RETURNING.test(text ?? 'returning')))
+  if (rows && shows(wire, text)) events.read(wire)
+  if (wrote && !undone) wire.wrote = true
+  if (status === 'I') {
+    // What a ROLLBACK took back, also one that was spelled COMMIT, has changed nothing.
+    const rolledBack = text !== null && tag === 'ROLLBACK' && closingOf(text) !== null
+    if (wire.wrote && !rolledBack && !failed?.told) events.acknowledged(wire)
+    if (wire.defined && !rolledBack) events.defined()
+    wire.wrote = wire.defined = false
+    return
+  }
+  if (text === null) return
+  const committed = COMMITS.test(text)
+  if ((wire.wrote && committed) || LOCKS.test(text)) events.acknowledged(wire)
+  if (wire.defined && committed) events.defined()
+}
+
+/** COMMIT AND CHAIN, or a text of several statements: what was written is committed, and the next transaction has begun. */
+const COMMITS = /\bcommit\b|(?:^|;)\s*end\b/i
+
+/** Who gets a lock sees from then on what its last holder has committed. */
+const LOCKS = /\block\b|advisory|\bfor\s+(?:no\s+key\s+|key\s+)?(?:update|share)\b/i
 
 /** Encodings of clients only, in which a backslash or a letter can be the second half of a character. */
 const DOUBLE_BYTE = /^(?:SJIS|SHIFT_JIS_2004|BIG5|GBK|GB18030|UHC|JOHAB)$/i
@@ -144,8 +262,20 @@ function isLegible(name: string, value: string | undefined): boolean {
   return name === 'client_encoding' ? !DOUBLE_BYTE.test(value ?? '') : value !== 'off'
 }
 
+/** A statement of whoever holds the client is sent, in this session. */
+export function noteScope(wire: Wire, scope: Scope | undefined): void {
+  if (!wire.held && !wire.released) return
+  for (const each of [scope, wire.holder]) if (each) wire.scopes = (wire.scopes ?? new Set()).add(each)
+}
+
 export function wireOf(client: Client): Wire | undefined {
   return wires.get(client)
+}
+
+/** Closes the socket on this side, whatever the other does. */
+export function discard(client: Client): void {
+  ;(client as unknown as Internals).connection?.stream?.destroy()
+  sockets.get(client)?.destroy()
 }
 
 /**

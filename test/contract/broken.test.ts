@@ -1,6 +1,7 @@
 // Connections that end while somebody has them.
 
 import assert from 'node:assert/strict'
+import type pg from 'pg'
 import { eventually } from '../support/pools.js'
 import { rejection } from './calls.js'
 import type { Subject } from './pools.js'
@@ -33,6 +34,15 @@ async function interrupted({ pool: make, admin }: Subject) {
 }
 
 contract('broken connections', {
+  'end() of the client that query() uses': async ({ pool: make }) => {
+    const pool = await make()
+    const used = new Promise<pg.PoolClient>((resolve) => pool.once('acquire', resolve))
+    const running = rejection(pool.query('select pg_sleep(20)'))
+    await (await used).end()
+    assert.equal((await running).message, 'Connection terminated')
+    assert.equal(pool.totalCount, 0)
+  },
+
   'a backend that ends while a client is out': async (subject) => {
     const { pool, client, told } = await broken(subject)
     assert.equal(Reflect.get(told[0] ?? {}, 'code'), '57P01')

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import pg from 'pg'
 import { eventually } from '../support/pools.js'
+import { rejection } from './calls.js'
 import { ROLE } from './servers.js'
 import { contract } from './suite.js'
 
@@ -26,7 +27,69 @@ async function idle(pool: pg.Pool, count: number): Promise<pg.PoolClient[]> {
   return clients
 }
 
+/** Statements that run into query_timeout, in each form in which a client takes them; resolves in the caller's own turn. */
+const SLOW = 'select pg_sleep(20) for update'
+const OVERDUE: Readonly<Record<string, (client: pg.PoolClient, done: (error: Error) => void) => void>> = {
+  promise: (client, done) => void client.query(SLOW).catch(done),
+  callback: (client, done) => client.query(SLOW, done),
+  'callback with values': (client, done) => client.query(SLOW, [], done),
+  'callback in a config': (client, done) => Reflect.apply(client.query, client, [{ text: SLOW, callback: done }]),
+  submittable: (client, done) => void client.query(new pg.Query(SLOW, done as () => void)),
+}
+
 contract('clients', {
+  'given back while a statement that query_timeout gave up goes on': {
+    pg: async ({ pool: make }) => {
+      const pool = await make({ query_timeout: 30 })
+      const client = await pool.connect()
+      await assert.rejects(client.query(SLOW), { message: 'Query read timeout' })
+      client.release()
+      assert.equal(pool.idleCount, 1)
+      await assert.rejects(pool.query('select 1'), { message: 'Query read timeout' })
+    },
+    better: async ({ pool: make }) => {
+      const pool = await make({ query_timeout: 30, max: 1 })
+      for (const [form, run] of Object.entries(OVERDUE)) {
+        const client = await pool.connect()
+        const { message } = await new Promise<Error>((resolve) => {
+          run(client, (error) => {
+            client.release()
+            resolve(error)
+          })
+        })
+        assert.deepEqual([message, pool.totalCount], ['Query read timeout', 0], form)
+        assert.equal((await pool.query('select 1 as n for update')).rows[0]?.n, 1, form)
+      }
+      // Given back before the time is over.
+      const client = await pool.connect()
+      const slow = rejection(client.query(SLOW))
+      client.release()
+      const next = await pool.connect()
+      assert.deepEqual([(await slow).message, next === client], ['Query read timeout', false])
+      next.release()
+    },
+  },
+
+  'are told by query_timeout in time, also in a READ ONLY transaction': async ({ pool: make }) => {
+    const pool = await make()
+    const client = await pool.connect()
+    await client.query('begin read only')
+    const [startedAt, query] = [performance.now(), { text: 'select pg_sleep(5)', query_timeout: 30 }]
+    await assert.rejects(client.query(query), { message: 'Query read timeout' })
+    assert.ok(performance.now() - startedAt < 4000)
+    client.release(true)
+  },
+
+  'given back when a statement that query_timeout gave up has ended': async ({ pool: make }) => {
+    const pool = await make()
+    const client = await pool.connect()
+    const query = { text: 'select pg_sleep(0.2) for update', query_timeout: 30 }
+    await assert.rejects(client.query(query), { message: 'Query read timeout' })
+    assert.equal((await client.query('select 1 as n for update')).rows[0]?.n, 1)
+    client.release()
+    assert.equal(await pool.connect(), client)
+  },
+
   'are pg.Clients of the primary': async ({ pool: make, primary }) => {
     const client = await (await make()).connect()
     assert.ok(client instanceof pg.Client)

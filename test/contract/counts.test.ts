@@ -113,6 +113,15 @@ contract('counts', {
     await end
   },
 
+  'a new pool dials before query() returns': async ({ cold }) => {
+    const pool = cold()
+    const running = pool.query('select 1')
+    const [client] = Reflect.get(pool, '_clients') as pg.Client[]
+    assert.ok(client?.connection.stream)
+    await running
+    assert.deepEqual(Reflect.get(pool, '_clients'), [client])
+  },
+
   'are those of the lists that libraries reach into': async ({ pool: make }) => {
     const pool = await make({ max: 2 })
     const lists = () => ['_clients', '_idle', '_pendingQueue'].map((name) => Reflect.get(pool, name) as unknown[])

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { type AddressInfo, createServer } from 'node:net'
 import pg from 'pg'
 import { called, rejection } from './calls.js'
+import { closedPort } from './servers.js'
 import { contract } from './suite.js'
 
 type Connect = Parameters<pg.Pool['connect']>[0]
@@ -22,15 +23,6 @@ const FAILURES: readonly (readonly [text: string, values: unknown[] | undefined,
   ['select 1; select 2', [1], '42601'],
   ['select 1; select 1/0', undefined, '22012'],
 ]
-
-/** A port that nobody listens on. */
-async function closedPort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 contract('errors', {
   'of the server come through as they are, and their client goes': async ({ pool: make }) => {

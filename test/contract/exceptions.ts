@@ -24,6 +24,7 @@ const PER_NODE: readonly Row[] = [
   ['limits', 'max bounds reads and writes together', REPLICA, 'each server has a max of its own'],
   ['limits', 'a full pool makes query() wait, up to connectionTimeoutMillis', REPLICA, 'a replica has room of its own'],
   ['limits', 'connectionTimeoutMillis bounds a new connection', REPLICA, HERD],
+  ['counts', 'a new pool dials before query() returns', REPLICA, 'nobody knows yet which server is the primary'],
   ['errors', 'nobody listens: ECONNREFUSED', REPLICA, HERD],
   ['errors', 'a name that does not resolve: ENOTFOUND', REPLICA, HERD],
   ['errors', 'a server that hangs up at once: Connection terminated unexpectedly', REPLICA, HERD],
@@ -44,6 +45,12 @@ const BETTER: readonly Row[] = [
     'what was surely not executed is run again',
   ],
   ['sessions', 'a transaction that is open at the release', BOTH, 'it is not the next holder’s'],
+  [
+    'clients',
+    'given back while a statement that query_timeout gave up goes on',
+    BOTH,
+    'it is not given to the next holder, who would wait for that statement',
+  ],
   ['end', 'of those who wait for a client', BOTH, 'who waits is answered'],
   [
     'callbacks',
@@ -63,12 +70,6 @@ const DIFFERS: readonly Row[] = [
     'query() does not call connect()',
   ],
   ['environment', 'host and port are read when a client is made', BOTH, 'they are read when the pool is made'],
-  [
-    'prototypes',
-    'query() of one client, wrapped when it connects',
-    REPLICA,
-    'a new connection to a replica is asked for its position first',
-  ],
 ]
 
 export const EXCEPTIONS: readonly Exception[] = [

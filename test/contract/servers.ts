@@ -1,5 +1,6 @@
 // The contract's servers: two clusters for all files of a run, one of a single server and one of a primary with a replica.
 
+import { type AddressInfo, createServer } from 'node:net'
 import { type Cluster, startCluster } from '../support/cluster.js'
 
 /** A role of the contract's own: the password must differ from every other word, to be looked for. */
@@ -21,6 +22,15 @@ export function clusterOf(replicas: Replicas): Cluster {
   const cluster = clusters.get(replicas)
   if (cluster === undefined) throw new Error('no servers yet')
   return cluster
+}
+
+/** A port that nobody listens on. */
+export async function closedPort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
 }
 
 async function start(replicas: Replicas): Promise<void> {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import pg from 'pg'
 import Cursor from 'pg-cursor'
 import QueryStream from 'pg-query-stream'
-import { Pool, type PoolConfig } from '../../src/index.js'
+import whole, { Pool, type PoolConfig } from '../../src/index.js'
 
 interface Item {
   readonly id: number
@@ -17,6 +17,8 @@ const isTrue = <_T extends true>(): void => {}
 
 // Classes and options
 const asClass: new (config?: pg.PoolConfig) => pg.Pool = Pool
+const asWholeClass: typeof pg.Pool = Pool
+const asModule: typeof pg = whole
 const asPool = (pool: Pool): pg.Pool => pool
 const asConfig = (config: pg.PoolConfig): PoolConfig => config
 const takesAnyPool = (pool: pg.Pool | pg.Client | pg.PoolClient): unknown => pool.query('select 1')
@@ -92,6 +94,8 @@ describe('contract: types', () => {
   it('a pgherd Pool is a pg.Pool to the compiler', () => {
     const pool = asPool(new Pool(asConfig({ host: '203.0.113.1' })))
     assert.ok(new asClass({ host: '203.0.113.1' }) instanceof pg.Pool)
+    assert.equal(asModule.Pool, asWholeClass)
+    assert.equal(asWholeClass.defaultMaxListeners, pg.Pool.defaultMaxListeners)
     assert.ok(pool instanceof pg.Pool)
     for (const checked of [forms, clients, events, takesAnyPool]) assert.equal(typeof checked, 'function')
     assert.equal(OPTIONS.max, 5)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { addSample, bytesBehind, emptyWal, lagOf, requiredPosition, type Wal } from '../../src/core/horizon.js'
+import { type Need, requiredOf } from '../../src/core/freshness.js'
+import { addSample, emptyWal, lagOf, type Wal } from '../../src/core/horizon.js'
 import { type Lsn, parseLsn } from '../../src/core/lsn.js'
 import { elapsed, type Instant, type Sighting } from '../../src/core/node.js'
 import { detailOf } from '../support/details.js'
@@ -14,7 +15,10 @@ function seen(insert: string, flush = insert): Sighting {
 
 /** [time, insert, flush?] */
 function history(...samples: readonly (readonly [number, string, string?])[]): Wal {
-  return samples.reduce((wal, [time, insert, flush]) => addSample(wal, at(time), seen(insert, flush)), emptyWal)
+  return samples.reduce(
+    (wal, [time, insert, flush]) => addSample(wal, at(time), seen(insert, flush), detailOf()),
+    emptyWal
+  )
 }
 
 const need = (maxLagMillis: number, since: number | null = null, asynchronous = false) => ({
@@ -22,6 +26,11 @@ const need = (maxLagMillis: number, since: number | null = null, asynchronous = 
   since,
   asynchronous,
 })
+
+function requiredPosition(wal: Wal, need: Need, now: Instant): Lsn | 'unproven' | null {
+  const required = requiredOf(need, Infinity, wal, 1, now)
+  return required === null || required === 'unproven' ? required : required.lsn
+}
 
 describe('horizon: the lag bound', () => {
   const wal = history([1000, '0/100'], [1300, '0/200'], [1600, '0/300'])
@@ -53,9 +62,13 @@ describe('horizon: the lag bound', () => {
   it('knows nothing before the first sample and of a replica behind all samples', () => {
     assert.equal(lagOf(emptyWal, lsn('0/100'), at(1)), Infinity)
     assert.equal(lagOf(wal, lsn('0/50'), at(1700)), Infinity)
-    assert.equal(bytesBehind(emptyWal, lsn('0/100')), Infinity)
   })
-  it('measures bytes against the newest sample', () => assert.equal(bytesBehind(wal, lsn('0/200')), 0x100))
+  it('measures bytes against the newest sample', () => {
+    const bytes = (most: number, of = wal) => requiredOf(need(Infinity), most, of, 1, at(1700))
+    assert.deepEqual(bytes(0x100), { lsn: lsn('0/200'), takenAt: at(1600) })
+    assert.deepEqual(bytes(0x1000), { lsn: 0n, takenAt: at(1600) })
+    assert.equal(bytes(1, emptyWal), 'unproven')
+  })
   it('counts the clock that says more: sleep and a clock set back hide nothing', () => {
     assert.equal(elapsed(at(100, 100), at(150, 60_100)), 60_000)
     assert.equal(elapsed(at(100, 100), at(150, -60_000)), 50)
@@ -124,7 +137,7 @@ describe('horizon: own writes', () => {
 describe('horizon: memory', () => {
   it('stays bounded and keeps its newest samples', () => {
     let wal = emptyWal
-    for (let i = 1; i <= 5000; i++) wal = addSample(wal, at(i * 300), seen(`0/${(i * 16).toString(16)}`))
+    for (let i = 1; i <= 5000; i++) wal = addSample(wal, at(i * 300), seen(`0/${(i * 16).toString(16)}`), detailOf())
     assert.ok(wal.samples.length <= 256, `${wal.samples.length} samples`)
     assert.equal(wal.samples.at(-1)?.at.mono, 5000 * 300)
     assert.ok((wal.samples[0]?.at.mono ?? Infinity) < 4900 * 300)

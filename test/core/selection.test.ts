@@ -24,7 +24,20 @@ function replica(at: string | null, follows = true): NodeState {
 
 function node(name: string, state: NodeState, more: Partial<Node> = {}): Node {
   const address = { host: name, port: 5432, servername: null, origin: 'configured' } as const
-  const empty = { suspect: null, seen: null, probedAt: null, answeredAt: null, missedAt: null }
+  const empty = {
+    suspect: null,
+    seen: null,
+    probedAt: null,
+    shown: null,
+    identity: null,
+    draining: false,
+    breaker: null,
+    losses: 0,
+    answeredAt: null,
+    missedAt: null,
+    countedAt: null,
+    claimsSince: null,
+  }
   return { key: key(name), address, generation: 0, state, ...empty, ...more }
 }
 
@@ -59,6 +72,10 @@ describe('selection: writes', () => {
   const primary = node('a', PRIMARY)
   it('go to the primary', () =>
     assert.equal(choose(picture([node('b', replica('0/100')), primary]), { role: 'primary' }), 'a'))
+  it('wait while the primary is to be left alone, also the only server', () => {
+    const left = node('a', PRIMARY, { draining: true })
+    for (const plural of [true, false]) assert.equal(choose(picture([left], { plural }), { role: 'primary' }), null)
+  })
   it('wait while the primary is suspect', () => {
     assert.equal(choose(picture([node('a', PRIMARY, { suspect: suspicion })]), { role: 'primary' }), null)
   })
@@ -99,6 +116,7 @@ describe('selection: reads', () => {
     ['a dead fork that looks ahead', node('b', replica('0/900', false)), 'not-following'],
     ['suspect', node('b', replica('0/100'), { suspect: suspicion }), 'suspect'],
     ['down', node('b', DOWN), 'down'],
+    ['draining', node('b', replica('0/100'), { draining: true }), 'draining'],
     ['foreign', node('b', { kind: 'foreign', systemIdentifier: '8' }), 'foreign'],
     ['alias', node('b', { kind: 'alias', of: key('a') }), 'alias'],
     ['a claimant', node('b', { kind: 'claimant', timeline: 2, detail }), 'claims-primary'],
@@ -132,6 +150,25 @@ describe('selection: reads', () => {
     const choice = select(picture([primary, node('b', DOWN)]), read({ otherwise: 'refuse' }), leastInFlight, moment())
     assert.equal(choice.node, null)
     assert.deepEqual([...choice.refused.values()], ['is-primary', 'down'])
+  })
+  it('keep away from a replica that failed a moment ago, unless there is nothing else', () => {
+    const breaker = { strikes: 1, failedAt: { mono: 9_500, wall: 9_500 }, returnedAt: { mono: 9_800, wall: 9_800 } }
+    const back = node('b', replica('0/100'), { breaker })
+    const choice = select(picture([primary, back]), read(), leastInFlight, moment())
+    assert.deepEqual([choice.node?.key, choice.refused.get(back.key)], [primary.key, 'recovering'])
+    assert.equal(choose(picture([primary, back]), read({ otherwise: 'refuse' })), 'b')
+    assert.equal(choose(picture([node('a', DOWN), back]), read()), 'b')
+    assert.equal(choose(picture([primary, back, node('c', replica('0/100'))]), read()), 'c')
+  })
+  it('come back to it little by little, where others can have the rest', () => {
+    const breaker = { strikes: 1, failedAt: { mono: 0, wall: 0 }, returnedAt: { mono: 5_000, wall: 5_000 } }
+    const back = node('b', replica('0/100'), { breaker })
+    const both = picture([primary, back, node('c', replica('0/100'))])
+    const chosen = Array.from({ length: 1000 }, (_, i) => choose(both, read(), moment({ random: (i * 0.618_034) % 1 })))
+    const share = chosen.filter((name) => name === 'b').length / 1000
+    // Half of what it would have: a half of a half.
+    assert.ok(share > 0.2 && share < 0.3, `${share}`)
+    assert.equal(choose(picture([primary, back]), read(), moment({ random: 0.999_9 })), 'b')
   })
   it('without a bound take any replica, on whatever fork', () => {
     assert.equal(choose(picture([primary, node('b', replica(null, false))]), unbounded), 'b')

@@ -8,6 +8,7 @@ import {
   harmsElsewhere,
   needsPrimary,
   type Opening,
+  onlyShapes,
   openingOf,
   traitsOf,
 } from '../../src/core/session.js'
@@ -36,6 +37,9 @@ describe('session: what a statement leaves behind', () => {
         "select nextval('s'), currval('s')",
         'select * from t for update',
         'insert into t values (1); delete from t',
+        'with x as (insert into "app"."users" ("name") values($1) returning *) select * from x',
+        'with x as (insert into t (a) values (1) on conflict (a) do update set (a, b) = (1, 2)) select 1',
+        'with recursive d(a, b) as not materialized (values (1, 2)) update t set b = v.b from (values (3)) as v(b)',
         "select 'set x', $$ listen $$",
         'notify c',
         'unlisten c',
@@ -88,6 +92,10 @@ describe('session: what a statement leaves behind', () => {
         'select pg_try_advisory_lock_shared(1, 2)',
         'select act(1)',
         'insert into t values (act(1))',
+        'with x as (insert into t (a) values (act(1))) select 1',
+        'with x as (insert into t select act(1)) select 1',
+        'with x as (insert into t select unheard_of(1)) select 1',
+        'with act(a) as (select 1) update t set a = act(1)',
         'select app.never_heard_of(1)',
         'select * from t where never_heard_of (a) for update',
         "select query_to_xml('select 1', true, true, '')",
@@ -185,4 +193,17 @@ describe('session: what a READ ONLY transaction on a replica cannot do there', (
     })
     assert.deepEqual(traitsOf('savepoint a'), { cursor: false, keepsSnapshot: false })
   })
+})
+
+describe('session: what only shapes a transaction or the session', () => {
+  for (const text of ['commit', ' END;', 'commit /* a */', 'rollback to a', 'set x to 1', 'discard all'])
+    it(text, () => assert.equal(onlyShapes(text), true))
+  const more = [
+    "commit prepared 'a'",
+    "commit/**/prepared 'a'",
+    "rollback /* a */ prepared 'a'",
+    'begin; insert',
+    'insert',
+  ]
+  for (const text of more) it(`not ${text}`, () => assert.equal(onlyShapes(text), false))
 })

@@ -6,10 +6,11 @@ import { coded, literal, named, type Scripted, scripted, server } from '../suppo
 
 const WRITE: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, whole: true }), repairs: false }
 const CALL: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, whole: false }), repairs: false }
+const NEED = { maxLagMillis: 1000, since: null, asynchronous: false }
 const READ: Errand = {
   target: {
     role: 'replica',
-    need: { maxLagMillis: 1000, since: null, asynchronous: false },
+    need: NEED,
     maxLagBytes: Infinity,
     maxStaleMillis: 30_000,
     otherwise: 'primary',
@@ -171,6 +172,49 @@ describe('herd: waiting', () => {
     assert.deepEqual(order, [1, 2, 3])
   })
 
+  it('releases a crowd in growing groups, in order', async () => {
+    const { herd, clock, servers } = await ready()
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(400)
+    const order: number[] = []
+    const numbers = Array.from({ length: 100 }, (_, i) => i)
+    const writes = numbers.map((i) => herd.run(WRITE, async () => void order.push(i)))
+    await settled()
+    assert.equal(herd.health.waiting, 100)
+    Object.assign(servers.c ?? {}, { mode: 'primary', timeline: 2 })
+    while (order.length === 0) await clock.advance(1)
+    const groups = [order.length]
+    for (; order.length < 100; await clock.advance(1)) if (order.length !== groups.at(-1)) groups.push(order.length)
+    await Promise.all(writes)
+    assert.deepEqual([...groups, order.length], [16, 48, 100])
+    assert.deepEqual(order, numbers)
+    assert.ok(herd.health.waited >= 100)
+  })
+
+  it('one deadline covers the wait and the connection, and the error says what took how long', async () => {
+    const { herd, clock, servers } = await ready({ connectionTimeoutMillis: 3000 })
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(400)
+    let place: Place | undefined
+    const failed = herd.run(WRITE, (chosen) => {
+      place = chosen
+      return new Promise(() => {})
+    })
+    failed.catch(() => {})
+    await clock.advance(2000)
+    Object.assign(servers.c ?? {}, { mode: 'primary', timeline: 2 })
+    await clock.advance(999)
+    assert.equal(place?.abandoned, false)
+    await clock.advance(1)
+    assert.equal(place?.abandoned, true, 'a connection that comes now is nobody else’s to wait for')
+    await assert.rejects(failed, (error: PgherdError) => {
+      assert.equal(error.code, 'PGHERD_TIMEOUT')
+      assert.match(error.message, /20\d\d ms went into waiting for a node, 9\d\d ms into 1 attempt to connect/)
+      assert.equal(error.nodes.size, 3)
+      return error.outcome === 'not-sent'
+    })
+  })
+
   it('ends with PGHERD_NO_PRIMARY after failoverTimeoutMillis, with a line for every node', async () => {
     const { herd, clock, servers } = await ready({ failoverTimeoutMillis: 5000 })
     Object.assign(servers.a ?? {}, { mode: 'refuses' })
@@ -318,6 +362,16 @@ describe('herd: looking', () => {
     assert.deepEqual(tried, ['b'])
   })
 
+  it('after a rest the old position of the primary bounds no bytes: it is looked at first', async () => {
+    const { herd, clock, servers } = await ready()
+    await clock.advance(60_000)
+    Object.assign(servers.a ?? {}, { position: '9/0' })
+    const errand = { ...READ, target: { ...READ.target, need: { ...NEED, maxLagMillis: Infinity }, maxLagBytes: 1000 } }
+    const read = herd.run(errand as Errand, async ({ required }) => required?.lsn)
+    await clock.advance(100)
+    assert.equal(await read, 0x9_0000_0000n - 1000n)
+  })
+
   it('an accusation makes one probe, not a conviction', async () => {
     const { herd, clock, servers } = await ready()
     const node = herd.topology.nodes.get(herd.topology.primary ?? ('' as never))
@@ -333,13 +387,20 @@ describe('herd: looking', () => {
 
   it('a read that lacks proof asks for it on behalf of the next', async () => {
     const { herd, clock, servers } = await ready()
-    const own = { maxLagMillis: 1000, since: clock.mono(), asynchronous: false }
-    const errand = { ...READ, target: { ...READ.target, need: own } } as Errand
-    await clock.advance(1)
+    const errand = { ...READ, target: { ...READ.target, need: { ...NEED, maxLagMillis: 1 } } } as Errand
+    await clock.advance(20)
     assert.equal(await herd.run(errand, statement().attempt), 'a')
     await clock.advance(1)
     assert.match(String(await herd.run(errand, statement().attempt)), /^[bc]$/)
     assert.ok((servers.a?.looks ?? 0) >= 2)
+  })
+
+  it('what must be seen was acknowledged just now, and nobody has asked where: the read asks, and waits for it', async () => {
+    const { herd, clock } = await ready()
+    const errand = { ...READ, target: { ...READ.target, need: { ...NEED, since: clock.mono() } } } as Errand
+    await clock.advance(1)
+    assert.match(String(await herd.run(errand, statement().attempt)), /^[bc]$/)
+    assert.equal(herd.freshness.awaited, 1)
   })
 
   it('convicts a silent primary after silentMillis and takes the promoted replica', async () => {
@@ -360,8 +421,9 @@ describe('herd: discovery', () => {
 describe('herd: own writes', () => {
   it('an acknowledged write is covered by a sample before long, so that reads survive the primary', async () => {
     const { herd, clock, servers } = await ready()
-    herd.report({ kind: 'acknowledged' })
     const need = { maxLagMillis: 1000, since: clock.mono(), asynchronous: false }
+    await clock.advance(0.1)
+    herd.report({ kind: 'acknowledged' })
     await clock.advance(20)
     Object.assign(servers.a ?? {}, { mode: 'refuses' })
     await clock.advance(400)

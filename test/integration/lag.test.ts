@@ -58,10 +58,9 @@ describe('lag bound', () => {
           await new Promise((resolve) => setTimeout(resolve, 10))
           return value === first && !onReplica(pool)
         })
-        assert.match(
-          pool.explain('select value from state').refused[keyOf(cluster, 1)] ?? '',
-          /not replayed|position|is down/
-        ) // up to 12 a new primary_conninfo takes a restart
+        // Or it would be asked to prove itself once more, as it is from time to time.
+        const { refused, guarded } = pool.explain('select value from state')
+        if (!guarded) assert.match(refused[keyOf(cluster, 1)] ?? '', /not replayed|position|is down/) // up to 12 a new primary_conninfo takes a restart
       } finally {
         await end(cluster)
       }

@@ -4,6 +4,9 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { PrismaPg } from '@prisma/adapter-pg'
+import { drizzle } from 'drizzle-orm/node-postgres'
+import { integer, pgTable, text, withReplicas } from 'drizzle-orm/pg-core'
 import { Kysely, PostgresDialect } from 'kysely'
 import Cursor from 'pg-cursor'
 import { withDrizzle } from '../../examples/orm/drizzle.js'
@@ -211,6 +214,37 @@ describe('ORMs', () => {
       await db.destroy()
     }
     assert.equal(pool.ending, false, 'a view ends alone')
+  })
+
+  it('drizzle: withReplicas() over two views', async () => {
+    const pool = poolOn(cluster, { ...ANY_REPLICA, application_name: NAME })
+    await pool.ready({ replicas: 1 })
+    const orders = pgTable('orders', { item: text('item'), price: integer('price') })
+    const client = (route: 'primary' | 'replica') => drizzle({ client: pool.view({ route }) })
+    const db = withReplicas(client('primary'), [client('replica')])
+    notice()
+    await db.insert(orders).values({ item: 'tea', price: 3 })
+    assert.deepEqual(await db.select().from(orders), [{ item: 'tea', price: 3 }])
+    assert.equal((await db.$primary.select().from(orders)).length, 1)
+    await db.transaction((tx) => tx.update(orders).set({ price: 4 }))
+    wentWhereTheyBelong({ primary: ['insert', 'select', 'begin', 'update', 'commit'], replica: ['select'] })
+  })
+
+  it('prisma: an adapter for each view', async () => {
+    const pool = poolOn(cluster, { ...ANY_REPLICA, application_name: NAME })
+    await pool.ready({ replicas: 1 })
+    const plain = (sql: string) => ({ sql, args: [], argTypes: [] })
+    const adapter = (route: 'primary' | 'replica') => new PrismaPg(pool.view({ route })).connect()
+    const [primary, replica] = await Promise.all([adapter('primary'), adapter('replica')])
+    notice()
+    await primary.executeRaw(plain("insert into orders (item, price) values ('tea', 3)"))
+    for (const each of [primary, replica]) {
+      assert.deepEqual((await each.queryRaw(plain('select item from orders'))).rows, [['tea']])
+    }
+    await assert.rejects(replica.executeRaw(plain('delete from orders')), /read-only transaction/)
+    wentWhereTheyBelong({ primary: ['insert', 'select'], replica: ['select', 'delete'] })
+    for (const each of [primary, replica]) await each.dispose()
+    assert.equal(pool.ending, false)
   })
 
   it('typeorm: what save() reads first is a replica’s, and in a transaction the primary’s', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import pg from 'pg'
-import { createPool } from '../../src/index.js'
+import pgherd, { createPool } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { eventually, keyOf, served } from '../support/pools.js'
 
@@ -46,6 +46,33 @@ describe('createPool binds to the copy of pg that it is given', () => {
         await pool.query('select 1')
         return (served(pool)[keyOf(cluster, 1)] ?? 0) > 0
       })
+    } finally {
+      await pool.end()
+    }
+  })
+
+  it('pg.native, where pg-native is installed', async function () {
+    if (pgherd.native === null) return this.skip()
+    const { user, database, host, port } = cluster.config(0)
+    const pool = new pgherd.native.Pool({ user, database, host, port, discovery: 'dns', max: 1 })
+    try {
+      const client = await pool.connect()
+      assert.ok(client instanceof pgherd.native.Client)
+      await client.query('begin')
+      client.release()
+      assert.equal(pool.totalCount, 0)
+      for (let i = 0; i < 2; i++) {
+        const next = await pool.connect()
+        assert.notEqual(next, client)
+        await assert.rejects(next.query('selec 1'), { code: '42601' })
+        next.release()
+      }
+      const [stop, startedAt] = [new AbortController(), performance.now()]
+      const sleeping = pool.query({ text: 'select pg_sleep(10)', signal: stop.signal })
+      setTimeout(() => stop.abort(), 100)
+      await assert.rejects(sleeping, { name: 'AbortError' })
+      assert.deepEqual((await pool.query('select 1 as n')).rows, [{ n: 1 }])
+      assert.ok(performance.now() - startedAt < 5000)
     } finally {
       await pool.end()
     }

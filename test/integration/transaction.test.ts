@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { PoolClient } from 'pg'
+import { getEventListeners } from 'node:events'
+import pg, { type PoolClient, type QueryConfig } from 'pg'
 import type { Pool, PoolConfig } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { endPools, eventually, keyOf, poolOn, served } from '../support/pools.js'
@@ -187,6 +188,21 @@ describe('transactions, signals and dispose', () => {
     assert.equal(rows[0]?.n, 200)
   })
 
+  it('a client given back inside a transaction that a replica runs keeps its connection to the primary', async () => {
+    const pool = await ready({ max: 1, readYourWrites: 'off' })
+    const client = await pool.connect()
+    await client.query('begin read only')
+    await client.query('select 1')
+    client.release()
+    assert.deepEqual(
+      pool.decisions().map(({ node }) => node),
+      [keyOf(cluster, 1)]
+    )
+    const next = await pool.connect()
+    assert.deepEqual([next === client, next.getTransactionStatus()], [true, 'I'])
+    next.release()
+  })
+
   it('a client given back inside a transaction, even behind an error, is nobody else’s', async () => {
     const pool = await ready({ max: 1 })
     const client = await pool.connect()
@@ -291,6 +307,33 @@ describe('transactions, signals and dispose', () => {
       }
     })
 
+    it('is told again to a server that had nothing to cancel yet', async () => {
+      const pool = await ready({ readYourWrites: 'off' })
+      const connection = pg.Connection.prototype as unknown as { cancel(...key: unknown[]): void }
+      const { cancel } = connection
+      let asked = 0
+      connection.cancel = function (...key) {
+        if (asked++ > 0) cancel.apply(this, key)
+      }
+      try {
+        const client = await pool.connect()
+        for (const on of [pool, client]) {
+          const stop = new AbortController()
+          const text = `/* ${asked} */ select pg_sleep(100) for update`
+          const waiting = on.query({ text, signal: stop.signal } as QueryConfig)
+          await eventually('it runs', () => running(0, text))
+          stop.abort()
+          await assert.rejects(waiting, { name: 'AbortError' })
+          await eventually('it does not run any more', async () => !(await running(0, text)))
+          asked = 0
+        }
+        assert.equal((await client.query('select 7 as n for update')).rows[0]?.n, 7)
+        client.release()
+      } finally {
+        connection.cancel = cancel
+      }
+    })
+
     it('of a held client ends its statement, and the client goes on', async () => {
       const pool = await ready()
       const client = await pool.connect()
@@ -315,6 +358,20 @@ describe('transactions, signals and dispose', () => {
         pool.query({ text: 'select 1', signal: 'no' as unknown as AbortSignal }),
         /signal must be an AbortSignal/
       )
+    })
+
+    it('that many share has one listener, and none in the end', async () => {
+      const pool = await ready({ max: 2 })
+      const stop = new AbortController()
+      const { signal } = stop
+      const texts = Array.from({ length: 40 }, (_, i) => (i % 2 ? 'select 1' : 'select 1 for update'))
+      const all = texts.map((text) => pool.query({ text, signal }))
+      assert.equal(getEventListeners(signal, 'abort').length, 1)
+      await Promise.all(all)
+      assert.equal(getEventListeners(signal, 'abort').length, 0)
+      const stopped = texts.map((text) => pool.query({ text, signal }).catch(({ name }: Error) => name))
+      stop.abort()
+      for (const each of await Promise.all(stopped)) assert.equal(each, 'AbortError')
     })
 
     it('ends the wait for a client of a full pool, which keeps the client', async () => {

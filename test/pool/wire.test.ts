@@ -3,10 +3,22 @@ import { EventEmitter, once } from 'node:events'
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net'
 import type { Client } from 'pg'
 import { systemClock } from '../../src/clock.js'
-import { reset, watch, wireOf } from '../../src/pool/wire.js'
+import { Scope } from '../../src/pool/scope.js'
+import { reset, type WireEvents, watch, wireOf } from '../../src/pool/wire.js'
 import { eventually } from '../support/pools.js'
 
-const silent = { ended() {}, acknowledged() {}, standby() {}, defines: () => false, defined() {}, legible() {} }
+const silent: WireEvents = {
+  ended() {},
+  acknowledged() {},
+  notified() {},
+  writes: () => false,
+  isWhole: () => true,
+  read() {},
+  standby() {},
+  defines: () => false,
+  defined() {},
+  legible() {},
+}
 
 /** As much of a pg client as a wire needs: an emitter with a connection that has a stream. */
 function clientOn(stream: Socket): { client: Client; connection: EventEmitter } {
@@ -82,14 +94,20 @@ describe('wire: reset', () => {
 describe('wire: what it notices', () => {
   function watched() {
     const { client, connection } = clientOn(new Socket())
-    const texts: (string | null)[] = []
+    let acknowledged = 0
+    let notified = 0
+    let read = 0
     const standby: boolean[] = []
     const ended: string[] = []
     const legible: boolean[] = []
     let defined = 0
     watch(client, systemClock, {
       ended: (text) => ended.push(text),
-      acknowledged: (text) => texts.push(text),
+      acknowledged: () => acknowledged++,
+      notified: () => notified++,
+      read: () => read++,
+      writes: (text) => text === null || /^(?:insert|create|call|select f)/.test(text),
+      isWhole: (text) => !text.startsWith('call'),
       standby: (is) => standby.push(is),
       defines: (text) => text.startsWith('create'),
       defined: () => defined++,
@@ -98,29 +116,142 @@ describe('wire: what it notices', () => {
     connection.emit('readyForQuery', { status: 'I' })
     const wire = wireOf(client)
     assert.ok(wire)
-    const run = (text: string, status: string) => {
-      Object.assign(client, { _activeQuery: { text } })
-      connection.emit('commandComplete', {})
+    const begin = (text: string) => Object.assign(client, { _activeQuery: { text }, readyForQuery: false })
+    const run = (text: string, status: string, tag = text.split(' ')[0]?.toUpperCase()) => {
+      begin(text)
+      connection.emit('commandComplete', { text: tag })
       const completed = wire.completed
       connection.emit('readyForQuery', { status })
       return completed
     }
-    return { connection, wire, texts, ended, standby, legible, run, definitions: () => defined }
+    const fail = (text: string, status: string) => {
+      begin(text)
+      connection.emit('errorMessage', {})
+      Object.assign(client, { _activeQuery: null })
+      connection.emit('readyForQuery', { status })
+    }
+    const counts = {
+      acknowledged: () => acknowledged,
+      notified: () => notified,
+      read: () => read,
+      definitions: () => defined,
+    }
+    return { connection, wire, ended, standby, legible, begin, run, fail, ...counts }
   }
 
-  it('a statement counts as acknowledged when the session is idle again, not before', () => {
-    const { texts, ended, run } = watched()
+  it('a write counts as acknowledged when the session is idle again, not before', () => {
+    const { acknowledged, ended, run } = watched()
     run('begin', 'T')
     run('insert into t values (1)', 'T')
-    assert.deepEqual(texts, [])
+    assert.equal(acknowledged(), 0)
     run('commit', 'I')
-    assert.deepEqual(texts, ['commit'])
+    assert.equal(acknowledged(), 1)
     assert.deepEqual(ended, ['begin', 'insert into t values (1)', 'commit'])
   })
+  it('a transaction without a write does not count, nor one that was rolled back, also by a COMMIT', () => {
+    const { acknowledged, run, fail } = watched()
+    run('begin', 'T')
+    run('select 1', 'T')
+    run('commit', 'I')
+    run('begin', 'T')
+    run('insert into t values (1)', 'T')
+    run('rollback', 'I')
+    run('begin', 'T')
+    run('insert into t values (1)', 'T')
+    fail('insert into t values (1)', 'E')
+    run('commit', 'I', 'ROLLBACK')
+    assert.equal(acknowledged(), 0)
+    run('insert into t values (1)', 'I')
+    assert.equal(acknowledged(), 1, 'nothing of it is left over for the next')
+  })
+  it('a write that failed does not count, unless a part of it may have been committed', () => {
+    const { acknowledged, fail } = watched()
+    fail('insert into t values (1)', 'I')
+    assert.equal(acknowledged(), 0)
+    fail('call work()', 'I')
+    assert.equal(acknowledged(), 1)
+  })
+  it('a commit counts at once, also where the next transaction begins in the same breath, whatever becomes of that', () => {
+    for (const text of ['commit and chain', 'end work and chain', 'commit; begin']) {
+      const { acknowledged, definitions, run } = watched()
+      run('begin', 'T')
+      run('create view v as select 1', 'T')
+      run(text, 'T', 'COMMIT')
+      assert.deepEqual([acknowledged(), definitions()], [1, 1], text)
+      run('rollback', 'I')
+      assert.equal(acknowledged(), 1, text)
+    }
+  })
+  it('what failed, and what a broken connection may have left, waits for no position', () => {
+    const { wire, connection, acknowledged, begin, fail, run } = watched()
+    wire.capturing = 'statement'
+    begin('call work()')
+    connection.emit('errorMessage', {})
+    assert.deepEqual([acknowledged(), wire.failed?.told], [1, true], 'told with the error, before the server is ready')
+    connection.emit('readyForQuery', { status: 'I' })
+    run('select f', 'I')
+    assert.equal(acknowledged(), 1)
+    wire.capturing = 'statement'
+    fail('insert into t values (1)', 'I')
+    run('select f', 'I')
+    assert.equal(acknowledged(), 1)
+    wire.capturing = 'statement'
+    begin('insert into t values (1)')
+    connection.emit('end')
+    assert.deepEqual([acknowledged(), wire.capturing], [2, null])
+  })
+  it('a lock counts at once: who gets it sees what its last holder has committed', () => {
+    for (const text of ['select f pg_advisory_xact_lock(1)', 'lock table t', 'select f from t for update']) {
+      const { acknowledged, run } = watched()
+      run('begin', 'T')
+      run(text, 'T')
+      assert.equal(acknowledged(), 1, text)
+    }
+  })
+  it('a write whose connection breaks counts, and so does a commit; a transaction that was left open does not', () => {
+    const alone = watched()
+    alone.begin('insert into t values (1)')
+    alone.connection.emit('end')
+    assert.equal(alone.acknowledged(), 1)
+    const committing = watched()
+    committing.run('begin', 'T')
+    committing.run('insert into t values (1)', 'T')
+    committing.begin('commit')
+    committing.connection.emit('end')
+    assert.equal(committing.acknowledged(), 1)
+    const reading = watched()
+    reading.begin('select 1')
+    reading.connection.emit('end')
+    assert.equal(reading.acknowledged(), 0)
+  })
   it('a notification means that somebody has committed', () => {
-    const { connection, texts } = watched()
+    const { connection, notified } = watched()
     connection.emit('notification', {})
-    assert.deepEqual(texts, [null])
+    assert.equal(notified(), 1)
+  })
+  it('reads of sessions are told where they ran on the primary; what only shapes a transaction is none', () => {
+    const { wire, run, read } = watched()
+    run('select 1', 'I')
+    wire.scopes = new Set([new Scope(null)])
+    run('begin', 'T')
+    run('select 1', 'T')
+    run('commit', 'I')
+    assert.equal(read(), 1)
+    run('insert into t values (1)', 'I')
+    assert.equal(read(), 1, 'what is acknowledged is looked for as a write')
+    run('begin', 'T')
+    wire.scopes = new Set([new Scope(null)])
+    run('insert into t values (1)', 'T')
+    assert.equal(read(), 1, 'a write shows no rows')
+    run('insert into t values (1) returning n', 'T')
+    assert.equal(read(), 2)
+  })
+  it("our own question behind a statement is nobody else's", () => {
+    const { wire, run, acknowledged } = watched()
+    wire.capturing = 'statement'
+    run('insert into t values (1)', 'I')
+    run('select f', 'I')
+    assert.equal(acknowledged(), 1)
   })
   it('definitions count as changed when the transaction that changed them ends', () => {
     const { definitions, run } = watched()
@@ -156,12 +287,12 @@ describe('wire: what it notices', () => {
     connection.emit('end')
     assert.deepEqual(legible, [false, true, false, true])
   })
-  it('becoming ready is no statement', () => assert.deepEqual(watched().texts, []))
+  it('becoming ready is no statement', () => assert.equal(watched().acknowledged(), 0))
   it('what the pool knows to be a read does not count', () => {
-    const { wire, texts, run } = watched()
+    const { wire, acknowledged, run } = watched()
     wire.reading = true
-    run('select 1', 'I')
-    assert.deepEqual(texts, [])
+    run('select f()', 'I')
+    assert.equal(acknowledged(), 0)
   })
   it('CommandComplete is noticed until the session is ready', () => {
     const { wire, run } = watched()
@@ -169,12 +300,12 @@ describe('wire: what it notices', () => {
     assert.equal(wire.completed, false)
   })
   it('a session on a standby writes nothing, until it says that it is on none any more', () => {
-    const { connection, texts, standby, run } = watched()
+    const { connection, acknowledged, standby, run } = watched()
     connection.emit('parameterStatus', { parameterName: 'in_hot_standby', parameterValue: 'on' })
-    run('select my_function()', 'I')
-    assert.deepEqual([texts, standby], [[], [true]])
+    run('select f()', 'I')
+    assert.deepEqual([acknowledged(), standby], [0, [true]])
     connection.emit('parameterStatus', { parameterName: 'in_hot_standby', parameterValue: 'off' })
-    run('select my_function()', 'I')
-    assert.deepEqual([texts, standby], [['select my_function()'], [true, false]])
+    run('select f()', 'I')
+    assert.deepEqual([acknowledged(), standby], [1, [true, false]])
   })
 })

@@ -83,6 +83,11 @@ export function scripted(
         if (mode === 'primary' || mode === 'replica') return { kind: 'answer', sighting: sighting(host, script) }
         return { kind: 'failure', failure: failureOf(ANSWERS[mode](), 'connect') }
       },
+      async position() {
+        if (script.mode !== 'primary') return null
+        const position = parseLsn(script.position)
+        return { insert: position, flush: position, timeline: script.timeline }
+      },
       close() {
         script.open = false
       },

@@ -1,0 +1,30 @@
+// Who waits for an AbortSignal: any number of statements share one listener, since Node warns of a leak from the eleventh on.
+
+interface Shared {
+  readonly tells: Set<() => void>
+  readonly listener: () => void
+}
+
+const shared = new WeakMap<AbortSignal, Shared>()
+
+/** Calls `tell` when `signal` is aborted. What it gives ends that. */
+export function onAbort(signal: AbortSignal, tell: () => void): () => void {
+  const { tells, listener } = shared.get(signal) ?? listened(signal)
+  tells.add(tell)
+  return () => {
+    if (!tells.delete(tell) || tells.size > 0) return
+    shared.delete(signal)
+    signal.removeEventListener('abort', listener)
+  }
+}
+
+function listened(signal: AbortSignal): Shared {
+  const tells = new Set<() => void>()
+  const listener = () => {
+    for (const tell of tells) tell()
+  }
+  const made = { tells, listener }
+  shared.set(signal, made)
+  signal.addEventListener('abort', listener)
+  return made
+}

@@ -1,0 +1,91 @@
+// How far the primary's WAL reaches, asked right after each acknowledged write and shared by all who wait for the answer. At
+// most four questions are on their way at once: with one alone, a reader would wait for the write before its own, too.
+// Judges nothing: a question that fails leaves it to the probes to find out why.
+
+import type { Clock } from '../clock.js'
+import type { Instant, NodeKey } from '../core/node.js'
+import type { Probe } from './probe.js'
+import type { Store } from './store.js'
+
+const MOST_IN_FLIGHT = 4
+/** Who waits for a position longer than this is better served by the primary. */
+const DEADLINE_MILLIS = 1000
+/** Weight of the newest trip in what counts as usual. */
+const NEWEST = 0.2
+
+interface Flight {
+  readonly sentAt: number
+  readonly landed: Promise<void>
+}
+
+export class PositionQuestions {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #probeOf: (key: NodeKey) => Probe | undefined
+  readonly #flights: Flight[] = []
+  /** The question that is sent when one has come back. */
+  #next: { readonly landed: Promise<void>; readonly begin: () => void } | null = null
+  #tripMillis = 1
+  #asked = 0
+
+  constructor(store: Store, clock: Clock, probeOf: (key: NodeKey) => Probe | undefined) {
+    this.#store = store
+    this.#clock = clock
+    this.#probeOf = probeOf
+  }
+
+  /** From the primary and back, usually, in milliseconds. */
+  get tripMillis(): number {
+    return this.#tripMillis
+  }
+
+  /** How many questions were sent. */
+  get asked(): number {
+    return this.#asked
+  }
+
+  /** Has the primary asked, now or as soon as one of the questions on their way has come back. */
+  ask(): void {
+    if (this.#flights.length < MOST_IN_FLIGHT) this.#send()
+    else this.#next ??= this.#waiting()
+  }
+
+  /** The answer to a question that was sent after `since` has come, or will not come; null: there is none on its way. */
+  after(since: number): Promise<void> | null {
+    const flight = this.#flights.find(({ sentAt }) => sentAt > since)
+    return flight?.landed ?? this.#next?.landed ?? null
+  }
+
+  #waiting(): { readonly landed: Promise<void>; readonly begin: () => void } {
+    let begin = () => {}
+    const landed = new Promise<void>((resolve) => {
+      begin = () => void this.#send().then(resolve)
+    })
+    return { landed, begin }
+  }
+
+  #send(): Promise<void> {
+    const { primary } = this.#store.topology
+    const probe = primary === null ? undefined : this.#probeOf(primary)
+    if (primary === null || probe === undefined) return Promise.resolve()
+    const startedAt = this.#clock.now()
+    this.#asked++
+    const landed = this.#fly(primary, probe, startedAt).then(() => {
+      this.#flights.splice(this.#flights.indexOf(flight), 1)
+      const next = this.#next
+      this.#next = null
+      next?.begin()
+    })
+    const flight = { sentAt: startedAt.mono, landed }
+    this.#flights.push(flight)
+    return landed
+  }
+
+  async #fly(key: NodeKey, probe: Probe, startedAt: Instant): Promise<void> {
+    const answer = await probe.position(DEADLINE_MILLIS)
+    if (answer === null) return
+    this.#tripMillis += NEWEST * (this.#clock.mono() - startedAt.mono - this.#tripMillis)
+    const { timeline, ...positions } = answer
+    this.#store.dispatch({ kind: 'sampled', key, startedAt, timeline, positions })
+  }
+}

@@ -1,0 +1,276 @@
+// What has happened before a read, as far as this pool knows: what it wrote, what its sessions wrote and read, what tokens of
+// other processes stand for. It answers what the next read must see. Chooses no node and runs no statement.
+
+import type { Clock } from '../clock.js'
+import type { Config } from '../config.js'
+import { type Carried, reachedOf } from '../core/freshness.js'
+import { type Lsn, withoutPageHeader } from '../core/lsn.js'
+import type { Node } from '../core/node.js'
+import { fateOf, formatToken, mergeTokens, type Token } from '../core/token.js'
+import type { Topology } from '../core/topology.js'
+import type { Herd } from '../herd/herd.js'
+import { type Arrival, Scope, type Written } from './scope.js'
+import { badToken, type SessionOptions, Sessions, type Tokens, tokenOf } from './sessions.js'
+import type { Wire } from './wire.js'
+
+/** A token stands for WAL that the present timeline does not have: the failover lost it. */
+export interface TokenLost {
+  /** The timeline that the token is of, and the present primary's. */
+  readonly timeline: number
+  readonly now: number | null
+}
+
+/**
+ * From the first statement on that names the setting, or sets one that it does not name, own writes are looked for where
+ * asynchronous commits are: at the insert position.
+ */
+const ASYNCHRONOUS = /synchronous_commit|set_config\s*\(\s*[^'\s]/i
+
+export class Causality {
+  readonly #config: Config
+  readonly #herd: Herd
+  readonly #clock: Clock
+  readonly #lost: (lost: TokenLost) => void
+  readonly #root = new Scope(null)
+  readonly #sessions = new Sessions()
+  #asynchronous = false
+  #lostIn = { second: -1, count: 0 }
+  /** When a notification last came, on the monotonic clock. */
+  #heardAt: number | null = null
+
+  constructor(config: Config, herd: Herd, clock: Clock, lost: (lost: TokenLost) => void) {
+    this.#config = config
+    this.#herd = herd
+    this.#clock = clock
+    this.#lost = lost
+  }
+
+  /** The session whose code runs now. */
+  get scope(): Scope | undefined {
+    return this.#sessions.current
+  }
+
+  /** Behind a text that sets it for its own transaction the session is as before: its setting says nothing then. */
+  isAsynchronous(text: string | null): boolean {
+    if (text !== null) this.noticeText(text)
+    return this.#asynchronous
+  }
+
+  /** Inside a transaction too: SET LOCAL decides how its commit behaves, and the commit itself does not say. */
+  noticeText(text: string): void {
+    if (ASYNCHRONOUS.test(text)) this.#asynchronous = true
+  }
+
+  /** A session commits so, whatever the texts say: its role or its database was told to. */
+  noticeAsynchronous(): void {
+    this.#asynchronous = true
+  }
+
+  /** What a read of this session must see, on a client that last wrote at this time. */
+  written(scope: Scope | undefined, wroteAt: number | null = null): Written {
+    const own = this.#ownOf(scope)
+    const mine = this.#config.readYourWrites === 'session' ? wroteAt : null
+    // Whoever was told has told others, and nobody knows in whose session: it counts for all.
+    const heard = scope === undefined ? null : this.#heardAt
+    const since = later(later(own?.since ?? null, scope?.since ?? null), later(mine, heard))
+    const fate = this.#fateOf(scope?.arrival ?? null)
+    return {
+      since,
+      captured: own?.highest ?? null,
+      asynchronous: this.#asynchronous,
+      carried: fate === 'lost' ? null : fate,
+      stick: scope?.stick ?? null,
+      lost: fate === 'lost',
+    }
+  }
+
+  /** Positions are worth capturing behind this session's writes. */
+  captures(scope: Scope | undefined): boolean {
+    const { routing, attributes } = this.#config
+    if (routing !== 'on' || attributes !== 'any' || !this.#herd.topology.plural) return false
+    return this.#ownOf(scope) !== undefined && this.#herd.hasReaders
+  }
+
+  acknowledged(wire: Wire): void {
+    wire.wroteAt = this.#clock.mono()
+    // With one server there is nobody who could miss it; with the second, all so far counts as written then.
+    if (!this.#herd.topology.plural) {
+      if (wire.scopes !== null) for (const scope of wire.scopes) scope.acknowledged(this.#clock.mono())
+      return
+    }
+    // Of what failed nobody is told together with a position.
+    if (wire.capturing !== null && wire.failed === null)
+      wire.acked = { at: this.#clock.now(), epoch: this.#herd.topology.epoch }
+    else this.#acknowledged(wire, this.#clock.mono())
+  }
+
+  /** The position asked for behind a write that was acknowledged; null: it did not come. */
+  captured(wire: Wire, node: Node, lsn: Lsn | null): void {
+    const { acked } = wire
+    wire.acked = null
+    if (acked === null) return
+    const { epoch, primary, nodes } = this.#herd.topology
+    if (lsn === null || primary !== node.key || epoch !== acked.epoch) {
+      this.#acknowledged(wire, this.#clock.mono())
+      return
+    }
+    this.#herd.report({ kind: 'captured' })
+    const segment = nodes.get(primary)?.seen?.detail?.walSegmentBytes
+    const reached = segment ? withoutPageHeader(lsn, segment) : lsn
+    for (const scope of this.#scopesOf(wire)) scope.captured({ lsn: reached, ackedAt: acked.at, epoch })
+  }
+
+  #acknowledged(wire: Wire, at: number): void {
+    for (const scope of this.#scopesOf(wire)) scope.acknowledged(at)
+    // Where nobody will ask for it, no position is needed.
+    const { readYourWrites } = this.#config
+    if (readYourWrites === 'pool' || (readYourWrites === 'session' && wire.scopes !== null)) {
+      this.#herd.report({ kind: 'acknowledged' })
+    }
+  }
+
+  #scopesOf({ scopes }: Wire): Iterable<Scope> {
+    return this.#config.readYourWrites === 'off' || scopes === null ? [this.#root] : scopes
+  }
+
+  /** A client without a wire to watch came back, or a second server was found: what was written before counts from now on. */
+  mayHaveWritten(): void {
+    if (!this.#herd.topology.plural) return
+    const { scope } = this
+    ;(scope ?? this.#root).acknowledged(this.#clock.mono())
+    this.#herd.report({ kind: 'acknowledged' })
+  }
+
+  /** Whoever sent the notification had committed: who was told of it looks for that. */
+  notified(): void {
+    this.#heardAt = this.#clock.mono()
+    this.#root.acknowledged(this.#heardAt)
+    if (this.#herd.topology.plural) this.#herd.report({ kind: 'acknowledged' })
+  }
+
+  /** A statement on this wire has shown its sessions something. */
+  read({ scopes, standby, held, released, node }: Wire): void {
+    const now = this.#clock.mono()
+    // Servers before 14 do not say what they are. What is not held runs here because this is the primary.
+    const replica = (held || released) && standby !== false && node?.state.kind === 'replica' ? node : null
+    for (const scope of scopes ?? []) {
+      if (replica === null) scope.readOnPrimary(now)
+      else scope.readOnReplica(replica, now)
+    }
+  }
+
+  /** A read of this session has ended on this node. */
+  readOn(node: Node | null, scope: Scope | undefined): void {
+    if (scope === undefined || node === null) return
+    if (node.state.kind === 'replica') scope.readOnReplica(node, this.#clock.mono())
+    else scope.readOnPrimary(this.#clock.mono())
+  }
+
+  session<T>(tokens: Tokens, work: () => T, options: SessionOptions = {}): T {
+    const around = this.scope ?? this.#root
+    const token = tokenOf(tokens, options)
+    const lenient = options.invalidToken === 'ignore'
+    const outer = around.arrival?.token ?? null
+    const both = token === null || outer === null ? (token ?? outer) : mergeTokens(outer, token)
+    if (both === null && token !== null && !lenient)
+      throw badToken('it is of another cluster than that of the session around it')
+    const now = this.#clock.mono()
+    const arrival =
+      token === null || both === null ? around.arrival : { token: both, arrivedAt: now, lenient, believed: null }
+    const scope = new Scope(around, arrival)
+    // A position that nothing known covers is asked for now, so that the first read need not.
+    const fate = token === null ? null : this.#fateOf(arrival)
+    if (fate !== null && fate !== 'lost' && reachedOf(fate, this.#herd.topology.wal) === null) this.#herd.askPosition()
+    return this.#sessions.run(scope, work)
+  }
+
+  /** What covers all that this session, or outside of any the pool, has written and seen; null: there is nothing to carry. */
+  async token(): Promise<string | null> {
+    const { scope } = this
+    const own = scope ?? this.#root
+    const { stick } = own
+    // With one server nothing is kept in mind; all it has now is surely enough.
+    const heard = scope === undefined ? null : this.#heardAt
+    let since = this.#herd.topology.plural ? later(own.since, heard) : this.#clock.mono()
+    const captured = own.highest
+    let lsn: Lsn | null = null
+    let topology: Topology = this.#herd.topology
+    for (;;) {
+      const current = captured?.epoch === topology.epoch ? captured : null
+      if (captured !== null && current === null) since = later(since, captured.newest)
+      if (since !== null) {
+        const found = await this.#herd.positionSince(since, this.#asynchronous)
+        ;({ topology, lsn } = found)
+        // There was a failover meanwhile: the captured position is not comparable any more.
+        if (captured !== null && current !== null && topology.epoch !== captured.epoch) continue
+      }
+      if (stick !== null && (since === null || since < stick.since)) {
+        const shown = await this.#herd.positionSince(stick.since, this.#asynchronous, stick.key)
+        const same = shown.topology.epoch === topology.epoch
+        topology = shown.topology
+        if (!same) continue
+        lsn = higher(lsn, shown.lsn)
+      }
+      if (current !== null) lsn = higher(lsn, current.lsn)
+      break
+    }
+    const carried = own.arrival?.token ?? null
+    const written = lsn === null ? null : tokenAt(topology, lsn)
+    const both =
+      written === null || carried === null ? (written ?? carried) : (mergeTokens(written, carried) ?? written)
+    return both === null ? null : formatToken(both)
+  }
+
+  #ownOf(scope: Scope | undefined): Scope | undefined {
+    switch (this.#config.readYourWrites) {
+      case 'pool':
+        return this.#root
+      case 'session':
+        return scope
+      case 'off':
+        return undefined
+      default:
+        return this.#config.readYourWrites satisfies never
+    }
+  }
+
+  #believes(): boolean {
+    const second = Math.floor(this.#clock.mono() / 1000)
+    if (second !== this.#lostIn.second) this.#lostIn = { second, count: 0 }
+    return ++this.#lostIn.count <= MOST_LOST
+  }
+
+  #fateOf(arrival: Arrival | null): Carried | 'lost' | null {
+    if (arrival === null) return null
+    const { systemIdentifier, incumbent } = this.#herd.topology
+    const present = { systemIdentifier, timeline: incumbent?.timeline ?? null, begun: incumbent?.begun ?? null }
+    const fate = fateOf(arrival.token, arrival.arrivedAt, present)
+    if (fate === 'foreign') {
+      if (arrival.lenient) return null
+      throw badToken('it is of another cluster')
+    }
+    if (fate !== 'lost') return fate
+    if (arrival.believed === null) {
+      arrival.believed = this.#believes()
+      if (arrival.believed) this.#lost({ timeline: arrival.token.timeline, now: present.timeline })
+    }
+    // A crowd of them is forged, or a storm behind a failover: what the primary had when it came is all there is to see.
+    return arrival.believed ? 'lost' : { lsn: null, arrivedAt: arrival.arrivedAt }
+  }
+}
+
+/** So many lost tokens in a second are told, and answered by the primary: anybody can write one. */
+const MOST_LOST = 20
+
+function tokenAt({ systemIdentifier, incumbent }: Topology, lsn: Lsn): Token | null {
+  const timeline = incumbent?.timeline ?? null
+  return timeline === null ? null : { systemIdentifier: systemIdentifier ?? '', timeline, lsn }
+}
+
+function higher(a: Lsn | null, b: Lsn): Lsn {
+  return a === null || a < b ? b : a
+}
+
+function later(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? (a ?? b) : Math.max(a, b)
+}

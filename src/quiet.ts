@@ -1,0 +1,93 @@
+// The pool's own words to a server: texts in, rows of texts out. They go past pg.Client's public methods, which tracers wrap to
+// count what the application does: a probe every 300 ms would be a trace every 300 ms. Decides nothing.
+
+import type { Client, Submittable } from 'pg'
+
+/** The values as the server wrote them: parsers that the application has set do not reach them. */
+export type Row = Readonly<Record<string, string | null>>
+
+export type Told = (error: unknown, rows: readonly Row[]) => void
+
+/** What pg has and its published types do not name. The native client has no `connection`. */
+interface Internals {
+  readonly connection?: object
+  readonly _queryQueue: Submittable[]
+  readonly _queryable: boolean
+  readonly _ending: boolean
+  _connect?(callback: (error: unknown) => void): void
+  _pulseQueryQueue(): void
+}
+
+interface RowDescription {
+  readonly fields: readonly { readonly name: string }[]
+}
+
+interface DataRow {
+  readonly fields: readonly (string | null)[]
+}
+
+/** What pg's client tells of a text under way: pg's own Query, without what nobody here needs. */
+class Question {
+  readonly text: string
+  readonly #told: Told
+  #names: readonly string[] = []
+  #rows: Row[] = []
+
+  constructor(text: string, told: Told) {
+    this.text = text
+    this.#told = told
+  }
+
+  submit(connection: { query(text: string): void }): void {
+    connection.query(this.text)
+  }
+
+  handleRowDescription({ fields }: RowDescription): void {
+    this.#names = fields.map(({ name }) => name)
+    this.#rows = []
+  }
+
+  handleDataRow({ fields }: DataRow): void {
+    this.#rows.push(Object.fromEntries(this.#names.map((name, index) => [name, fields[index] ?? null])))
+  }
+
+  handleCommandComplete(): void {}
+  handleEmptyQuery(): void {}
+
+  handleReadyForQuery(): void {
+    this.#told(null, this.#rows)
+  }
+
+  handleError(error: unknown): void {
+    this.#told(error, [])
+  }
+}
+
+/** As client.connect(). */
+export function connected(client: Client): Promise<unknown> {
+  const internals = client as unknown as Internals
+  if (internals._connect === undefined) return client.connect()
+  return new Promise((resolve, reject) => internals._connect?.((error) => (error ? reject(error) : resolve(undefined))))
+}
+
+/**
+ * As client.query() with a callback, in its turn behind what was sent before. Of several statements in a text, the rows of the
+ * last. `told` is called as soon as the answer is there, before what was sent next is answered.
+ */
+export function ask(client: Client, text: string, told: Told): void {
+  const internals = client as unknown as Internals
+  if (internals.connection === undefined) {
+    client.query<Row>(text, (error, result) => told(error ?? null, error ? [] : result.rows))
+    return
+  }
+  if (!internals._queryable || internals._ending) {
+    process.nextTick(told, new Error('the connection has ended'), [])
+    return
+  }
+  internals._queryQueue.push(new Question(text, told) as unknown as Submittable)
+  internals._pulseQueryQueue()
+}
+
+export function answered(client: Client, text: string): Promise<readonly Row[]> {
+  return new Promise((resolve, reject) => ask(client, text, (error, rows) => (error ? reject(error) : resolve(rows))))
+}

@@ -1,0 +1,8 @@
+// All faults that a random sequence may hold.
+
+import type { Fault } from './fault.js'
+import { NETWORK_FAULTS } from './faults-network.js'
+import { ROLE_FAULTS } from './faults-roles.js'
+import { SERVER_FAULTS } from './faults-servers.js'
+
+export const FAULTS: readonly Fault[] = [...SERVER_FAULTS, ...NETWORK_FAULTS, ...ROLE_FAULTS]

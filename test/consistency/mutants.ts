@@ -1,0 +1,152 @@
+// Builds of pgherd with one rule broken on purpose, and the scenario that must notice. A checker that has never gone red
+// proves nothing.
+
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { extname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { BUILT, type Product, productIn } from './product.js'
+import type { Combination } from './scenario.js'
+
+export interface Edit {
+  /** Below dist/src. */
+  readonly file: string
+  /** Stands there exactly once. */
+  readonly from: string
+  readonly to: string
+}
+
+export interface Mutation {
+  readonly name: string
+  readonly edits: readonly Edit[]
+  readonly scenario: string
+  readonly combination: Combination
+}
+
+const on = (interval: Combination['interval']): Combination => ({ interval, commit: 'on', seconds: 0 })
+const off = (interval: Combination['interval']): Combination => ({ interval, commit: 'off', seconds: 0 })
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'the flush position alone',
+    edits: [
+      {
+        file: 'core/horizon.js',
+        from: 'found = lower(found, sample.insert, sample);',
+        to: 'found = lower(found, sample.flush, sample);',
+      },
+      { file: 'core/horizon.js', from: 'insert ? sample.insert : sample.flush', to: 'sample.flush' },
+      { file: 'pool/node-pool.js', from: "case pg_catalog.current_setting('synchronous_commit')", to: "case 'on'" },
+    ],
+    scenario: 'a slow WAL writer',
+    combination: off(100),
+  },
+  {
+    name: 'what was received taken for what was replayed',
+    edits: [
+      {
+        file: 'herd/probe.js',
+        from: 'pg_last_wal_replay_lsn()::text as replay',
+        to: 'pg_last_wal_receive_lsn()::text as replay',
+      },
+      {
+        file: 'pool/node-pool.js',
+        from: "'select pg_catalog.pg_last_wal_replay_lsn()::text as answer'",
+        to: "'select pg_catalog.pg_last_wal_receive_lsn()::text as answer'",
+      },
+      {
+        file: 'pool/node-pool.js',
+        from: 'pg_catalog.pg_last_wal_replay_lsn()) as answer',
+        to: 'pg_catalog.pg_last_wal_receive_lsn()) as answer',
+      },
+    ],
+    scenario: 'paused replay',
+    combination: on(100),
+  },
+  {
+    name: 'the time of a sample taken when the answer came',
+    edits: [
+      {
+        file: 'herd/monitor.js',
+        from: "kind: 'probed', key: loop.key, startedAt,",
+        to: "kind: 'probed', key: loop.key, startedAt: this.#clock.now(),",
+      },
+    ],
+    scenario: "the primary's answers to probes come late",
+    combination: on(100),
+  },
+  {
+    name: 'a write counts from CommandComplete on',
+    edits: [
+      {
+        file: 'pool/wire.js',
+        from: 'wire.tag = text;',
+        to: 'wire.tag = text; if (!wire.reading && wire.standby !== true) events.acknowledged(wire);',
+      },
+      { file: 'pool/wire.js', from: 'if (wire.wrote && !rolledBack && !failed?.told)', to: 'if (false)' },
+    ],
+    scenario: 'a commit that takes its time',
+    combination: on(300),
+  },
+  {
+    name: 'no proof that a replica follows',
+    edits: [
+      {
+        file: 'core/belief.js',
+        from: 'return Math.max(seen.detail.controlTimeline ?? 0, seen.detail.receivedTimeline ?? 0) === timeline;',
+        to: 'return true;',
+      },
+    ],
+    scenario: 'a replica on a dead fork, role app',
+    combination: on(100),
+  },
+  {
+    name: "a node's position counts for connections opened later",
+    edits: [
+      {
+        file: 'pool/node-pool.js',
+        from: 'return wire.readyAt === null || askedAt === undefined || wire.readyAt.mono >= askedAt.mono;',
+        to: 'return false;',
+      },
+    ],
+    scenario: 'a crash that no probe noticed',
+    combination: on(1000),
+  },
+  {
+    name: 'the monotonic clock alone',
+    edits: [
+      {
+        file: 'core/node.js',
+        from: 'return Math.max(to.mono - from.mono, to.wall - from.wall);',
+        to: 'return to.mono - from.mono;',
+      },
+    ],
+    scenario: 'a machine that slept',
+    combination: on(100),
+  },
+]
+
+/** Makes the mutant, lets `work` have it, and removes it. */
+export async function withMutant<T>({ edits }: Mutation, work: (product: Product) => Promise<T>): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), 'pgherd-mutant-'))
+  try {
+    const sources = join(directory, 'src')
+    const isCode = (path: string) => ['', '.js'].includes(extname(path))
+    cpSync(fileURLToPath(BUILT), sources, { recursive: true, filter: isCode })
+    writeFileSync(join(directory, 'package.json'), '{ "type": "module" }')
+    symlinkSync(fileURLToPath(new URL('../../node_modules', BUILT)), join(directory, 'node_modules'))
+    for (const { file, from, to } of edits) {
+      const path = join(sources, file)
+      const text = readFileSync(path, 'utf8')
+      const found = text.split(from).length - 1
+      if (found !== 1) throw new Error(`${file} has ${found} times, not once: ${from}`)
+      writeFileSync(
+        path,
+        text.replace(from, () => to)
+      )
+    }
+    return await work(await productIn(pathToFileURL(`${sources}/`)))
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,27 @@
+// How soon a promotion is noticed: from the loss of the primary on everybody is looked at quickly, at once and not after the
+// pause that was right while all was well.
+
+import assert from 'node:assert/strict'
+import { scripted, server } from '../support/scripted-herd.js'
+
+describe('promotion', () => {
+  it('is noticed within one quick look, even right after the loss of the primary', async () => {
+    const { herd, clock, servers } = scripted(
+      { a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') },
+      { monitorIntervalMillis: 5000 }
+    )
+    herd.open()
+    await clock.advance(100)
+    const { primary, nodes } = herd.topology
+    assert.ok(primary)
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    const failure = { kind: 'lost', sent: 'never', accuses: true, code: null, message: 'lost', error: null } as const
+    herd.report({ kind: 'accused', key: primary, generation: nodes.get(primary)?.generation ?? 0, failure })
+    await clock.advance(1)
+    assert.equal(herd.topology.primary, null)
+    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2 })
+    await clock.advance(60)
+    assert.ok(herd.health.writable)
+    herd.end()
+  })
+})
