@@ -215,6 +215,14 @@ export function verdictOf(failure: Failure): Verdict {
   return VERDICTS[failure.kind]
 }
 
+/**
+ * cannot_connect_now: the server itself has said it, so it is there to answer its sessions. Stopped, it ends each with a word
+ * (57P01, fast) or lets it finish (smart). After a crash it has none left.
+ */
+export function isParting({ code }: Failure): boolean {
+  return code === '57P03'
+}
+
 /** What is to be repeated: decided by the classifier and by what the caller already saw. */
 export interface Repeatable {
   /** A stand-alone, buffered statement that only reads. */

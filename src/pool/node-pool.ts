@@ -20,7 +20,7 @@ import { isOverdue, isTimed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
 import { isSubmittable, type QueryArgs, type Wishes } from './query-args.js'
 import type { Scope } from './scope.js'
-import { type Internals, free as whenReady } from './turn.js'
+import { type Internals, isFree, free as whenReady } from './turn.js'
 import { discard, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
 interface Ends {
@@ -337,6 +337,7 @@ export class NodePool {
     const settle = (error: Error | null | undefined, result: unknown) => {
       if (settled) return
       settled = true
+      wire.handed = false
       client.removeListener('error', settle)
       deaf?.()
       if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
@@ -360,6 +361,7 @@ export class NodePool {
     wire.sending = true
     try {
       place.phase = 'handed'
+      wire.handed = true
       // The callback form takes exactly what the user gave, submittables included.
       const { query } = client as unknown as { query(first: unknown, second: unknown, done: typeof settle): void }
       query.call(client, args.query, args.values, settle)
@@ -459,9 +461,22 @@ export class NodePool {
 
   /** Nothing that was handed to this node may still happen; who was only waiting is told that nothing was sent. */
   condemn(): void {
-    if (this.#condemned) return
+    this.#giveUp(NOBODY)
+  }
+
+  /**
+   * As condemn(), of a server that is there to say what became of what it is at work on: that is waited for, and condemn()
+   * ends it. Whoever holds a client has the answer, and then no connection.
+   */
+  part(): void {
+    const busy = new Set(this.inner._clients.filter(isAtWork))
+    for (const client of busy) if (wireOf(client)?.held) client.once('drain', () => discard(client))
+    this.#giveUp(busy)
+  }
+
+  #giveUp(spared: ReadonlySet<Client>): void {
     this.#condemned = true
-    const clients = [...this.inner._clients]
+    const clients = this.inner._clients.filter((client) => !spared.has(client))
     void this.end(dropped(this.key))
     for (const client of clients) reset(client)
   }
@@ -485,6 +500,14 @@ export class NodePool {
 function overdue(client: pg.Client, wire: Wire, statement: unknown): void {
   wire.overdue = statement
   if (!wire.held && isOverdue(client, wire)) void client.end()
+}
+
+const NOBODY: ReadonlySet<Client> = new Set()
+
+/** It owes somebody an answer. */
+function isAtWork(client: Client): boolean {
+  const wire = wireOf(client)
+  return wire !== undefined && (wire.handed || wire.held) && !isFree(client)
 }
 
 function isEnding(client: Client): boolean {

@@ -2,17 +2,24 @@
 // generations and removed nodes; chooses nothing.
 
 import type { Client } from 'pg'
+import { type Failure, isParting } from '../core/failure.js'
 import type { Node, NodeKey } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
 import { dropped, NodePool, type NodePoolOwner } from './node-pool.js'
 
 type Count = 'totalCount' | 'idleCount' | 'waitingCount' | 'expiredCount'
 
+/** Since a server has last said that it takes no sessions: so long those that it has are waited for. */
+const PARTING_MILLIS = 1000
+
 export class NodePools {
   readonly #owner: NodePoolOwner
   readonly #pools = new Map<NodeKey, NodePool>()
   /** Their last clients have not come back yet. */
   readonly #leaving = new Set<NodePool>()
+  /** Of those, the ones whose servers are yet to answer what they are at work on. */
+  readonly #parting = new Set<NodePool>()
+  #topology: Topology | null = null
 
   constructor(owner: NodePoolOwner) {
     this.#owner = owner
@@ -29,14 +36,69 @@ export class NodePools {
     return pool
   }
 
-  obey(change: Change): void {
-    if (change.kind !== 'generation' && change.kind !== 'removed' && change.kind !== 'drained') return
-    const pool = this.#pools.get(change.key)
+  follow(topology: Topology, found: readonly Change[]): void {
+    this.#topology = topology
+    for (const change of found) this.#obey(change)
+  }
+
+  #obey(change: Change): void {
+    switch (change.kind) {
+      case 'epoch':
+        // Another primary takes writes from now on: none of those that nobody was told of may still happen.
+        for (const pool of [...this.#parting]) pool.condemn()
+        break
+      case 'state':
+        // It serves as something else, so what it had was of another life, or it is a replica and must not be written to.
+        if (change.to === 'down' || change.to === 'primary') break
+        for (const pool of [...this.#parting]) if (pool.key === change.key) pool.condemn()
+        break
+      case 'generation':
+      case 'removed':
+      case 'drained':
+        this.#leave(change.key, change.kind)
+        break
+      default:
+    }
+  }
+
+  #leave(key: NodeKey, kind: 'generation' | 'removed' | 'drained'): void {
+    // A node that was left alone may fail before its last clients have come back.
+    if (kind === 'generation') for (const pool of this.#leaving) if (pool.key === key) this.#giveUp(pool)
+    const pool = this.#pools.get(key)
     if (pool === undefined) return
-    this.#pools.delete(change.key)
+    this.#pools.delete(key)
     this.#leaving.add(pool)
-    if (change.kind === 'generation') pool.condemn()
+    if (kind === 'generation') this.#giveUp(pool)
     void pool.leave().then(() => this.#leaving.delete(pool))
+  }
+
+  #giveUp(pool: NodePool): void {
+    const failure = this.#failureOf(pool.key)
+    if (failure === null || !isParting(failure)) pool.condemn()
+    else if (!this.#parting.has(pool)) this.#part(pool, failure)
+  }
+
+  /** As long as it goes on saying that it is there, it may still answer. */
+  #part(pool: NodePool, heard: Failure): void {
+    let last = heard
+    const look = () => {
+      const newest = this.#failureOf(pool.key)
+      if (newest === null || newest === last || !isParting(newest)) return pool.condemn()
+      last = newest
+      alarm = this.#owner.clock.alarm(PARTING_MILLIS, look)
+    }
+    let alarm = this.#owner.clock.alarm(PARTING_MILLIS, look)
+    this.#parting.add(pool)
+    pool.part()
+    void pool.leave().then(() => {
+      alarm.cancel()
+      this.#parting.delete(pool)
+    })
+  }
+
+  #failureOf(key: NodeKey): Failure | null {
+    const state = this.#topology?.nodes.get(key)?.state
+    return state?.kind === 'down' ? state.failure : null
   }
 
   /** Resolves when no connection to this node is left, of any generation. */

@@ -502,7 +502,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {
-      for (const change of found) this.#pools.obey(change)
+      this.#pools.follow(after, found)
       if (after.plural && !before.plural) this.#causality.mayHaveWritten()
       this.#noticeLegible(after)
       this.#routing.forget(clock.mono())

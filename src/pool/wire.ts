@@ -27,6 +27,8 @@ export interface Wire {
   held: boolean
   /** Somebody held it last, and may have left something under way. */
   released: boolean
+  /** A statement of pool.query() is under way: a caller's own, not a question of ours before it. */
+  handed: boolean
   /** The statement that query_timeout gave up while somebody held the client, as pg knows it. It may go on. */
   overdue: unknown
   /** Its holder has left state in the session of a replica. */
@@ -121,6 +123,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     sending: false,
     held: false,
     released: false,
+    handed: false,
     overdue: null,
     tainted: false,
     defined: false,
