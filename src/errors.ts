@@ -55,7 +55,9 @@ export class PgherdError extends Error {
 
 /** What pg's pool says when it is used after its end: libraries know the text. */
 export function endedError(): Error {
-  return new Error('Cannot use a pool after calling end on the pool')
+  const error = new Error('Cannot use a pool after calling end on the pool')
+  noteOutcome(error, 'not-sent')
+  return error
 }
 
 /** drain() has waited in vain. The node is still left alone. */
@@ -77,12 +79,15 @@ function listed(nodes: ReadonlyMap<NodeKey, NodeReport> | undefined): string {
     .join('')
 }
 
-/** Adds what is known of the statement's fate to an error that is passed through. Frozen errors stay as they are. */
+/** noteOutcome(), and as pg does: a stack that ends in the parser of a socket's data leads nobody to the caller. */
 export function withOutcome(error: unknown, outcome: Outcome): unknown {
-  if (typeof error === 'object' && error !== null && !('outcome' in error) && Object.isExtensible(error)) {
-    // As pg does: a stack that ends in the parser of a socket's data leads nobody to the caller.
-    if (error instanceof Error) Error.captureStackTrace(error)
-    Object.defineProperty(error, 'outcome', { value: outcome, enumerable: true, configurable: true, writable: true })
-  }
+  if (noteOutcome(error, outcome) && error instanceof Error) Error.captureStackTrace(error)
   return error
+}
+
+/** Adds what is known of the statement's fate to an error that is passed through. False: it has one, or is frozen. */
+export function noteOutcome(error: unknown, outcome: Outcome): boolean {
+  if (typeof error !== 'object' || error === null || 'outcome' in error || !Object.isExtensible(error)) return false
+  Object.defineProperty(error, 'outcome', { value: outcome, enumerable: true, configurable: true, writable: true })
+  return true
 }

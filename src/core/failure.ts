@@ -143,6 +143,10 @@ const NOT_QUERYABLE = new Set([
   'Client was closed and is not queryable',
 ])
 
+/** pg refuses it for its form, before a byte of it is sent. */
+const MALFORMED =
+  /^(?:A query must have either text or a name|Query values must be an array|Prepared statements must be unique)/
+
 const SQLSTATE = /^[0-9A-Z]{5}$/
 
 interface ErrorLike {
@@ -158,14 +162,21 @@ export function failureOf(error: unknown, phase: Phase): Failure {
   const code = typeof raw === 'string' ? raw : null
   const message = typeof text === 'string' && text !== '' ? text : (code ?? String(error))
   if (NOT_QUERYABLE.has(message)) return { kind: 'lost', sent: 'never', accuses: true, code, message, error }
+  if (code === null && MALFORMED.test(message)) {
+    return { kind: 'caller', sent: 'never', accuses: false, code, message, error }
+  }
   const row = rowOf(code, message, routine)
   const before = phase === 'connect'
   // After CommandComplete an extended-protocol statement may commit yet: the server's last words prove nothing then.
-  const undone = row.undone && phase !== 'completed' && severity !== 'WARNING'
+  const early = phase !== 'completed' || (severity === 'ERROR' && AT_COMMIT.test(code ?? ''))
+  const undone = row.undone && early && severity !== 'WARNING'
   const sent: Sent = before ? 'never' : undone ? 'rejected' : 'maybe'
   const accuses = row.accuses || (before && row.kind === 'silent')
   return { kind: row.kind, sent, accuses, code, message, error }
 }
+
+/** Deferred constraints and triggers, and serialization, are checked right before the commit, and refuse it. */
+const AT_COMMIT = /^(?:23|40|P0)/
 
 /** Where the server raises 40001 for a conflict with recovery: until 16, and from 17 on. Elsewhere 40001 is the transaction's own. */
 const CANCELLED_BY_REPLAY: ReadonlySet<unknown> = new Set(['ProcessInterrupts', 'ProcessRecoveryConflictInterrupt'])
@@ -285,4 +296,26 @@ export function outcomeOf(failure: Failure, what: Repeatable): Outcome {
     default:
       return failure.sent satisfies never
   }
+}
+
+/** Where a statement failed that somebody sent in a session of their own. */
+export interface Situation {
+  /** A transaction block was open. */
+  readonly inBlock: boolean
+  /** `only`: it does nothing but commit that block. `perhaps`: what it does may commit. */
+  readonly commits: 'no' | 'only' | 'perhaps'
+  /** As in Repeatable. */
+  readonly whole: boolean
+  /** The session goes on. */
+  readonly alive: boolean
+}
+
+/** As outcomeOf(); but what stands in a block is undone with it, unless that was told to commit. */
+export function outcomeInSession(failure: Failure, { inBlock, commits, whole, alive }: Situation): Outcome {
+  // A row that cannot be parsed, a query_timeout: the server has done it, or still does.
+  const unanswered = failure.kind === 'caller' && alive
+  if (failure.sent === 'never' || !inBlock || unanswered) return outcomeOf(failure, { read: false, whole })
+  if (commits === 'no') return 'rolled-back'
+  // A server that refuses to commit has undone everything; its last words (57P01) may have overtaken the commit.
+  return commits === 'only' && failure.sent === 'rejected' && failure.kind !== 'lost' ? 'rolled-back' : 'unknown'
 }

@@ -14,6 +14,7 @@ import {
   type Opening,
   openingOf,
 } from '../core/session.js'
+import { noteOutcome } from '../errors.js'
 import { giveBack, isolationOf, isPinned, type Loan, loanOf, pinned, remember } from './loan.js'
 import { type Callback, isSubmittable, type QueryArgs, queryArgs, type Wishes } from './query-args.js'
 import type { Scope } from './scope.js'
@@ -205,6 +206,7 @@ export class Borrower {
     const interrupted = new Promise<never>((_, reject) => {
       this.#interrupt = (error) => {
         stop.abort(new Error('the client that borrowed has ended'))
+        noteOutcome(error, 'unknown')
         reject(error)
       }
     })
@@ -419,6 +421,7 @@ export class Borrower {
       this.#loan = null
       loan.end(true)
     }
+    noteOutcome(loan.broken, 'not-sent')
     failing(entry)(loan.broken)
   }
 

@@ -9,19 +9,20 @@ import { type Failure, failureOf } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
 import type { Node, NodeKey, Position } from '../core/node.js'
-import { PgherdError } from '../errors.js'
+import { noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
 import { ask } from '../quiet.js'
 import { cancel } from './cancel.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
+import { judged, type Statement } from './fate.js'
 import { guarded, lookedAfter } from './hooks.js'
-import { isOverdue, isTimed, timed } from './overdue.js'
+import { isOverdue, isTimed, noticed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
 import { isSubmittable, type QueryArgs, type Wishes } from './query-args.js'
 import type { Scope } from './scope.js'
 import { type Internals, isFree, free as whenReady } from './turn.js'
-import { discard, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
+import { discard, isGone, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
 interface Ends {
   readonly resolve: (result: unknown) => void
@@ -55,6 +56,7 @@ type QueryableClass = new (
 ) => {
   query(first: unknown, second?: unknown, third?: unknown): unknown
   getTransactionStatus(): string | null
+  _pulseQueryQueue(connection?: unknown): void
   end(callback?: unknown): unknown
 }
 
@@ -139,6 +141,8 @@ export class NodePool {
     return class Client extends (Base as unknown as QueryableClass) {
       readonly #wire: Wire
       readonly #borrower: Borrower | null
+      /** What was last put in line. */
+      #newest: unknown
       constructor(config?: object) {
         super(config)
         const client = this as unknown as pg.Client
@@ -156,9 +160,28 @@ export class NodePool {
 
       #send(first: unknown, second: unknown, third: unknown): unknown {
         const client = this as unknown as pg.Client
-        if (!isTimed(client, first)) return super.query(first, second, third)
         const send = (a: unknown, b?: unknown, c?: unknown) => super.query(a, b, c)
-        return timed(client, send, [first, second, third], (statement) => overdue(client, this.#wire, statement))
+        if (this.#wire.held && isGone(client)) {
+          return noticed(send, [first, second, third], (error) => noteOutcome(error, 'not-sent'))
+        }
+        if (!isTimed(client, first)) return super.query(first, second, third)
+        return timed(client, send, [first, second, third], (statement, error) => {
+          if (this.#wire.held) noteOutcome(error, 'unknown')
+          overdue(client, this.#wire, statement)
+        })
+      }
+
+      override _pulseQueryQueue(connection?: unknown): void {
+        const wire = this.#wire
+        const newest = (this as unknown as Internals)._queryQueue.at(-1)
+        if (wire.held && newest !== undefined && newest !== this.#newest) {
+          this.#newest = newest
+          judged(newest as Statement, this as unknown as pg.Client, wire, owner.wires.isWhole)
+        }
+        const before = wire.submitting
+        wire.submitting = true
+        super._pulseQueryQueue(connection)
+        wire.submitting = before
       }
 
       override end(callback?: unknown): unknown {
@@ -340,6 +363,8 @@ export class NodePool {
       wire.handed = false
       client.removeListener('error', settle)
       deaf?.()
+      // pg could not even put it into bytes.
+      if (error && wire.submitting) place.phase = 'connect'
       if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
       wire.reading = null
       const over = (broken: boolean) => {

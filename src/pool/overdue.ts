@@ -14,11 +14,16 @@ export function isTimed(client: Client, first: unknown): boolean {
 }
 
 /** pg's query(), by `send`. `tell` is called, with pg's own object of the statement, before anybody hears that it takes too long. */
-export function timed(client: Client, send: Send, args: Parameters<Send>, tell: (statement: unknown) => void): unknown {
+export function timed(
+  client: Client,
+  send: Send,
+  args: Parameters<Send>,
+  tell: (statement: unknown, error: unknown) => void
+): unknown {
   const internals = client as unknown as Internals
   let statement: unknown
   const notice = (error: unknown) => {
-    if (isReadTimeout(error)) tell(statement)
+    if (isReadTimeout(error)) tell(statement, error)
   }
   const result = noticed(send, args, notice)
   statement = internals._queryQueue.at(-1) ?? internals._activeQuery
@@ -31,7 +36,11 @@ export function isOverdue(client: Client, { overdue }: Wire): boolean {
 }
 
 /** The statement as it was given, its failure told to `notice` first. */
-function noticed(send: Send, [first, second, third]: Parameters<Send>, notice: (error: unknown) => void): unknown {
+export function noticed(
+  send: Send,
+  [first, second, third]: Parameters<Send>,
+  notice: (error: unknown) => void
+): unknown {
   const told = (value: unknown) => (typeof value === 'function' ? noticing(value as Listener, notice) : value)
   const holder = first as { callback?: unknown; handleError?: unknown } | string | null | undefined
   if (isSubmittable(holder)) {

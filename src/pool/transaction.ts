@@ -2,7 +2,7 @@
 // any case. Chooses no node and repeats nothing but BEGIN.
 
 import type { PoolClient } from 'pg'
-import { PgherdError } from '../errors.js'
+import { noteOutcome, PgherdError } from '../errors.js'
 
 export interface TransactionOptions {
   /** It only reads, so a replica may have it. Default false. */
@@ -43,6 +43,8 @@ export async function committed<T>(client: PoolClient, work: (client: PoolClient
   try {
     result = await work(client)
   } catch (error) {
+    // Whoever has ended the transaction by himself knows better.
+    noteOutcome(error, client.getTransactionStatus() === 'I' ? 'unknown' : 'rolled-back')
     client.release(await undone(client))
     throw error
   }

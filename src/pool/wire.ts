@@ -29,6 +29,8 @@ export interface Wire {
   released: boolean
   /** A statement of pool.query() is under way: a caller's own, not a question of ours before it. */
   handed: boolean
+  /** pg is putting statements into bytes: what fails now was not sent. */
+  submitting: boolean
   /** The statement that query_timeout gave up while somebody held the client, as pg knows it. It may go on. */
   overdue: unknown
   /** Its holder has left state in the session of a replica. */
@@ -107,6 +109,8 @@ interface Internals {
   readonly _queryQueue?: readonly unknown[]
   readonly _sentQueryQueue?: readonly unknown[]
   readonly readyForQuery?: boolean
+  readonly _queryable?: boolean
+  readonly _ending?: boolean
 }
 
 const wires = new WeakMap<Client, Wire>()
@@ -124,6 +128,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     held: false,
     released: false,
     handed: false,
+    submitting: false,
     overdue: null,
     tainted: false,
     defined: false,
@@ -273,6 +278,12 @@ export function noteScope(wire: Wire, scope: Scope | undefined): void {
 
 export function wireOf(client: Client): Wire | undefined {
   return wires.get(client)
+}
+
+/** What is sent there goes nowhere. */
+export function isGone(client: Client): boolean {
+  const { connection, _queryable, _ending } = client as unknown as Internals
+  return _queryable === false || _ending === true || connection?.stream?.destroyed === true
 }
 
 /** Closes the socket on this side, whatever the other does. */

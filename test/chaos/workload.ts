@@ -104,7 +104,7 @@ export class Workload {
   async #write(lane: number): Promise<void> {
     const form = this.#random.pick(FORMS)
     const ids = Array.from({ length: form.rows }, () => ++this.#numbers.ids)
-    const attempt: Attempt = { lane, ids, stage: 'error' }
+    const attempt: Attempt = { lane, ids }
     const calledAt = moment()
     const done = (fate: Entry['fate'], code: string | null) => {
       const endedAt = moment()
@@ -117,7 +117,7 @@ export class Workload {
       this.writes.push({ writer: lane, value: ids.at(-1) ?? 0, calledAt, ackedAt, session: null, lostAt: null })
       this.#acknowledged.set(lane, (this.#acknowledged.get(lane) ?? 0) + 1)
     } catch (error) {
-      done(fateOf(error, attempt.stage), codeOf(error))
+      done(fateOf(error), codeOf(error))
     }
   }
 

@@ -1,18 +1,11 @@
-// The ways in which an application writes, and what each may conclude from an error about what it has written.
+// The ways in which an application writes. What has become of the rows when one fails, its error says.
 
 import type { Pool } from '../../src/index.js'
 import type { Fate } from './accounting.js'
 
-/**
- * Who knows what has become of the rows when an error comes: `error`: its `outcome`. `nobody`: on a client of its own, pg's
- * errors pass as they are. `undone`: no commit was sent, so nothing of the transaction can stay.
- */
-export type Stage = 'error' | 'nobody' | 'undone'
-
 export interface Attempt {
   readonly lane: number
   readonly ids: readonly number[]
-  stage: Stage
 }
 
 export interface Form {
@@ -72,33 +65,22 @@ export const FORMS: readonly Form[] = [
   {
     name: 'transaction()',
     rows: 2,
-    write: (pool, attempt) =>
-      pool.transaction(async (client) => {
-        attempt.stage = 'undone'
-        await insertEach(client, attempt)
-        attempt.stage = 'nobody'
-      }),
+    write: (pool, attempt) => pool.transaction((client) => insertEach(client, attempt)),
   },
   {
     name: 'transaction on a client',
     rows: 2,
     write: (pool, attempt) =>
       onClient(pool, async (client) => {
-        attempt.stage = 'undone'
         await client.query('begin')
         await insertEach(client, attempt)
-        attempt.stage = 'nobody'
         await client.query('commit')
       }),
   },
   {
     name: 'on a client',
     rows: 1,
-    write: (pool, attempt) =>
-      onClient(pool, (client) => {
-        attempt.stage = 'nobody'
-        return insertEach(client, attempt)
-      }),
+    write: (pool, attempt) => onClient(pool, (client) => insertEach(client, attempt)),
   },
   {
     name: 'refused',
@@ -110,21 +92,9 @@ export const FORMS: readonly Form[] = [
   },
 ]
 
-/** pg has not sent it. */
-const NOT_QUERYABLE = /^Client (?:has encountered a connection error|was closed) and is not queryable$/
-
 const OUTCOMES: ReadonlySet<unknown> = new Set(['not-sent', 'rolled-back', 'unknown'])
 
-export function fateOf(error: unknown, stage: Stage): Fate {
-  const { outcome, message } = error as { readonly outcome?: Fate; readonly message?: string }
-  switch (stage) {
-    case 'error':
-      return OUTCOMES.has(outcome) && outcome !== undefined ? outcome : 'nameless'
-    case 'nobody':
-      return NOT_QUERYABLE.test(message ?? '') ? 'not-sent' : 'unknown'
-    case 'undone':
-      return 'rolled-back'
-    default:
-      return stage satisfies never
-  }
+export function fateOf(error: unknown): Fate {
+  const { outcome } = error as { readonly outcome?: Fate }
+  return OUTCOMES.has(outcome) && outcome !== undefined ? outcome : 'nameless'
 }

@@ -2,11 +2,14 @@ import assert from 'node:assert/strict'
 import {
   type FailureKind,
   failureOf,
+  isParting,
   mayRepair,
   mayRetry,
+  outcomeInSession,
   outcomeOf,
   type Phase,
   type Repeatable,
+  type Situation,
   verdictOf,
 } from '../../src/core/failure.js'
 
@@ -247,4 +250,47 @@ describe('failure: what the primary may do in the place of a replica', () => {
       assert.equal(mayRepair(failureOf(coded(code), phase), what), repairs)
     })
   }
+})
+
+describe('failure: what became of a statement in a session of somebody’s own', () => {
+  const error = (code: string, severity = 'ERROR') => coded(code, { severity })
+  const block = { inBlock: true, commits: 'no', whole: true, alive: true } as const
+  const commit = { ...block, commits: 'only', whole: false } as const
+  const several = { ...block, commits: 'perhaps', whole: false } as const
+  const rows: readonly (readonly [what: string, failed: unknown, situation: Situation, outcome: string])[] = [
+    ['outside of a block', error('ECONNRESET'), { ...block, inBlock: false }, 'unknown'],
+    ['outside of a block, refused', error('22012'), { ...block, inBlock: false }, 'rolled-back'],
+    ['several outside of a block, refused', error('22012'), { ...several, inBlock: false }, 'unknown'],
+    ['inside, broken', error('ECONNRESET'), { ...block, alive: false }, 'rolled-back'],
+    ['inside, ended by its holder', new Error('Connection terminated'), { ...block, alive: false }, 'rolled-back'],
+    ['inside, in a crash', error('57P02', 'WARNING'), { ...block, alive: false }, 'rolled-back'],
+    ['inside, several, refused', error('22012'), { ...block, whole: false }, 'rolled-back'],
+    ['inside, not readable here', new Error('no number'), block, 'unknown'],
+    ['inside, overdue', new Error('Query read timeout'), block, 'unknown'],
+    ['COMMIT refused', error('23505'), commit, 'rolled-back'],
+    ['COMMIT, and the server ends', error('57P01', 'FATAL'), { ...commit, alive: false }, 'unknown'],
+    ['COMMIT broken', error('ECONNRESET'), { ...commit, alive: false }, 'unknown'],
+    ['COMMIT among others, refused', error('22012'), several, 'unknown'],
+    ['COMMIT not sent', new Error('Client was closed and is not queryable'), commit, 'not-sent'],
+  ]
+  for (const [what, failed, situation, outcome] of rows) {
+    it(`${what}: ${outcome}`, () => {
+      assert.equal(outcomeInSession(failureOf(failed, 'handed'), situation), outcome)
+    })
+  }
+
+  it('what refuses the commit itself comes after CommandComplete, and undoes it', () => {
+    const outcomes = ['23505', '40001', 'P0001', 'XX000', '57P01'].map((code) =>
+      outcomeOf(failureOf(error(code), 'completed'), WRITE)
+    )
+    assert.deepEqual(outcomes, ['rolled-back', 'rolled-back', 'rolled-back', 'unknown', 'unknown'])
+  })
+
+  it('only a server that says 57P03 is there to answer its sessions', () => {
+    const codes = ['57P03', '57P01', 'ECONNREFUSED', 'ECONNRESET', 'PGHERD_MOVED']
+    assert.deepEqual(
+      codes.filter((code) => isParting(failureOf(coded(code), 'connect'))),
+      ['57P03']
+    )
+  })
 })
