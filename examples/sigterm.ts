@@ -52,7 +52,7 @@ async function stop(): Promise<void> {
   await within(FINISH_MILLIS, closed)
   // Whoever still waits for a primary is told so now; what runs, and clients that are out, may finish.
   const ended = Promise.all([pool.end(), closed])
-  // A server that has frozen answers neither, so this wait needs an end, too.
+  // A frozen server is given up after silentMillis; a statement that takes an hour, or a client that is never given back, is not.
   const done = await within(END_MILLIS, ended)
   process.exit(done ? 0 : 1)
 }

@@ -22,7 +22,7 @@ export function settle(before: Topology, draft: Topology, at: Instant): Topology
   const nodes = new Map<NodeKey, Node>()
   for (const node of ruled.nodes.values()) {
     const next = { ...node, state: stateOf(ruled, node, servers) }
-    nodes.set(node.key, { ...next, generation: generationOf(ruled.plural, before.nodes.get(node.key), next, at) })
+    nodes.set(node.key, { ...next, generation: generationOf(ruled, before.nodes.get(node.key), next, at) })
   }
   return { ...ruled, nodes, plural: ruled.plural || servers.size > 1 }
 }
@@ -233,10 +233,10 @@ function follows(topology: Topology, seen: Sighting): boolean {
 /**
  * +1 when every connection opened before must go: the node went down, is not ours, or lost the office; or its address leads to
  * another server now, and they may be the last that still reach a demoted one. With one server there is nowhere else to go,
- * and connections end one by one, as with pg.
+ * and connections end one by one, as with pg; but an end() does not wait for a server that is not there.
  */
-function generationOf(plural: boolean, old: Node | undefined, node: Node, at: Instant): number {
-  if (old === undefined || !plural) return node.generation
+function generationOf({ plural, ended }: Topology, old: Node | undefined, node: Node, at: Instant): number {
+  if (old === undefined || !(plural || ended)) return node.generation
   const [was, is] = [old.seen?.detail?.startedAt ?? '', node.seen?.detail?.startedAt ?? '']
   if (was !== '' && is !== '' && was !== is && !isBalanced(node.identity, at)) return old.generation + 1
   const gone = isUp(old) && !isUp(node)

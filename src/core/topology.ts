@@ -59,6 +59,8 @@ export interface Topology {
   /** The primary's WAL history in this epoch. */
   readonly wal: Wal
   readonly rules: Rules
+  /** Nothing new is sent any more, and what is under way is waited for. */
+  readonly ended: boolean
 }
 
 export interface Incumbent {
@@ -103,6 +105,8 @@ export type TopologyEvent =
   | { readonly kind: 'identified'; readonly key: NodeKey; readonly startedAt: string; readonly at: Instant }
   /** The application wants a node left alone, or used again. */
   | { readonly kind: 'drained' | 'resumed'; readonly key: NodeKey }
+  /** The application sends nothing more. */
+  | { readonly kind: 'ended' }
   /** A connection to a replica has shown how far that has replayed. */
   | {
       readonly kind: 'shown'
@@ -128,6 +132,7 @@ export function emptyTopology(rules: Rules): Topology {
     blind: new Map(),
     wal: { ...emptyWal, strict: rules.strictAsyncCommit },
     rules,
+    ended: false,
   }
 }
 
@@ -148,6 +153,8 @@ export function reduce(topology: Topology, event: TopologyEvent): Topology {
       return shown(topology, event)
     case 'identified':
       return identified(topology, event)
+    case 'ended':
+      return { ...topology, ended: true }
     case 'drained':
     case 'resumed':
       return marked(topology, event.key, event.kind === 'drained')
@@ -262,7 +269,7 @@ function remaining(node: Node, startedAt: Instant): Node['suspect'] {
 }
 
 /** A failed probe takes the position with it: the next connection may find a server that crashed and went backwards. */
-function unanswered(node: Node, event: Probed, failure: Failure, { rules, plural }: Topology): Node {
+function unanswered(node: Node, event: Probed, failure: Failure, { rules, plural, ended }: Topology): Node {
   const seen = node.seen === null ? null : { ...node.seen, replay: null }
   const kept = { ...node, probedAt: event.startedAt, seen, shown: null }
   switch (verdictOf(failure)) {
@@ -276,8 +283,9 @@ function unanswered(node: Node, event: Probed, failure: Failure, { rules, plural
       if (!isUp(node)) return { ...kept, state: node.state.kind === 'down' ? node.state : { kind: 'unknown', failure } }
       // Counted from the first probe that went unanswered: while nobody asked, silence proves nothing.
       const missedAt = node.missedAt ?? event.startedAt
-      // The only server there is: giving it up would help nobody, and cut what merely takes its time.
-      if (plural && elapsed(missedAt, event.at) >= rules.silentMillis) return convicted(kept, failure, event.at)
+      // The only server there is: giving it up would help nobody, and cut what merely takes its time. At the end it lets go.
+      if ((plural || ended) && elapsed(missedAt, event.at) >= rules.silentMillis)
+        return convicted(kept, failure, event.at)
       return { ...kept, missedAt, suspect: node.suspect ?? { since: event.at, failure } }
     }
   }

@@ -486,13 +486,18 @@ export class Herd {
     await this.#clock.turn()
   }
 
-  /** Ends looking, and answers everybody who still waits for a node. */
+  /** Takes no more statements, and answers everybody who still waits for a node. What runs may need to know that its server has gone. */
   end(): void {
     this.#state = 'ended'
-    this.#monitor.stop()
     this.#sources.stop()
     this.#catalogue.stop()
+    this.#store.dispatch({ kind: 'ended' })
     this.#store.rejectWaiters(endedError())
+  }
+
+  /** Nothing runs any more: ends looking. */
+  close(): void {
+    this.#monitor.stop()
   }
 
   #choose(target: Target, history: History | null, liberty: Liberty): Place | 'awaits' | undefined {

@@ -147,7 +147,7 @@ export class NodePools {
 
   /** Somebody holds a client, perhaps for hours: its server must be watched as long. */
   get held(): boolean {
-    for (const { inner } of this.#pools.values()) if (inner.totalCount > inner.idleCount) return true
-    return false
+    const all = [...this.#pools.values(), ...this.#leaving]
+    return all.some(({ inner }) => inner.totalCount > inner.idleCount)
   }
 }

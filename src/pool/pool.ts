@@ -134,6 +134,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (this.#herd.isCold) await this.#herd.drained()
       this.#herd.end()
       await this.#pools.end(endedError())
+      this.#herd.close()
       this.#ended = true
     }
 

@@ -73,6 +73,21 @@ describe('maintenance', () => {
     await assert.rejects(pool.drain('nowhere:1'), /there is no node nowhere:1: known are /)
   })
 
+  it('a server that freezes while it is drained is given up, and what runs there ends', async () => {
+    const pool = poolOn(cluster, { silentMillis: 300 })
+    await pool.ready()
+    const slow = assert.rejects(pool.query('insert into ledger select 1 from pg_sleep(60)'), { outcome: 'unknown' })
+    const watcher = await cluster.connect(0, 'postgres')
+    await eventually('it runs', async () => {
+      const text = "select 1 from pg_stat_activity where usename = 'app' and state = 'active' and query like 'insert%'"
+      return (await watcher.query(text)).rowCount === 1
+    })
+    const drained = pool.drain(keyOf(cluster, 0))
+    await cluster.freeze(0)
+    await Promise.all([drained, slow])
+    await cluster.thaw(0)
+  })
+
   it('a planned switchover behind drain() costs no write an error, and none is lost or doubled', async () => {
     const pool = poolOn(cluster, { application_name: 'work' }, 'monitor')
     await pool.ready({ replicas: 2 })
