@@ -24,4 +24,27 @@ describe('promotion', () => {
     assert.ok(herd.health.writable)
     herd.end()
   })
+
+  it('is looked for every 25 ms in the first two seconds, then every 50, and never before there was a primary', async () => {
+    const { herd, clock, servers } = scripted({ a: server('primary'), b: server('replica'), c: server('refuses') })
+    const looks = async (millis: number, expected: number) => {
+      const before = servers.b?.looks ?? 0
+      await clock.advance(millis)
+      const found = (servers.b?.looks ?? 0) - before
+      assert.ok(Math.abs(found - expected) <= 3, `${found} looks in ${millis} ms`)
+    }
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    const waiting = herd.run({ target: { role: 'primary' }, repeat: () => WRITE, repairs: false }, async () => {})
+    waiting.catch(() => {})
+    await looks(1000, 20)
+    Object.assign(servers.a ?? {}, { mode: 'primary' })
+    await clock.advance(1000)
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    while (herd.topology.primary !== null) await clock.advance(10)
+    await looks(2000, 80)
+    await looks(2000, 40)
+    herd.end()
+  })
 })
+
+const WRITE = { read: false, whole: true }
