@@ -14,7 +14,7 @@ const NEW_CLUSTER_MILLIS = 30_000
 /** `before` is the last settled picture, `draft` the same with the newest event folded in. */
 export function settle(before: Topology, draft: Topology, at: Instant): Topology {
   const named = identified(draft, at)
-  const servers = serversOf(named)
+  const servers = serversOf(named, at)
   const claimants = claimantsOf(named, servers)
   const judge = (topology: Topology) => (topology.systemIdentifier === null ? NOBODY : decide(topology, claimants, at))
   const asked = questioned(named, judge(named), claimants, at)
@@ -77,11 +77,13 @@ function serverOf(node: Node): string | null {
   return `${detail.systemIdentifier ?? HIDDEN}/${detail.startedAt}`
 }
 
-/** Server -> the node that stands for it: the primary, then the configured, then the first. */
-function serversOf(topology: Topology): Map<string, NodeKey> {
+/** Server -> the node that stands for it: the primary, then the configured, then the first; last an address that others share. */
+function serversOf(topology: Topology, at: Instant): Map<string, NodeKey> {
   const found = new Map<string, NodeKey>()
   const rank = (node: Node) =>
-    (node.key === topology.incumbent?.key ? 2 : 0) + (node.address.origin === 'configured' ? 1 : 0)
+    (isBalanced(node.identity, at) ? -4 : 0) +
+    (node.key === topology.incumbent?.key ? 2 : 0) +
+    (node.address.origin === 'configured' ? 1 : 0)
   const ordered = [...topology.nodes.values()].sort((a, b) => rank(b) - rank(a))
   for (const node of ordered) {
     const server = serverOf(node)
