@@ -2,10 +2,13 @@
 // under writers whose account must be right at the end.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import dns from 'node:dns/promises'
 import { once } from 'node:events'
+import { mkdirSync, statSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import type { Pool } from '../../src/index.js'
 import { type Cluster, type ClusterOptions, startCluster } from '../support/cluster.js'
 import { Ledger } from '../support/ledger.js'
@@ -44,6 +47,21 @@ async function count(cluster: Cluster, node: number): Promise<number | undefined
   const { rows } = await client.query<{ n: number }>('select count(*)::int as n from ledger')
   await client.end()
   return rows[0]?.n
+}
+
+/** A small disk for the server; null: this machine lets nobody mount one, which is said. */
+function mounted(cluster: Cluster): string | null {
+  const { uid, gid } = statSync(cluster.node(0).directory)
+  const place = join(cluster.node(0).directory, '..', 'small')
+  mkdirSync(place)
+  try {
+    const options = `size=1m,mode=700,uid=${uid},gid=${gid}`
+    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', place], { stdio: 'pipe' })
+    return place
+  } catch (error) {
+    console.log(`      (no disk can be mounted here: ${String(error).split('\n')[1] ?? error})`)
+    return null
+  }
 }
 
 describe('chaos of names, addresses and clusters', () => {
@@ -205,5 +223,126 @@ describe('chaos of names, addresses and clusters', () => {
     assert.equal(await count(cluster, 0), before)
     const { lost, doubled, resurrected } = await ledger.account()
     assert.deepEqual([lost, doubled, resurrected], [[], [], []])
+  })
+
+  it('a replica is promoted beside the primary: it takes over once the other one follows it, and not before', async () => {
+    const cluster = await started({})
+    const pool = poolOn(cluster, {}, 'monitor')
+    const ledger = await atWork(pool)
+    await ledger.stop()
+    for (const node of [1, 2]) await cluster.caughtUp(node, 0)
+    await cluster.promote(1)
+    await eventually('it is seen to claim', () =>
+      pool.topology().nodes.some(({ key, state }) => key === keyOf(cluster, 1) && state === 'claimant')
+    )
+    assert.ok(await ledger.insert())
+    assert.equal(pool.topology().primary, keyOf(cluster, 0))
+    await cluster.caughtUp(2, 0)
+    const before = await count(cluster, 0)
+    // What was written since the promotion is not there any more.
+    await cluster.reclone(2, 1)
+    await eventually('it is the primary', () => pool.topology().primary === keyOf(cluster, 1))
+    for (let i = 0; i < 20; i++) assert.ok(await ledger.insert())
+    assert.equal(await count(cluster, 0), before)
+    assert.deepEqual((await ledger.account()).doubled, [])
+  })
+
+  it('a server of this cluster comes back empty: it gets nothing, also when the primary is lost', async () => {
+    const cluster = await started({})
+    const pool = poolOn(cluster, {}, 'monitor')
+    const ledger = await atWork(pool)
+    await cluster.stop(2, 'fast')
+    // Clusters of one kind are copies of one template, and have one identifier: this one on the first timeline, and nothing in it.
+    const empty = await started({ replicas: 0, ports: [cluster.node(2).port] })
+    const stranger = await empty.connect(0, 'postgres')
+    await stranger.query('create table ledger (id int not null, note text)')
+    await stranger.query('grant all on ledger to monitor')
+    await eventually('it is seen to claim', () =>
+      pool.topology().nodes.some(({ key, state }) => key === keyOf(cluster, 2) && state === 'claimant')
+    )
+    await ledger.progress(50)
+    await ledger.stop()
+    await cluster.caughtUp(1, 0)
+    await cluster.kill(0)
+    const waiting = ledger.insert()
+    await eventually('the primary is known to be gone', () => pool.topology().primary === null)
+    await cluster.promote(1)
+    assert.ok(await waiting)
+    assert.equal(pool.topology().primary, keyOf(cluster, 1))
+    assert.equal((await stranger.query('select 1 from ledger')).rowCount, 0)
+    const { lost, doubled, resurrected } = await ledger.account()
+    assert.deepEqual([lost, doubled, resurrected], [[], [], []])
+  })
+
+  it('a disk is full: the statement is refused, undone and not repeated, and nobody is given up', async function () {
+    const cluster = await started({ replicas: 0 })
+    const place = mounted(cluster)
+    if (place === null) return this.skip()
+    try {
+      const admin = await cluster.connect(0, 'postgres')
+      await admin.query(`create tablespace small location '${place}'`)
+      await admin.query('create table crate (id int, stuff text) tablespace small')
+      await admin.query('grant all on crate to monitor')
+      await admin.end()
+      const relay = await Relay.start(cluster.node(0))
+      relays.push(relay)
+      const pool = poolOn(
+        cluster,
+        { host: ['127.0.0.1', '127.0.0.1'], port: [cluster.node(0).port, relay.port] },
+        'monitor'
+      )
+      await pool.ready()
+      const fill =
+        "insert into crate select $1, string_agg(md5(i::text), '') from generate_series(1, 100) i, generate_series(1, 20)"
+      let filled = 0
+      const full = await (async () => {
+        for (;;) {
+          await pool.query(fill, [filled])
+          filled++
+        }
+      })().catch((error: { readonly code?: string; readonly outcome?: string }) => error)
+      assert.deepEqual([full.code, full.outcome], ['53100', 'rolled-back'])
+      const { rows } = await pool.query<{ n: number; last: number }>(
+        'select count(*)::int as n, max(id) as last from crate'
+      )
+      assert.deepEqual(rows, [{ n: filled, last: filled - 1 }])
+      await pool.query('create table elsewhere as select 1 as n')
+      const { nodes } = pool.topology()
+      const well = nodes.map(({ suspect, generation, state }) => [suspect, generation, state]).sort()
+      assert.deepEqual(well, [
+        [false, 0, 'alias'],
+        [false, 0, 'primary'],
+      ])
+    } finally {
+      execFileSync('umount', ['--lazy', place])
+    }
+  })
+
+  it('an address behind which servers take turns, through a switchover and a crash', async () => {
+    const cluster = await started({ synchronous: 'ANY 1 (*)' })
+    const [one, two, three] = cluster.nodes
+    assert.ok(one && two && three)
+    const relay = await Relay.start(one, two, three)
+    relays.push(relay)
+    const { user, password, database } = cluster.config(0, 'monitor')
+    const ports = [relay.port, one.port, two.port] // the third has no other address
+    const pool = tracked({ user, password, database, host: ports.map(() => '127.0.0.1'), port: ports })
+    await pool.ready()
+    const shared = `127.0.0.1:${relay.port}`
+    await eventually('it is known for what it is', () => {
+      if (/several servers/.test(pool.explain('select 1').refused[shared] ?? '')) return true
+      const links = [...relay.links]
+      // Another one, once this one has told who it is.
+      if (links.length > 0 && links.every(({ bytes }) => bytes.toClient > 1200)) relay.reset()
+      return false
+    })
+    const ledger = await atWork(pool)
+    await ledger.progress(50)
+    await cluster.switchover(1)
+    await ledger.progress(50)
+    await cluster.kill(1)
+    await cluster.promote(0)
+    await cluster.follow(2, 0)
+    await settled(ledger, 2)
   })
 })

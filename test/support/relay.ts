@@ -1,4 +1,4 @@
-// A TCP relay in front of one server, and what networks do: delay, swallow, reset, refuse, close one half. Faults are
+// A TCP relay in front of one server, or of several that take turns, and what networks do: delay, swallow, reset, refuse, close one half. Faults are
 // imposed on the links that a predicate chooses, present and future, until they are lifted. Understands no byte of it.
 
 import { createServer, type Server, type Socket } from 'node:net'
@@ -31,6 +31,11 @@ export interface Fault {
   lift(how?: 'deliver' | 'reset'): void
 }
 
+interface Target {
+  readonly host: string
+  readonly port: number
+}
+
 interface Imposed extends FaultPlan {
   readonly on: Chosen
 }
@@ -39,19 +44,20 @@ const ALL: Chosen = () => true
 
 export class Relay {
   readonly host = '127.0.0.1'
-  readonly #target: { readonly host: string; readonly port: number }
+  readonly #targets: Target[]
   readonly #links = new Set<Link>()
   readonly #faults = new Set<Imposed>()
   readonly #gone: Record<Direction, number> = { toServer: 0, toClient: 0 }
   #listener: Server | null = null
   #port = 0
 
-  private constructor(target: { readonly host: string; readonly port: number }) {
-    this.#target = target
+  private constructor(targets: Target[]) {
+    this.#targets = targets
   }
 
-  static async start(target: { readonly host: string; readonly port: number }): Promise<Relay> {
-    const relay = new Relay({ host: target.host, port: target.port })
+  /** One connection leads to each of them in turn. */
+  static async start(...targets: readonly [Target, ...Target[]]): Promise<Relay> {
+    const relay = new Relay(targets.map(({ host, port }) => ({ host, port })))
     await relay.accept()
     return relay
   }
@@ -152,7 +158,10 @@ export class Relay {
         this.#gone.toClient += link.bytes.toClient
       },
     }
-    this.#links.add(new Link(client, this.#target, weather))
+    const target = this.#targets.shift()
+    if (target === undefined) return
+    this.#targets.push(target)
+    this.#links.add(new Link(client, target, weather))
   }
 
   #greeted(link: Link): void {
