@@ -137,6 +137,10 @@ const UNCODED: Readonly<Record<string, FailureKind>> = {
   'The server does not support SSL connections': 'denied',
   'There was an error establishing an SSL connection': 'starting',
 }
+/** connectionTimeoutMillis, in pg's words: in the queue for a connection, or while one was made. */
+const IN_QUEUE = 'timeout exceeded when trying to connect'
+const WHILE_CONNECTING = new Set(['Connection terminated due to connection timeout', 'timeout expired'])
+
 /** pg refuses to send: the statement never left. */
 const NOT_QUERYABLE = new Set([
   'Client has encountered a connection error and is not queryable',
@@ -224,6 +228,13 @@ const VERDICTS = {
 
 export function verdictOf(failure: Failure): Verdict {
   return VERDICTS[failure.kind]
+}
+
+/** A connection did not come in time: `queue` may be the doing of those who have them all. */
+export function missedConnection({ code, message }: Failure): 'queue' | 'server' | null {
+  if (code !== null) return null
+  if (message === IN_QUEUE) return 'queue'
+  return WHILE_CONNECTING.has(message) ? 'server' : null
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   failureOf,
   mayRepair,
   mayRetry,
+  missedConnection,
   outcomeOf,
   type Phase,
   type Repeatable,
@@ -18,13 +19,13 @@ import {
 import { awaitedSince, type Behind, behindAfter, behindOf, isPaused } from '../core/freshness.js'
 import { positionSince } from '../core/horizon.js'
 import type { Lsn } from '../core/lsn.js'
-import { keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
+import { elapsed, isUp, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
 import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/selection.js'
 import { type Change, emptyTopology, type Topology } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
 import { replicasOf } from '../discovery/replication.js'
-import { endedError, withOutcome } from '../errors.js'
+import { endedError, type PgherdError, withOutcome } from '../errors.js'
 import { Catalogue } from './catalogue.js'
 import { History } from './history.js'
 import { Monitor } from './monitor.js'
@@ -128,6 +129,8 @@ export class Herd {
   readonly #monitor: Monitor
   readonly #sources: Sources
   readonly #catalogue: Catalogue
+  /** A server that is well has answered since. */
+  readonly #quietMillis: number
   readonly #loads = new Map<NodeKey, { statements: number }>()
   readonly #behind = new Map<NodeKey, Behind>()
   readonly #freshness = {
@@ -161,6 +164,7 @@ export class Herd {
     // A tight bound needs samples to match: three of them within it.
     const interval = Math.min(config.monitorIntervalMillis, Math.max(20, config.maxLagMillis / 3))
     this.#monitor = new Monitor(this.#store, clock, interval, probeOf, busy)
+    this.#quietMillis = interval * 1.5
     const resting = () => this.#monitor.resting
     this.#sources = new Sources(this.#store, clock, parts.sources ?? sourcesOf(config), busy, resting)
     this.#catalogue = new Catalogue({
@@ -320,11 +324,33 @@ export class Herd {
     const atHand = repair || failure.kind === 'conflict' || this.#mayWait(startedAt)
     const again = history.add(node, failure) && (repair || (!expected && mayRetry(failure, repeat))) && atHand
     if (failure.accuses && !expected) this.report({ kind: 'accused', ...identity(node), failure })
-    if (!again || !this.#hasOther(history)) throw withOutcome(error, outcomeOf(failure, repeat))
+    if (!again || !this.#hasOther(history)) {
+      throw this.#overdue(failure, node, target, history) ?? withOutcome(error, outcomeOf(failure, repeat))
+    }
     if (!repair) return target
     // What befell a connection before the statement was sent says nothing about the statement, but for this.
     if (failure.sent === 'rejected' || failure.kind === 'isolation') this.#learn(failure, errand, history)
     return PRIMARY
+  }
+
+  /**
+   * A connection did not come in time, and its server may be the reason: pg's words would say that the pool is too small. With
+   * one server, and where all connections of a server that is well are busy, they are right. Null: something else failed.
+   */
+  #overdue(failure: Failure, { key, generation }: Node, target: Target, history: History): PgherdError | null {
+    const missed = missedConnection(failure)
+    const { topology } = this
+    if (missed === null || !topology.plural || this.#state !== 'open') return null
+    const node = topology.nodes.get(key)
+    const quietMillis = node?.answeredAt ? elapsed(node.answeredAt, this.#clock.now()) : Infinity
+    const isQuiet = quietMillis > this.#quietMillis
+    const isWell = node !== undefined && isUp(node) && node.suspect === null && node.generation === generation
+    if (missed === 'queue' && isWell && !isQuiet) return null
+    const quiet =
+      isQuiet && quietMillis < Infinity ? ` Nothing was heard of ${key} for ${Math.round(quietMillis)} ms.` : ''
+    const others = select({ ...topology, primary: null }, target, this.#config.balance, this.#moment(NOBODY, PROVEN))
+    const refused = new Map([...others.refused, [key, 'avoided']] as const)
+    return refusal('PGHERD_TIMEOUT', topology, refused, this.#config, failure, history.spent + quiet)
   }
 
   /** What is missing on a replica is probably misspelt: without a primary to ask nobody waits for one. */

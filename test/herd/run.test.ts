@@ -215,6 +215,29 @@ describe('herd: waiting', () => {
     })
   })
 
+  it('a connection that does not come in time from a server that says nothing is told as what it is', async () => {
+    const message = 'timeout exceeded when trying to connect'
+    const overdue = (herd: Scripted['herd'], clock: Scripted['clock']) =>
+      herd.run(WRITE, () => new Promise((_, reject) => clock.alarm(500, () => reject(new Error(message)))))
+    const { herd, clock, servers } = await ready({ connectionTimeoutMillis: 500 })
+    const busy = assert.rejects(overdue(herd, clock), { message, outcome: 'not-sent' })
+    await clock.advance(500)
+    await busy // all connections of a server that is well
+    Object.assign(servers.a ?? {}, { mode: 'silent' })
+    const failed = assert.rejects(overdue(herd, clock), (error: PgherdError) => {
+      assert.deepEqual([error.code, error.outcome, error.nodes.size], ['PGHERD_TIMEOUT', 'not-sent', 3])
+      assert.match(
+        error.message,
+        /timeout exceeded.* 500 ms into 1 attempt to connect\. Nothing was heard of .* for \d{3} ms/
+      )
+      assert.match(error.message, /\n.*: primary \(avoided, .*\n.*: replica \(in-recovery/)
+      assert.equal((error.cause as Error).message, message)
+      return true
+    })
+    await clock.advance(500)
+    await failed
+  })
+
   it('ends with PGHERD_NO_PRIMARY after failoverTimeoutMillis, with a line for every node', async () => {
     const { herd, clock, servers } = await ready({ failoverTimeoutMillis: 5000 })
     Object.assign(servers.a ?? {}, { mode: 'refuses' })
