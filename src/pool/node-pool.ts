@@ -55,7 +55,8 @@ type QueryableClass = new (
   config?: object
 ) => {
   query(first: unknown, second?: unknown, third?: unknown): unknown
-  getTransactionStatus(): string | null
+  /** The native client has none. */
+  getTransactionStatus?(): string | null
   _pulseQueryQueue(connection?: unknown): void
   end(callback?: unknown): unknown
 }
@@ -150,7 +151,7 @@ export class NodePool {
           noteScope(this.#wire, owner.scope())
           return this.#send(a, b, c)
         }
-        const status = () => super.getTransactionStatus()
+        const status = () => super.getTransactionStatus?.() ?? null
         this.#wire = watch(client, owner.clock, events)
         this.#borrower = owner.lender === null ? null : new Borrower(client, send, status, owner.lender)
         client.on('error', accuse)
@@ -180,8 +181,11 @@ export class NodePool {
         }
         const before = wire.submitting
         wire.submitting = true
-        super._pulseQueryQueue(connection)
-        wire.submitting = before
+        try {
+          super._pulseQueryQueue(connection)
+        } finally {
+          wire.submitting = before
+        }
       }
 
       override end(callback?: unknown): unknown {
@@ -193,7 +197,7 @@ export class NodePool {
       }
 
       override getTransactionStatus(): string | null {
-        return this.#borrower === null ? super.getTransactionStatus() : this.#borrower.status
+        return this.#borrower === null ? (super.getTransactionStatus?.() ?? null) : this.#borrower.status
       }
 
       override query(first: unknown, second: unknown, third: unknown): unknown {
