@@ -5,60 +5,72 @@ import type { Client } from 'pg'
 import { failureOf, outcomeInSession, type Situation } from '../core/failure.js'
 import { closingOf } from '../core/session.js'
 import { noteOutcome } from '../errors.js'
-import { type Internals, isReadTimeout } from './turn.js'
+import type { Internals } from './turn.js'
 import type { Wire } from './wire.js'
 
 /** pg's own object of a statement, or what submits itself. */
-export interface Statement {
+interface Statement {
   readonly text?: unknown
   readonly cursor?: { readonly text?: unknown }
-  handleError(error: unknown, connection: unknown): unknown
+  /** A row of it could not be read: that is what its sender will hear. */
+  readonly _canceledDueToError?: unknown
 }
 
 /** COMMIT or PREPARE TRANSACTION, perhaps among others. */
 const COMMITS = /\b(?:commit|end|prepare)\b/i
 
-/** Called for each statement before it is sent. `isWhole`: as in WireEvents. */
-export function judged(statement: Statement, client: Client, wire: Wire, isWhole: (text: string) => boolean): void {
-  const told = statement.handleError
-  statement.handleError = function (this: Statement, error, connection) {
-    noteFate(error, this, client, wire, isWhole)
-    return told.call(this, error, connection)
+/** What is under way has failed. What waits in line behind it fails with the same error, and so is not worse off. */
+export function noteFate(error: unknown, client: Client, wire: Wire, isWhole: (text: string) => boolean): void {
+  const statement = (client as unknown as Internals)._activeQuery as Statement | null | undefined
+  if (!wire.held || !statement) return
+  const situation = situationOf(textOf(statement), client, isWhole)
+  const told = statement._canceledDueToError || error
+  noteOutcome(told, outcomeInSession(failureOf(told, wire.completed ? 'completed' : 'handed'), situation))
+}
+
+/** The answer is complete, and a row of it could not be read. */
+export function noteUnread(client: Client, wire: Wire, isWhole: (text: string) => boolean): void {
+  const { _activeQuery } = client as unknown as Internals
+  const unread = (_activeQuery as Statement | null | undefined)?._canceledDueToError
+  if (unread) noteFate(unread, client, wire, isWhole)
+}
+
+/** pg may refuse it for its form, before it is sent. */
+export function isOdd(first: unknown, second: unknown): boolean {
+  if (typeof first === 'string') return Boolean(second) && typeof second === 'object' && !Array.isArray(second)
+  const { text, name, values } = (first ?? {}) as { text?: unknown; name?: unknown; values?: unknown }
+  return typeof text !== 'string' || Boolean(name) || (Boolean(values) && !Array.isArray(values))
+}
+
+/** What pg cannot put into bytes it does not send, but for the word to forget it. */
+export function watchBinding(client: Client): void {
+  const { connection } = client as unknown as { connection?: { bind(...args: unknown[]): unknown } }
+  if (connection === undefined) return
+  const bind = connection.bind.bind(connection)
+  connection.bind = (...args) => {
+    try {
+      return bind(...args)
+    } catch (error) {
+      noteOutcome(error, 'not-sent')
+      throw error
+    }
   }
 }
 
-export function noteFate(
-  error: unknown,
-  { text, cursor }: Pick<Statement, 'text' | 'cursor'>,
-  client: Client,
-  wire: Wire,
-  isWhole: (text: string) => boolean
-): void {
-  if (wire.submitting) {
-    // What pg could not even put into bytes: the server is told to forget it.
-    noteOutcome(error, 'not-sent')
-    return
-  }
-  const sql = typeof text === 'string' ? text : typeof cursor?.text === 'string' ? cursor.text : null
-  const failure = failureOf(error, wire.completed ? 'completed' : 'handed')
-  noteOutcome(error, outcomeInSession(failure, situationOf(sql, client, isWhole, isReadTimeout(error))))
+function textOf({ text, cursor }: Statement): string | null {
+  if (typeof text === 'string') return text
+  return typeof cursor?.text === 'string' ? cursor.text : null
 }
 
-function situationOf(
-  sql: string | null,
-  client: Client,
-  isWhole: (text: string) => boolean,
-  goesOn: boolean
-): Situation {
-  const { _queryable, _ending, pipeline } = client as unknown as Internals
-  const status = (client as unknown as { readonly _txStatus?: unknown })._txStatus
+function situationOf(sql: string | null, client: Client, isWhole: (text: string) => boolean): Situation {
+  const { _queryable, _ending, pipeline, _txStatus } = client as unknown as Internals
   const whole = sql !== null && isWhole(sql)
   return {
-    inBlock: status === 'T' || status === 'E',
+    inBlock: _txStatus === 'T' || _txStatus === 'E',
     // Pipelined, what commits may have been sent behind it.
     commits: pipeline === true ? 'perhaps' : commitsOf(sql, whole),
     whole,
-    alive: goesOn || (_queryable && !_ending),
+    alive: _queryable && !_ending,
   }
 }
 

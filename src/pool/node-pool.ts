@@ -15,7 +15,7 @@ import type { Place } from '../herd/herd.js'
 import { ask } from '../quiet.js'
 import { cancel } from './cancel.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
-import { judged, type Statement } from './fate.js'
+import { isOdd, noteFate, noteUnread, watchBinding } from './fate.js'
 import { guarded, lookedAfter } from './hooks.js'
 import { isOverdue, isTimed, noticed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
@@ -57,7 +57,9 @@ type QueryableClass = new (
   query(first: unknown, second?: unknown, third?: unknown): unknown
   /** The native client has none. */
   getTransactionStatus?(): string | null
-  _pulseQueryQueue(connection?: unknown): void
+  _errorAllQueries(error: unknown): void
+  _handleErrorMessage?(message: unknown): void
+  _handleReadyForQuery?(message: unknown): void
   end(callback?: unknown): unknown
 }
 
@@ -142,8 +144,6 @@ export class NodePool {
     return class Client extends (Base as unknown as QueryableClass) {
       readonly #wire: Wire
       readonly #borrower: Borrower | null
-      /** What was last put in line. */
-      #newest: unknown
       constructor(config?: object) {
         super(config)
         const client = this as unknown as pg.Client
@@ -153,6 +153,7 @@ export class NodePool {
         }
         const status = () => super.getTransactionStatus?.() ?? null
         this.#wire = watch(client, owner.clock, events)
+        watchBinding(client)
         this.#borrower = owner.lender === null ? null : new Borrower(client, send, status, owner.lender)
         client.on('error', accuse)
         client.on('error', (error) => this.#borrower?.failed(error))
@@ -161,31 +162,32 @@ export class NodePool {
 
       #send(first: unknown, second: unknown, third: unknown): unknown {
         const client = this as unknown as pg.Client
-        const send = (a: unknown, b?: unknown, c?: unknown) => super.query(a, b, c)
-        if (this.#wire.held && isGone(client)) {
-          return noticed(send, [first, second, third], (error) => noteOutcome(error, 'not-sent'))
-        }
-        if (!isTimed(client, first)) return super.query(first, second, third)
-        return timed(client, send, [first, second, third], (statement, error) => {
-          if (this.#wire.held) noteOutcome(error, 'unknown')
+        const { held } = this.#wire
+        const plain = (a: unknown, b?: unknown, c?: unknown) => super.query(a, b, c)
+        const late = (statement: unknown, error: unknown) => {
+          if (held) noteOutcome(error, 'unknown')
           overdue(client, this.#wire, statement)
-        })
+        }
+        const inTime = (a: unknown, b?: unknown, c?: unknown) => timed(client, plain, [a, b, c], late)
+        const send = isTimed(client, first) ? inTime : plain
+        if (!held || !(isGone(client) || isOdd(first, second))) return send(first, second, third)
+        // Whatever was sent has its outcome by then.
+        return noticed(send, [first, second, third], (error) => noteOutcome(error, 'not-sent'))
       }
 
-      override _pulseQueryQueue(connection?: unknown): void {
-        const wire = this.#wire
-        const newest = (this as unknown as Internals)._queryQueue.at(-1)
-        if (wire.held && newest !== undefined && newest !== this.#newest) {
-          this.#newest = newest
-          judged(newest as Statement, this as unknown as pg.Client, wire, owner.wires.isWhole)
-        }
-        const before = wire.submitting
-        wire.submitting = true
-        try {
-          super._pulseQueryQueue(connection)
-        } finally {
-          wire.submitting = before
-        }
+      override _handleErrorMessage(message: unknown): void {
+        noteFate(message, this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
+        super._handleErrorMessage?.(message)
+      }
+
+      override _errorAllQueries(error: unknown): void {
+        noteFate(error, this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
+        super._errorAllQueries(error)
+      }
+
+      override _handleReadyForQuery(message: unknown): void {
+        noteUnread(this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
+        super._handleReadyForQuery?.(message)
       }
 
       override end(callback?: unknown): unknown {
@@ -367,8 +369,6 @@ export class NodePool {
       wire.handed = false
       client.removeListener('error', settle)
       deaf?.()
-      // pg could not even put it into bytes.
-      if (error && wire.submitting) place.phase = 'connect'
       if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
       wire.reading = null
       const over = (broken: boolean) => {

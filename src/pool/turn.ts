@@ -20,6 +20,8 @@ export interface Internals {
   readonly _activeQuery?: unknown
   readonly connectionParameters?: { readonly query_timeout?: unknown }
   readonly pipeline?: boolean
+  /** In a transaction or not, as the server said last. */
+  readonly _txStatus?: unknown
 }
 
 /** A statement that waits for its turn. */

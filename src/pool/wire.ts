@@ -29,8 +29,6 @@ export interface Wire {
   released: boolean
   /** A statement of pool.query() is under way: a caller's own, not a question of ours before it. */
   handed: boolean
-  /** pg is putting statements into bytes: what fails now was not sent. */
-  submitting: boolean
   /** The statement that query_timeout gave up while somebody held the client, as pg knows it. It may go on. */
   overdue: unknown
   /** Its holder has left state in the session of a replica. */
@@ -128,7 +126,6 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     held: false,
     released: false,
     handed: false,
-    submitting: false,
     overdue: null,
     tainted: false,
     defined: false,
