@@ -3,7 +3,7 @@
 
 import type { Client } from 'pg'
 import { failureOf, outcomeInSession, type Situation } from '../core/failure.js'
-import { closingOf } from '../core/session.js'
+import { closingOf, onlyShapes } from '../core/session.js'
 import { noteOutcome } from '../errors.js'
 import type { Internals } from './turn.js'
 import type { Wire } from './wire.js'
@@ -65,8 +65,10 @@ function textOf({ text, cursor }: Statement): string | null {
 function situationOf(sql: string | null, client: Client, isWhole: (text: string) => boolean): Situation {
   const { _queryable, _ending, pipeline, _txStatus } = client as unknown as Internals
   const whole = sql !== null && isWhole(sql)
+  // BEGIN, SET: what they do goes with the session.
+  const shapes = sql !== null && onlyShapes(sql) && closingOf(sql) === null
   return {
-    inBlock: _txStatus === 'T' || _txStatus === 'E',
+    inBlock: shapes || _txStatus === 'T' || _txStatus === 'E',
     // Pipelined, what commits may have been sent behind it.
     commits: pipeline === true ? 'perhaps' : commitsOf(sql, whole),
     whole,

@@ -101,7 +101,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
   },
   {
     name: 'an idle session is terminated',
-    cut: NONE,
+    cut: ONE, // by the time it hears of it, it may be busy
     strike: (arena) => terminate(arena, arena.primary, "state = 'idle'"),
   },
   {

@@ -83,6 +83,19 @@ describe('what became of a statement', () => {
       assert.equal(await slow, 'rolled-back')
     }))
 
+  it('of a BEGIN: nothing stays of that', () =>
+    on(async (client) => {
+      const fault = relay.impose({ silent: ['toClient'] })
+      const begun = outcomeOf(client.query('begin'))
+      await eventually('it has begun', async () => {
+        const text = "select 1 from pg_stat_activity where state = 'idle in transaction' and query = 'begin'"
+        return (await admin.query(text)).rowCount === 1
+      })
+      relay.reset()
+      assert.equal(await begun, 'rolled-back')
+      fault.lift('reset')
+    }))
+
   it('to a callback, and to a cursor', () =>
     on(async (client) => {
       const told = await new Promise<Failed>((resolve) =>
