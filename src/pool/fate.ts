@@ -22,7 +22,8 @@ const COMMITS = /\b(?:commit|end|prepare)\b/i
 /** What is under way has failed. What waits in line behind it fails with the same error, and so is not worse off. */
 export function noteFate(error: unknown, client: Client, wire: Wire, isWhole: (text: string) => boolean): void {
   const statement = (client as unknown as Internals)._activeQuery as Statement | null | undefined
-  if (!wire.held || !statement) return
+  // Given back with a statement under way, its sender still waits for that.
+  if (!(wire.held || wire.released) || !statement) return
   const situation = situationOf(textOf(statement), client, isWhole)
   const told = statement._canceledDueToError || error
   noteOutcome(told, outcomeInSession(failureOf(told, wire.completed ? 'completed' : 'handed'), situation))

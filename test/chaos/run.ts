@@ -121,6 +121,7 @@ export class Run {
     const entries = arena.workloads.flatMap((workload) => workload.entries)
     const { totals, violations } = settle({ entries, strikes: this.#strikes, rows })
     const lines = violations.map(({ rule, detail }) => `${rule}: ${detail}`)
+    for (const name of readErrors.keys()) if (name.endsWith('no outcome')) lines.push(`nameless: a read, ${name}`)
     return { ...told, totals, violations: [...this.#violations, ...lines] }
   }
 }

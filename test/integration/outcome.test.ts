@@ -233,3 +233,41 @@ describe('what became of a statement', () => {
     }
   })
 })
+
+describe('what became of a statement that ran on a borrowed replica', () => {
+  let cluster: Cluster
+  let relay: Relay
+  before(async () => {
+    cluster = await startCluster({ replicas: 1 })
+    relay = await Relay.start(cluster.node(0))
+  })
+  after(async () => {
+    await Promise.all([relay.close(), endPools()])
+    await cluster.destroy()
+  })
+
+  it('when the client that borrows loses its own connection', async () => {
+    const { user, password, database, host } = cluster.config(0, 'monitor')
+    const pool = tracked({ user, password, database, host: [host, host], port: [relay.port, cluster.node(1).port] })
+    await pool.ready({ replicas: 1 })
+    const replica = await cluster.connect(1, 'postgres')
+    for (const [begin, text] of [
+      ['begin read only', 'select count(*) from generate_series(1, 100000000000)'],
+      [null, 'select sum(i) from generate_series(1, 100000000000) as i'],
+    ] as const) {
+      const client = await pool.connect()
+      client.on('error', () => undefined)
+      if (begin !== null) await client.query(begin)
+      const told = outcomeOf(client.query(text))
+      await eventually('it runs on the replica', async () => {
+        const found = "select 1 from pg_stat_activity where query = $1 and state = 'active'"
+        return (await replica.query(found, [text])).rowCount === 1
+      })
+      relay.reset()
+      assert.equal(await told, begin === null ? 'unknown' : 'rolled-back')
+      client.release(true)
+      await replica.query('select pg_terminate_backend(pid) from pg_stat_activity where query = $1', [text])
+      await eventually('all is well', () => pool.health().writable && pool.health().replicas === 1)
+    }
+  })
+})
