@@ -69,7 +69,8 @@ describe('chaos finds mistakes', () => {
       const faults = FAULTS.filter((each) => each.name === fault)
       assert.equal(faults.length, 1, fault)
       const { violations } = await withMistakes(mistakes, (Pool) =>
-        chaos({ seed: 1, faults, Pool, patienceMillis: 6000 })
+        // What is under way when it strikes is chance: once may be too few.
+        chaos({ seed: 1, faults: [...faults, ...faults, ...faults], Pool, patienceMillis: 6000 })
       )
       assert.ok(
         violations.some((violation) => shown.test(violation)),
