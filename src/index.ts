@@ -24,6 +24,9 @@ export type { Explanation, NodeSnapshot, TopologySnapshot } from './pool/snapsho
 export type { TransactionOptions } from './pool/transaction.js'
 export type { Failover, PoolConfig, PoolConstructor, ReadyOptions, StatementOptions } from './pool/types.js'
 
+export type { FailoverProgress, TopologyChange } from './telemetry/channels.js'
+export type { Journey } from './telemetry/journey.js'
+
 export { classify, PgherdError, replication }
 
 /** pg.Pool for a primary with replicas, bound to the application's own copy of pg. */

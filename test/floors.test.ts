@@ -20,7 +20,18 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'abort.ts': [],
   'herd/': ['core/', 'abort', 'clock', 'errors', 'guard', 'quiet', 'config', 'discovery/', 'herd/'],
   'herd/probe.ts': ['core/', 'clock', 'guard', 'quiet', 'pg'],
+  'telemetry/': [
+    'core/',
+    'clock',
+    'errors',
+    'telemetry/',
+    'type:herd/herd',
+    'type:pool/snapshot',
+    '@opentelemetry/api',
+  ],
+  'telemetry/channels.ts': ['core/', 'telemetry/', 'type:pool/snapshot', 'node:diagnostics_channel'],
   'pool/': [
+    'telemetry/',
     'herd/herd',
     'core/',
     'abort',
@@ -37,7 +48,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'pool/turn.ts': ['node:async_hooks', 'type:pg', 'pool/query-args'],
   'pool/hooks.ts': ['node:async_hooks', 'type:node:events', 'clock'],
   'module.ts': ['pool/', 'type:pg'],
-  'index.ts': ['module', 'pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
+  'index.ts': ['module', 'telemetry/', 'pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
 }
 
 /** Words that would let time, chance or I/O into a floor that must not have them. */

@@ -20,7 +20,7 @@ import { positionSince } from '../core/horizon.js'
 import type { Lsn } from '../core/lsn.js'
 import { keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
 import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/selection.js'
-import { type Change, emptyTopology, type Topology } from '../core/topology.js'
+import { type Change, emptyTopology, type Topology, type TopologyEvent } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
 import { replicasOf } from '../discovery/replication.js'
@@ -117,6 +117,8 @@ export interface HerdParts {
   readonly ask?: Question
   /** Told when the catalogue cannot be read, and why. */
   readonly unreadable?: (message: string) => void
+  /** Told everything that may change belief, before it does. */
+  readonly heard?: (event: TopologyEvent) => void
   /** The face has work on its connections that no run() covers: somebody holds a client. */
   readonly busy?: () => boolean
 }
@@ -154,7 +156,7 @@ export class Herd {
       silentMillis: config.silentMillis,
       strictAsyncCommit: config.strictAsyncCommit,
     }
-    this.#store = new Store(emptyTopology(rules), clock)
+    this.#store = new Store(emptyTopology(rules), clock, parts.heard)
     const probeOf = (address: NodeAddress, interrupted: () => void) =>
       probes(probeConfigFor(config, address), address.origin, interrupted)
     const busy = () => this.#running > 0 || parts.busy?.() === true

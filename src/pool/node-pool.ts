@@ -8,11 +8,12 @@ import type { Clock } from '../clock.js'
 import { type Failure, failureOf } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
-import type { Node, NodeKey, Position } from '../core/node.js'
+import type { Node, NodeAddress, NodeKey, Position } from '../core/node.js'
 import { PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
 import { ask } from '../quiet.js'
+import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { guarded, lookedAfter } from './hooks.js'
@@ -20,7 +21,7 @@ import { isOverdue, isTimed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
 import { isSubmittable, type QueryArgs, type Wishes } from './query-args.js'
 import type { Scope } from './scope.js'
-import { type Internals, free as whenReady } from './turn.js'
+import { type Internals, inContext, free as whenReady } from './turn.js'
 import { discard, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
 interface Ends {
@@ -69,6 +70,8 @@ export interface NodePoolOwner {
   relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean
   /** Of every client's wire; `standby` is this node's own business. */
   readonly wires: Omit<WireEvents, 'standby'>
+  /** Who looks on how connections are made and given out. */
+  readonly telemetry: Pick<Telemetry, 'measures' | 'created' | 'acquired'>
   /** New connections are to say which server they lead to. */
   identifies(): boolean
   identified(node: Node, startedAt: string, asynchronous: boolean): void
@@ -117,6 +120,10 @@ export class NodePool {
     }
   }
 
+  get address(): NodeAddress {
+    return this.#node.address
+  }
+
   get condemned(): boolean {
     return this.#condemned
   }
@@ -152,6 +159,7 @@ export class NodePool {
         client.on('error', accuse)
         client.on('error', (error) => this.#borrower?.failed(error))
         client.on('end', () => this.#borrower?.ended())
+        if (owner.telemetry.measures) timeOf(client, owner.clock, (millis) => owner.telemetry.created(address, millis))
       }
 
       #send(first: unknown, second: unknown, third: unknown): unknown {
@@ -244,7 +252,10 @@ export class NodePool {
       reject(dropped(this.key))
       return
     }
+    const { telemetry, clock } = this.#owner
+    const from = telemetry.measures ? clock.mono() : null
     this.inner.connect((error, client, release) => {
+      if (from !== null) telemetry.acquired(this.#node.address, clock.mono() - from, error ?? null)
       if (error !== undefined && error !== null) return reject(this.#condemned ? dropped(this.key) : error)
       const wire = client === undefined ? undefined : wireOf(client)
       if (client === undefined || wire === undefined) return reject(new Error('the pool gave no client of ours'))
@@ -278,6 +289,8 @@ export class NodePool {
       client.release(true)
       reject(error)
     }
+    // The answer comes in the context of the socket's data; what follows is the caller's.
+    const go = inContext(() => use(client, wire))
     wire.reading = true
     ask(client, IDENTITY, (error, [row]) => {
       wire.reading = null
@@ -286,14 +299,14 @@ export class NodePool {
       if (error && (isEnding(client) || failureOf(error, 'connect').accuses)) return refuse(error)
       const [recovery, startedAt = '', commits, replayed] = row?.answer?.split(' ') ?? []
       // A server that does not tell is taken for what it seems to be.
-      if (recovery === undefined) return use(client, wire)
+      if (recovery === undefined) return go()
       wire.proven = parseLsn(replayed)
       this.#owner.identified(place.node, startedAt, commits === 'off')
       const { state, seen } = place.node
       if (state.kind === 'primary' && recovery === 't') return refuse(notPrimary(this.key))
       const known = seen?.detail?.startedAt ?? ''
       if (known !== '' && known !== startedAt) return refuse(movedError(this.key))
-      use(client, wire)
+      go()
     })
   }
 
@@ -311,7 +324,7 @@ export class NodePool {
         this.#acquire(place, reject, use)
       } else use(client, wire)
     }
-    const ready = () => void whenReady(client).then(check)
+    const ready = inContext(() => void whenReady(client).then(check))
     const borrower = borrowerOf(client)
     wire.released = false
     if (borrower !== undefined) borrower.whenFree(ready)
@@ -433,6 +446,7 @@ export class NodePool {
   #prove(client: PoolClient, wire: Wire, place: Place, run: () => void, reject: (error: unknown) => void): void {
     const { node, required } = place
     const askedAt = this.#owner.clock.now()
+    const go = inContext(run)
     wire.reading = true
     ask(client, REPLAYED, (error, [row]) => {
       wire.reading = null
@@ -440,7 +454,7 @@ export class NodePool {
       wire.proven = lsn
       if (lsn !== null && required !== null) {
         this.#owner.shown(node, { lsn, askedAt }, required)
-        if (lsn >= required.lsn) return run()
+        if (lsn >= required.lsn) return go()
       }
       client.release((error as Error | null) ?? undefined)
       reject(error ?? staleError(this.key))
@@ -485,6 +499,12 @@ export class NodePool {
 function overdue(client: pg.Client, wire: Wire, statement: unknown): void {
   wire.overdue = statement
   if (!wire.held && isOverdue(client, wire)) void client.end()
+}
+
+/** How long it takes until the session is ready. */
+function timeOf(client: Client, clock: Clock, tell: (millis: number) => void): void {
+  const from = clock.mono()
+  client.once('connect', () => tell(clock.mono() - from))
 }
 
 function isEnding(client: Client): boolean {

@@ -4,6 +4,7 @@
 import type { Client } from 'pg'
 import type { Node, NodeKey } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
+import type { Connections } from '../telemetry/meters.js'
 import { dropped, NodePool, type NodePoolOwner } from './node-pool.js'
 
 type Count = 'totalCount' | 'idleCount' | 'waitingCount' | 'expiredCount'
@@ -81,6 +82,14 @@ export class NodePools {
     for (const pool of this.#pools.values()) sum += pool.inner[name]
     for (const pool of this.#leaving) sum += pool.inner[name]
     return sum
+  }
+
+  /** What there is of connections to each node. */
+  *connections(): Iterable<Connections> {
+    for (const { address, inner } of [...this.#pools.values(), ...this.#leaving]) {
+      const { totalCount, idleCount, waitingCount } = inner
+      yield { address, used: totalCount - idleCount, idle: idleCount, pending: waitingCount }
+    }
   }
 
   /** Somebody holds a client, perhaps for hours: its server must be watched as long. */

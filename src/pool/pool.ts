@@ -9,10 +9,14 @@ import type { Failure } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { elapsed, type Instant, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
 import { onlyShapes } from '../core/session.js'
-import type { Change, Topology } from '../core/topology.js'
+import type { Change, Topology, TopologyEvent } from '../core/topology.js'
 import { busyError, endedError } from '../errors.js'
 import type { ClientClass } from '../guard.js'
 import { type Freshness, type Health, Herd, type Place } from '../herd/herd.js'
+import { channels } from '../telemetry/channels.js'
+import type { Task } from '../telemetry/journey.js'
+import type { Gauges } from '../telemetry/meters.js'
+import { Telemetry } from '../telemetry/telemetry.js'
 import { abortable } from './cancel.js'
 import { Causality } from './causality.js'
 import { borrowerOf, isLeftInTransaction, type Lender } from './client.js'
@@ -74,6 +78,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     readonly #decisions = new Decisions()
     readonly #pools: NodePools
     readonly #causality: Causality
+    readonly #telemetry: Telemetry
     /** Sessions that read string literals in another way than the lexer. */
     #oddSessions = 0
     #lostAt: Instant | null = null
@@ -85,9 +90,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       super(options)
       this.#config = config
       const unreadable = (message: string) => this.#routing.tellUnreadable(message)
-      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable })
+      const heard = (event: TopologyEvent) => this.#telemetry.heard(event)
+      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable, heard })
       this.#routing = new Routing(config, this.#herd)
       this.#causality = new Causality(config, this.#herd, clock, (lost) => this.#tell('tokenLost', lost))
+      this.#telemetry = new Telemetry(this.#gauges())
       this.#pools = new NodePools(this.#owner())
       this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))
       describe(this.options, this.#config.seeds, () => this.#primaryAddress())
@@ -134,6 +141,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (this.#herd.isCold) await this.#herd.drained()
       this.#herd.end()
       await this.#pools.end(endedError())
+      this.#telemetry.end()
       this.#ended = true
     }
 
@@ -160,11 +168,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const routed = this.#config.routing === 'on' && this.#herd.topology.plural && isolation !== 'serializable'
       const { scope } = this.#causality
       const errand = this.#routing.whole({ ...wishes, maxLagMillis }, this.#written(scope), readOnly && routed)
-      const client = await this.#herd.run(errand, async (place) => {
+      const attempt = async (place: Place) => {
         this.#decisions.count(place, errand)
         return begun(await this.#poolOf(place).connect(place, {}, scope), begin)
-      })
-      return committed(client, work)
+      }
+      return this.#observed('transaction', begin, errand, attempt, (client) => committed(client, work))
     }
 
     session<T>(first: Tokens | (() => T), second?: () => T, options?: SessionOptions): T {
@@ -366,9 +374,34 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         return args.scope === undefined ? answer : answer.then((result) => this.#noteRead(place, args, result))
       }
       const { signal } = args
-      if (signal === undefined) return this.#herd.run(routed, attempt)
+      if (signal === undefined) return this.#errand(args.text, routed, attempt)
       if (signal.aborted) return Promise.reject(signal.reason)
-      return abortable(this.#herd.run({ ...routed, signal }, attempt), signal)
+      return abortable(this.#errand(args.text, { ...routed, signal }, attempt), signal)
+    }
+
+    /** Makes the attempts of a statement; tells of them if somebody looks on. */
+    #errand(text: string | null, routed: Routed, attempt: (place: Place) => Promise<unknown>): Promise<unknown> {
+      if (!this.#telemetry.active) return this.#herd.run(routed, attempt)
+      const go = (observed: typeof attempt) => this.#herd.run(routed, observed)
+      return this.#telemetry.run(this.#task('statement', text, routed), attempt, go)
+    }
+
+    /** The same of whatever else is an errand; `then`: what follows from the answer belongs to it. */
+    async #observed<R, T>(
+      kind: Task['kind'],
+      text: string | null,
+      routed: Routed,
+      attempt: (place: Place) => Promise<R>,
+      then: (answer: R) => T | Promise<T>
+    ): Promise<T> {
+      const go = async (observed: typeof attempt) => then(await this.#herd.run(routed, observed))
+      return this.#telemetry.active ? this.#telemetry.run(this.#task(kind, text, routed), attempt, go) : go(attempt)
+    }
+
+    #task(kind: Task['kind'], text: string | null, { reading, reason }: Routed): Task {
+      const intent =
+        text === null || kind !== 'statement' ? (reading ? 'read' : 'write') : this.#routing.read(text).intent
+      return this.#telemetry.task(kind, text, { intent, reason })
     }
 
     #written(scope: Scope | undefined): Written {
@@ -403,6 +436,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
           defined: () => this.#herd.report({ kind: 'defined' }),
           legible: (is) => this.#noticeSession(is),
         },
+        telemetry: this.#telemetry,
         identifies: () => this.#herd.topology.plural,
         identified: ({ key }, startedAt, asynchronous) => {
           if (asynchronous) this.#causality.noticeAsynchronous()
@@ -421,6 +455,24 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       }
     }
 
+    #gauges(): Gauges {
+      const { max, min } = this.options
+      const { database, user } = this.#config.client
+      const { PGDATABASE, PGUSER } = process.env
+      const named = [database, PGDATABASE, user, PGUSER].find((name) => typeof name === 'string' && name !== '')
+      return {
+        clock,
+        namespace: typeof named === 'string' ? named : null,
+        queryText: this.#config.traceQueryText,
+        max: Number(max),
+        min: Number(min),
+        topology: () => this.#herd.topology,
+        connections: () => this.#pools.connections(),
+        freshness: () => this.#herd.freshness,
+        waiting: () => this.#herd.waiting,
+      }
+    }
+
     #primaryAddress(): NodeAddress | undefined {
       const { primary, nodes } = this.#herd.topology
       return primary === null ? undefined : nodes.get(primary)?.address
@@ -431,6 +483,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (!routeClients || attributes !== 'any') return null
       return lenderOf({
         herd: this.#herd,
+        run: (kind, text, routed, attempt, then) => this.#observed(kind, text, routed, attempt, then),
         routing: this.#routing,
         scope: () => this.#causality.scope,
         written: (scope, wroteAt) => this.#causality.written(scope, wroteAt),
@@ -453,7 +506,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     /** The outer pool tells the events of every node's pool as its own. */
     #relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean {
+      if (event === 'acquire') this.#telemetry.connection(event, pool.address, first as Client)
       if (event === 'release') {
+        this.#telemetry.connection(event, pool.address, second as Client)
         this.#noticeRelease(pool, second as Client)
         return this.#isReplica(pool.key) ? this.#tellOfReplica(event, first, second) : this.emit(event, first, second)
       }
@@ -503,14 +558,16 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {
       for (const change of found) this.#pools.obey(change)
+      this.#telemetry.follow(after, before, found)
       if (after.plural && !before.plural) this.#causality.mayHaveWritten()
       this.#noticeLegible(after)
       this.#routing.forget(clock.mono())
       if (found.length === 0) return
       this.#tellFailover(after, before)
-      if (this.listenerCount('topology') === 0) return
+      if (this.listenerCount('topology') === 0 && !channels.topology.hasSubscribers) return
       const now = clock.now()
-      this.#tell('topology', snapshotOf(after, now), snapshotOf(before, now))
+      const change = { after: snapshotOf(after, now), before: snapshotOf(before, now) }
+      channels.topology.traceSync(() => this.#tell('topology', change.after, change.before), change)
     }
 
     #noteReplica(client: Client, first: unknown): void {

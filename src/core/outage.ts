@@ -1,0 +1,75 @@
+// One loss of the primary, from the first sign of trouble to the new one: what happened when. A fold over changes of the picture;
+// decides nothing.
+
+import type { Instant, Node, NodeKey } from './node.js'
+import type { Change, Topology } from './topology.js'
+
+export interface Phase {
+  readonly kind: 'suspected' | 'convicted' | 'claimed' | 'contested' | 'promoted'
+  readonly node: NodeKey | null
+  /** The kind of failure that accused or convicted the node. */
+  readonly cause: string | null
+  readonly at: Instant
+}
+
+export interface Outage {
+  readonly since: Instant
+  /** The primary that was lost. */
+  readonly from: NodeKey | null
+  readonly epoch: number
+  readonly phases: readonly Phase[]
+}
+
+/** Null: there is a primary that nobody doubts, or there has been none yet. `promoted` is the last phase of one that is over. */
+export function outageAfter(
+  outage: Outage | null,
+  after: Topology,
+  before: Topology,
+  found: readonly Change[],
+  now: Instant
+): Outage | null {
+  const begun = outage ?? (isLost(after) || isReplaced(after, before) ? beginning(before, now) : null)
+  if (begun === null || begun.epoch === 0) return null
+  const phases = found.flatMap((change) => phaseOf(change, after, begun.from, now) ?? [])
+  return phases.length === 0 ? begun : { ...begun, phases: [...begun.phases, ...phases] }
+}
+
+/** Another primary, or another timeline of the same, has taken over. */
+export function isOver({ epoch }: Outage, after: Topology): boolean {
+  return after.epoch !== epoch
+}
+
+/** Statements that need the primary wait. */
+export function isLost({ primary, nodes }: Topology): boolean {
+  return primary === null || nodes.get(primary)?.suspect !== null
+}
+
+function isReplaced(after: Topology, before: Topology): boolean {
+  return before.epoch > 0 && after.epoch !== before.epoch
+}
+
+function beginning({ incumbent, epoch }: Topology, since: Instant): Outage {
+  return { since, from: incumbent?.key ?? null, epoch, phases: [] }
+}
+
+function phaseOf(change: Change, after: Topology, from: NodeKey | null, at: Instant): Phase | null {
+  switch (change.kind) {
+    case 'suspect':
+      return change.key === from ? told('suspected', after.nodes.get(change.key), at) : null
+    case 'state':
+      if (change.to === 'claimant') return told('claimed', after.nodes.get(change.key), at)
+      return change.from === 'primary' ? told('convicted', after.nodes.get(change.key), at) : null
+    case 'contested':
+      return { kind: 'contested', node: null, cause: null, at }
+    case 'epoch':
+      return { kind: 'promoted', node: after.primary, cause: null, at }
+    default:
+      return null
+  }
+}
+
+function told(kind: Phase['kind'], node: Node | undefined, at: Instant): Phase {
+  const failure = node?.state.kind === 'down' ? node.state.failure : (node?.suspect?.failure ?? null)
+  const role = node?.state.kind === 'replica' && kind === 'convicted' ? 'role' : null
+  return { kind, node: node?.key ?? null, cause: kind === 'claimed' ? null : (failure?.kind ?? role), at }
+}

@@ -1,0 +1,257 @@
+// Journeys, connections and the picture as OpenTelemetry's metrics. What happens is recorded as it happens; what is, is read when
+// somebody collects, summed over all pools of the process that tell it of the same node. Nothing is made without an SDK.
+
+import {
+  type Attributes,
+  type BatchObservableCallback,
+  type Counter,
+  createNoopMeter,
+  type Histogram,
+  type Meter,
+  type MeterProvider,
+  metrics,
+  type Observable,
+} from '@opentelemetry/api'
+import type { Clock } from '../clock.js'
+import { lagOf } from '../core/horizon.js'
+import { elapsed, type Instant, type Node, type NodeAddress } from '../core/node.js'
+import type { Topology } from '../core/topology.js'
+import type { Freshness } from '../herd/herd.js'
+import type { Journey } from './journey.js'
+import { errorAttributes } from './spans.js'
+import { ATTRIBUTES as A, METRICS, type Metric } from './vocabulary.js'
+
+/** The connections to one node. */
+export interface Connections {
+  readonly address: NodeAddress
+  readonly used: number
+  readonly idle: number
+  readonly pending: number
+}
+
+/** What is read from a pool when metrics are collected. */
+export interface Gauges {
+  readonly clock: Clock
+  /** The database that the pool connects to, as far as it was told. */
+  readonly namespace: string | null
+  /** Texts are to be told, without their values. */
+  readonly queryText: boolean
+  readonly max: number
+  readonly min: number
+  topology(): Topology
+  connections(): Iterable<Connections>
+  freshness(): Freshness
+  waiting(): number
+}
+
+/** Seconds, as the conventions advise for `db.client.operation.duration`. */
+const SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10]
+
+const COUNTERS = ['timeouts', 'decisions', 'retries', 'unknown'] as const
+const HISTOGRAMS = ['operation', 'create', 'acquire', 'use', 'waited', 'probe', 'failovers'] as const
+const OBSERVED = [
+  'connections',
+  'most',
+  'least',
+  'pending',
+  'waiting',
+  'age',
+  'behind',
+  'guards',
+  'tooFar',
+  'unproven',
+  'contested',
+] as const
+type Observed = (typeof OBSERVED)[number]
+
+export type Instruments = Readonly<
+  Record<(typeof COUNTERS)[number], Counter> &
+    Record<(typeof HISTOGRAMS)[number], Histogram> &
+    Record<Observed, Observable>
+>
+
+const NO_METER = createNoopMeter()
+/** The provider seen last: an SDK may be registered, or replaced, at any time. */
+let known: { readonly provider: MeterProvider; readonly instruments: Instruments | null } | null = null
+
+/** Null: no SDK is registered. */
+export function instruments(): Instruments | null {
+  const provider = metrics.getMeterProvider()
+  if (known?.provider === provider) return known.instruments
+  const meter = provider.getMeter('pgherd')
+  known = { provider, instruments: meter === NO_METER ? null : instrumentsOf(meter) }
+  return known.instruments
+}
+
+function instrumentsOf(meter: Meter): Instruments {
+  const made: Record<string, unknown> = {}
+  for (const name of COUNTERS) made[name] = meter.createCounter(METRICS[name].name, optionsOf(METRICS[name]))
+  for (const name of HISTOGRAMS) {
+    const advice = { explicitBucketBoundaries: SECONDS }
+    made[name] = meter.createHistogram(METRICS[name].name, { ...optionsOf(METRICS[name]), advice })
+  }
+  for (const name of OBSERVED) made[name] = observable(meter, METRICS[name])
+  const all = made as unknown as Instruments
+  const observed = OBSERVED.map((name) => all[name])
+  const observe: BatchObservableCallback = (result) => {
+    for (const { name, value, attributes } of readings()) result.observe(all[name], value, attributes)
+  }
+  meter.addBatchObservableCallback(observe, observed)
+  return all
+}
+
+function observable(meter: Meter, metric: Metric): Observable {
+  const options = optionsOf(metric)
+  if (metric.kind === 'counter') return meter.createObservableCounter(metric.name, options)
+  if (metric.kind === 'gauge') return meter.createObservableGauge(metric.name, options)
+  return meter.createObservableUpDownCounter(metric.name, options)
+}
+
+function optionsOf({ meaning, unit }: Metric): { readonly description: string; readonly unit: string } {
+  return { description: meaning, unit }
+}
+
+/** What one journey adds. */
+export function measure(meters: Instruments, journey: Journey, namespace: Attributes, seconds: number): void {
+  const { role, choice, intent, reason, retries, waitMillis, attempts, error } = journey
+  if (role !== null && choice !== null) {
+    meters.decisions.add(1, {
+      [A.role.name]: role,
+      [A.choice.name]: choice,
+      [A.intent.name]: intent,
+      [A.reason.name]: reason,
+    })
+  }
+  for (const { cause, role } of retries) meters.retries.add(1, { [A.cause.name]: cause, [A.role.name]: role })
+  // Choosing takes microseconds: what is less was no waiting.
+  if (waitMillis > 1 || attempts === 0) {
+    meters.waited.record(waitMillis / 1000, role === null ? {} : { [A.role.name]: role })
+  }
+  const failed = error === null ? {} : errorAttributes(error)
+  if (failed[A.outcome.name] === 'unknown') meters.unknown.add(1, { [A.error.name]: failed[A.error.name] ?? '_OTHER' })
+  if (journey.kind === 'statement') meters.operation.record(seconds, { ...namespace, ...operationOf(journey, failed) })
+}
+
+function operationOf({ operation, summary, address, role }: Journey, failed: Attributes): Attributes {
+  const { [A.outcome.name]: _, ...error } = failed
+  return {
+    [A.system.name]: 'postgresql',
+    ...(operation !== '' && { [A.operation.name]: operation, [A.summary.name]: summary }),
+    ...(address !== null && { [A.address.name]: address.host, [A.port.name]: address.port }),
+    ...(role !== null && { [A.role.name]: role }),
+    ...error,
+  }
+}
+
+/** `db.client.connection.pool.name` and the address of a node. */
+export function poolOf({ host, port }: NodeAddress, namespace: string | null): Attributes {
+  const name = `${host}:${port}${namespace === null ? '' : `/${namespace}`}`
+  return { [A.pool.name]: name, [A.address.name]: host, [A.port.name]: port }
+}
+
+// ---- what is read when somebody collects
+
+interface Reading {
+  readonly name: Observed
+  readonly attributes: Attributes
+  value: number
+}
+
+/** Pools that nobody ended are not kept for being counted. */
+const watched = new Set<WeakRef<Watched>>()
+
+/** What pools that have ended had counted: a counter never falls. */
+const bygone = { guardsPassed: 0, guardsFailed: 0, tooFarBehind: 0, unproven: 0, contestedMillis: 0 }
+
+/** One pool, as those who collect see it. */
+export class Watched {
+  readonly gauges: Gauges
+  readonly #reference = new WeakRef(this)
+  #contestedSince: Instant | null = null
+  #contestedMillis = 0
+
+  constructor(gauges: Gauges) {
+    this.gauges = gauges
+    watched.add(this.#reference)
+  }
+
+  noteContested(is: boolean, now: Instant): void {
+    if (is) this.#contestedSince ??= now
+    else {
+      this.#contestedMillis = this.contestedMillis
+      this.#contestedSince = null
+    }
+  }
+
+  get contestedMillis(): number {
+    const since = this.#contestedSince
+    return this.#contestedMillis + (since === null ? 0 : elapsed(since, this.gauges.clock.now()))
+  }
+
+  end(): void {
+    if (!watched.delete(this.#reference)) return
+    const { guardsPassed, guardsFailed, tooFarBehind, unproven } = this.gauges.freshness()
+    bygone.guardsPassed += guardsPassed
+    bygone.guardsFailed += guardsFailed
+    bygone.tooFarBehind += tooFarBehind
+    bygone.unproven += unproven
+    bygone.contestedMillis += this.contestedMillis
+  }
+}
+
+function readings(): Iterable<Reading> {
+  const found = new Map<string, Reading>()
+  const tell = (name: Observed, value: number, attributes: Attributes = {}) => {
+    const key = name + JSON.stringify(attributes)
+    const reading = found.get(key)
+    if (reading === undefined) found.set(key, { name, value, attributes })
+    // Several pools may know the same replica: the one that knows least is the one to worry about.
+    else reading.value = METRICS[name].kind === 'gauge' ? Math.max(reading.value, value) : reading.value + value
+  }
+  count(tell, bygone, bygone.contestedMillis)
+  for (const reference of watched) {
+    const pool = reference.deref()
+    if (pool === undefined) watched.delete(reference)
+    else read(pool, tell)
+  }
+  return found.values()
+}
+
+type Tell = (name: Observed, value: number, attributes?: Attributes) => void
+type Counts = Pick<Freshness, 'guardsPassed' | 'guardsFailed' | 'tooFarBehind' | 'unproven'>
+
+function count(tell: Tell, { guardsPassed, guardsFailed, tooFarBehind, unproven }: Counts, contestedMillis: number) {
+  tell('guards', guardsPassed, { [A.guard.name]: 'passed' })
+  tell('guards', guardsFailed, { [A.guard.name]: 'failed' })
+  tell('tooFar', tooFarBehind)
+  tell('unproven', unproven)
+  tell('contested', contestedMillis / 1000)
+}
+
+function read({ gauges, contestedMillis }: Watched, tell: Tell): void {
+  const { namespace, max, min } = gauges
+  count(tell, gauges.freshness(), contestedMillis)
+  tell('waiting', gauges.waiting())
+  for (const { address, used, idle, pending } of gauges.connections()) {
+    const pool = poolOf(address, namespace)
+    tell('connections', used, { ...pool, [A.state.name]: 'used' })
+    tell('connections', idle, { ...pool, [A.state.name]: 'idle' })
+    tell('pending', pending, pool)
+    tell('most', max, pool)
+    tell('least', min, pool)
+  }
+  const topology = gauges.topology()
+  const now = gauges.clock.now()
+  for (const node of topology.nodes.values()) readReplica(node, topology, now, tell)
+}
+
+function readReplica({ key, address, state }: Node, { wal }: Topology, now: Instant, tell: Tell): void {
+  if (state.kind !== 'replica' || !state.follows || state.position === null) return
+  const attributes = { [A.node.name]: key, [A.address.name]: address.host, [A.port.name]: address.port }
+  const lag = lagOf(wal, state.position.lsn, now)
+  if (lag !== Infinity) tell('age', lag / 1000, attributes)
+  const newest = wal.samples.at(-1)
+  if (newest === undefined) return
+  const bytes = newest.insert - state.position.lsn
+  tell('behind', bytes > 0n ? Number(bytes) : 0, attributes)
+}
