@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { ATTRIBUTES, METRICS } from '../../src/telemetry/vocabulary.js'
+import { type Cluster, startCluster } from '../support/cluster.js'
+import { endPools, eventually, keyOf, poolOn } from '../support/pools.js'
+import { type Point, type Sdk, startSdk } from './sdk.js'
+
+describe('metrics', () => {
+  let cluster: Cluster
+  let sdk: Sdk
+  before(async () => {
+    cluster = await startCluster({ replicas: 1 })
+    await cluster.streaming(0, 1)
+  })
+  after(() => cluster.destroy())
+  beforeEach(() => {
+    sdk = startSdk()
+  })
+  afterEach(async () => {
+    await endPools()
+    await sdk.end()
+  })
+
+  const pick = (points: readonly Point[], name: string, attributes: Point['attributes'] = {}) =>
+    points.filter(
+      (point) =>
+        point.name === name && Object.entries(attributes).every(([key, value]) => point.attributes[key] === value)
+    )
+  const sum = (points: readonly Point[]) => points.reduce((total, { value }) => total + value, 0)
+
+  it('count what happens, per node and why', async () => {
+    const pool = poolOn(cluster, { max: 2 })
+    await pool.ready({ replicas: 1 })
+    await pool.query('create table t (a int)')
+    await cluster.caughtUp(1, 0)
+    for (let i = 0; i < 5; i++) await pool.query({ text: 'select * from t', maxLagMillis: Infinity, route: 'replica' })
+    const client = await pool.connect()
+    await assert.rejects(pool.query('insert into t values ($1)', ['x']), { code: '22P02' })
+    const points = await sdk.points()
+    client.release()
+
+    const replica = { 'server.port': cluster.node(1).port }
+    const primary = { 'server.port': cluster.node(0).port }
+    const operations = 'db.client.operation.duration'
+    assert.equal(sum(pick(points, operations, { ...replica, 'db.query.summary': 'SELECT t' })), 5)
+    assert.equal(sum(pick(points, operations, { ...primary, 'error.type': '22P02' })), 1)
+    assert.equal(sum(pick(points, 'pgherd.decisions', { 'pgherd.role': 'replica', 'pgherd.intent': 'read' })), 5)
+    const count = 'db.client.connection.count'
+    const name = `${keyOf(cluster, 0)}/app`
+    const [used] = pick(points, count, { 'db.client.connection.pool.name': name, 'db.client.connection.state': 'used' })
+    assert.equal(used?.value, 1)
+    assert.equal(pick(points, 'db.client.connection.max', primary)[0]?.value, 2)
+    assert.ok(sum(pick(points, 'db.client.connection.create_time', primary)) >= 1)
+    assert.ok(sum(pick(points, 'db.client.connection.wait_time', replica)) >= 5)
+    assert.ok(sum(pick(points, 'db.client.connection.use_time', replica)) >= 5)
+    assert.equal(pick(points, 'pgherd.replica.horizon_age').length, 1)
+    assert.equal(pick(points, 'pgherd.replica.lag').length, 1)
+    assert.ok(sum(pick(points, 'pgherd.probe.duration', { 'pgherd.node': keyOf(cluster, 1) })) >= 1)
+  })
+
+  it('are named as the table has them, with no other attributes', async () => {
+    const pool = poolOn(cluster, { max: 1, connectionTimeoutMillis: 50 })
+    await pool.ready({ replicas: 1 })
+    const client = await pool.connect()
+    await assert.rejects(pool.query("select pg_notify('a', '')"))
+    client.release()
+    await pool.query('select 1')
+    const points = await sdk.points()
+    for (const { name, attributes } of points) {
+      const metric =
+        Object.values(METRICS).find((each) => each.name === name) ?? assert.fail(`${name} is not in the table`)
+      const known = metric.attributes.map((each) => ATTRIBUTES[each].name as string)
+      assert.deepEqual(
+        Object.keys(attributes).filter((key) => !known.includes(key)),
+        [],
+        name
+      )
+    }
+    assert.equal(sum(pick(points, 'db.client.connection.timeouts')), 1)
+  })
+
+  it('of two pools on the same servers are summed, and a pool that ended is not missed', async () => {
+    const [one, two] = [poolOn(cluster, { max: 3 }), poolOn(cluster, { max: 4 })]
+    for (const pool of [one, two]) {
+      await pool.query("select pg_notify('a', '')")
+      await pool.query({ text: 'select 1', maxLagMillis: Infinity })
+    }
+    const most = { 'server.port': cluster.node(0).port }
+    assert.equal(pick(await sdk.points(), 'db.client.connection.max', most)[0]?.value, 7)
+    const reads = () => one.freshness().tooFarBehind + one.freshness().unproven
+    await eventually('a read was not served by a replica', async () => {
+      await one.query('select 1')
+      await one.query("select pg_notify('a', '')")
+      await one.query({ text: 'select 1', maxLagMillis: 0.001 })
+      return reads() > 0
+    })
+    const counted = (points: readonly Point[]) =>
+      sum(pick(points, 'pgherd.reads.unproven')) + sum(pick(points, 'pgherd.reads.too_far_behind'))
+    const before = counted(await sdk.points())
+    assert.ok(before > 0)
+    await one.end()
+    const after = await sdk.points()
+    assert.ok(counted(after) >= before)
+    assert.equal(pick(after, 'db.client.connection.max', most)[0]?.value, 4)
+  })
+
+  it('begin when an SDK is registered later', async () => {
+    await sdk.end()
+    const pool = poolOn(cluster)
+    await pool.query('select 1')
+    sdk = startSdk()
+    await pool.query('select 1')
+    assert.equal(sum(pick(await sdk.points(), 'db.client.operation.duration')), 1)
+    assert.equal(sdk.spans().length, 1)
+  })
+})
