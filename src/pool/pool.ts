@@ -469,6 +469,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         topology: () => this.#herd.topology,
         connections: () => this.#pools.connections(),
         freshness: () => this.#herd.freshness,
+        decisions: () => (this.#config.routing === 'observe' ? [] : this.#decisions.list()),
         waiting: () => this.#herd.waiting,
       }
     }

@@ -29,6 +29,14 @@ export interface Connections {
   readonly pending: number
 }
 
+/** So many statements went to a node of this role, for these reasons. */
+export interface Decided {
+  readonly role: 'primary' | 'replica' | null
+  readonly choice: string
+  readonly reason: string
+  readonly count: number
+}
+
 /** What is read from a pool when metrics are collected. */
 export interface Gauges {
   readonly clock: Clock
@@ -41,13 +49,14 @@ export interface Gauges {
   topology(): Topology
   connections(): Iterable<Connections>
   freshness(): Freshness
+  decisions(): Iterable<Decided>
   waiting(): number
 }
 
 /** Seconds, as the conventions advise for `db.client.operation.duration`. */
 const SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10]
 
-const COUNTERS = ['timeouts', 'decisions', 'retries', 'unknown'] as const
+const COUNTERS = ['timeouts', 'retries', 'unknown'] as const
 const HISTOGRAMS = ['operation', 'create', 'acquire', 'use', 'waited', 'probe', 'failovers'] as const
 const OBSERVED = [
   'connections',
@@ -55,6 +64,7 @@ const OBSERVED = [
   'least',
   'pending',
   'waiting',
+  'decisions',
   'age',
   'behind',
   'guards',
@@ -113,15 +123,7 @@ function optionsOf({ meaning, unit }: Metric): { readonly description: string; r
 
 /** What one journey adds. */
 export function measure(meters: Instruments, journey: Journey, namespace: Attributes, seconds: number): void {
-  const { role, choice, intent, reason, retries, waitMillis, attempts, error } = journey
-  if (role !== null && choice !== null) {
-    meters.decisions.add(1, {
-      [A.role.name]: role,
-      [A.choice.name]: choice,
-      [A.intent.name]: intent,
-      [A.reason.name]: reason,
-    })
-  }
+  const { role, retries, waitMillis, attempts, error } = journey
   for (const { cause, role } of retries) meters.retries.add(1, { [A.cause.name]: cause, [A.role.name]: role })
   // Choosing takes microseconds: what is less was no waiting.
   if (waitMillis > 1 || attempts === 0) {
@@ -162,6 +164,7 @@ const watched = new Set<WeakRef<Watched>>()
 
 /** What pools that have ended had counted: a counter never falls. */
 const bygone = { guardsPassed: 0, guardsFailed: 0, tooFarBehind: 0, unproven: 0, contestedMillis: 0 }
+const bygoneDecisions = new Map<string, Decided>()
 
 /** One pool, as those who collect see it. */
 export class Watched {
@@ -196,6 +199,11 @@ export class Watched {
     bygone.tooFarBehind += tooFarBehind
     bygone.unproven += unproven
     bygone.contestedMillis += this.contestedMillis
+    for (const { role, choice, reason, count } of this.gauges.decisions()) {
+      const what = { role, choice, reason }
+      const key = JSON.stringify(what)
+      bygoneDecisions.set(key, { ...what, count: count + (bygoneDecisions.get(key)?.count ?? 0) })
+    }
   }
 }
 
@@ -209,6 +217,7 @@ function readings(): Iterable<Reading> {
     else reading.value = METRICS[name].kind === 'gauge' ? Math.max(reading.value, value) : reading.value + value
   }
   count(tell, bygone, bygone.contestedMillis)
+  countDecisions(tell, bygoneDecisions.values())
   for (const reference of watched) {
     const pool = reference.deref()
     if (pool === undefined) watched.delete(reference)
@@ -228,9 +237,17 @@ function count(tell: Tell, { guardsPassed, guardsFailed, tooFarBehind, unproven 
   tell('contested', contestedMillis / 1000)
 }
 
+function countDecisions(tell: Tell, decisions: Iterable<Decided>): void {
+  for (const { role, choice, reason, count } of decisions) {
+    if (role !== null)
+      tell('decisions', count, { [A.role.name]: role, [A.choice.name]: choice, [A.reason.name]: reason })
+  }
+}
+
 function read({ gauges, contestedMillis }: Watched, tell: Tell): void {
   const { namespace, max, min } = gauges
   count(tell, gauges.freshness(), contestedMillis)
+  countDecisions(tell, gauges.decisions())
   tell('waiting', gauges.waiting())
   for (const { address, used, idle, pending } of gauges.connections()) {
     const pool = poolOf(address, namespace)

@@ -231,10 +231,9 @@ export const METRICS = {
     'pgherd.decisions',
     'counter',
     '{statement}',
-    'Where statements went, and why.',
+    'Where statements went, and why; of pools that know more than one server.',
     'role',
     'choice',
-    'intent',
     'reason'
   ),
   retries: metric(

@@ -43,7 +43,10 @@ describe('metrics', () => {
     const operations = 'db.client.operation.duration'
     assert.equal(sum(pick(points, operations, { ...replica, 'db.query.summary': 'SELECT t' })), 5)
     assert.equal(sum(pick(points, operations, { ...primary, 'error.type': '22P02' })), 1)
-    assert.equal(sum(pick(points, 'pgherd.decisions', { 'pgherd.role': 'replica', 'pgherd.intent': 'read' })), 5)
+    assert.equal(
+      sum(pick(points, 'pgherd.decisions', { 'pgherd.role': 'replica', 'pgherd.reason': 'a replica was asked for' })),
+      5
+    )
     const count = 'db.client.connection.count'
     const name = `${keyOf(cluster, 0)}/app`
     const [used] = pick(points, count, { 'db.client.connection.pool.name': name, 'db.client.connection.state': 'used' })
@@ -97,8 +100,11 @@ describe('metrics', () => {
       sum(pick(points, 'pgherd.reads.unproven')) + sum(pick(points, 'pgherd.reads.too_far_behind'))
     const before = counted(await sdk.points())
     assert.ok(before > 0)
+    const decided = (points: readonly Point[]) => sum(pick(points, 'pgherd.decisions'))
+    const decisions = decided(await sdk.points())
     await one.end()
     const after = await sdk.points()
+    assert.equal(decided(after), decisions)
     assert.ok(counted(after) >= before)
     assert.equal(pick(after, 'db.client.connection.max', most)[0]?.value, 4)
   })
