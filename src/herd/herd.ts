@@ -67,13 +67,13 @@ export type Fact =
   | { readonly kind: 'acknowledged' }
   /** A write was acknowledged, and its position came with it. */
   | { readonly kind: 'captured' }
-  /** A connection to a replica showed its position. `guard`: for the sake of a read that needs one taken so long ago. */
+  /** A connection to a replica showed its position. `guard`: for the sake of a read that was a guess, and needs one taken so long ago. */
   | {
       readonly kind: 'shown'
       readonly key: NodeKey
       readonly generation: number
       readonly position: Position
-      readonly guard: { readonly passed: boolean; readonly ageMillis: number }
+      readonly guard: { readonly passed: boolean; readonly ageMillis: number } | null
     }
   /** Functions, views or kinds of tables may have changed; the change is acknowledged. */
   | { readonly kind: 'defined' }
@@ -141,7 +141,7 @@ export class Herd {
     positionsCaptured: 0,
   }
   readonly #inFlight = (key: NodeKey) => this.#loads.get(key)?.statements ?? 0
-  readonly #onItsWay = (since: number) => this.#isComing(since)
+  readonly #isComingSoon = (since: number) => this.#isComing(since)
   #state: 'new' | 'open' | 'ended' = 'new'
   #running = 0
   #waited = 0
@@ -356,7 +356,7 @@ export class Herd {
     return this.#monitor.hasReaders
   }
 
-  /** A replica would be chosen for this target now. If only proof is lacking, it is asked for. */
+  /** A replica would be chosen for this target now, perhaps after a question to the primary. */
   prefersReplica(target: Target): boolean {
     // Clients that are out when the pool ends go on alone.
     if (this.#state === 'ended') return false
@@ -523,38 +523,46 @@ export class Herd {
     if (choice.node?.state.kind === 'replica') return choice
     if (choice.node === null && choice.awaits) return choice
     const refusals = new Set(choice.refused.values())
-    if (refusals.has('too-far-behind')) this.#freshness.tooFarBehind++
-    else if (refusals.has('unproven')) this.#freshness.unproven++
+    // Once for a statement: after a failure it comes here again.
+    if (avoid.size === 0) {
+      if (refusals.has('too-far-behind')) this.#freshness.tooFarBehind++
+      else if (refusals.has('unproven')) this.#freshness.unproven++
+    }
     if (refusals.has('unproven') || refusals.has('no-position') || insists(target)) this.#monitor.demand()
     return choice
   }
 
-  /**
-   * What nobody asked for is asked for now: whoever has read on the primary must see all that was there, and would read there
-   * for ever, each time having to see more than the last position tells.
-   */
   #isComing(since: number): boolean {
-    const { positions } = this.#monitor
+    if (this.#monitor.positions.after(since) !== null) return true
     const { primary, nodes } = this.topology
-    const trusted = primary !== null && nodes.get(primary)?.suspect === null
-    if (since > -Infinity && trusted && positions.after(since) === null) positions.ask()
-    return positions.after(since) !== null
+    return since > -Infinity && primary !== null && nodes.get(primary)?.suspect === null
   }
 
-  /** Waits for the position of the primary that the target needs, which is on its way. */
+  /**
+   * Waits for the position of the primary that the target needs. If it is not on its way yet, it is asked for: whoever has read
+   * on the primary must see all that was there, and would read there for ever, each time having to see more than the last
+   * position tells.
+   */
   async #position(target: Target): Promise<void> {
     if (target.role !== 'replica') return
+    const { positions } = this.#monitor
+    const since = awaitedSince(target.need, this.topology.epoch)
     this.#freshness.awaited++
-    await this.#monitor.positions.after(awaitedSince(target.need, this.topology.epoch))
+    if (positions.after(since) === null) positions.ask()
+    await positions.after(since)
   }
 
   #noteShown({ key, generation, position, guard }: Extract<Fact, { kind: 'shown' }>): void {
-    if (guard.passed) this.#freshness.guardsPassed++
+    if (guard !== null) this.#noteGuard(key, guard.passed, guard.ageMillis)
+    this.#store.dispatch({ kind: 'shown', key, generation, position })
+  }
+
+  #noteGuard(key: NodeKey, passed: boolean, ageMillis: number): void {
+    if (passed) this.#freshness.guardsPassed++
     else this.#freshness.guardsFailed++
-    const behind = behindAfter(this.#behind.get(key), guard.passed, guard.ageMillis, this.#clock.mono())
+    const behind = behindAfter(this.#behind.get(key), passed, ageMillis, this.#clock.mono())
     if (behind === undefined) this.#behind.delete(key)
     else this.#behind.set(key, behind)
-    this.#store.dispatch({ kind: 'shown', key, generation, position })
   }
 
   async #wait(target: Target, history: History, startedAt: number, signal?: AbortSignal): Promise<Place> {
@@ -618,7 +626,7 @@ export class Herd {
       const behind = this.#behind.get(key)
       return isPaused(behind, now.mono) ? Infinity : behindOf(behind, now.mono)
     }
-    const evidence: Evidence = { onItsWay: this.#onItsWay, tripMillis, mayAwait, mayGuard, behindMillis }
+    const evidence: Evidence = { isComing: this.#isComingSoon, tripMillis, mayAwait, mayGuard, behindMillis }
     return { now, random: this.#clock.random(), inFlight: this.#inFlight, avoid, evidence }
   }
 

@@ -83,8 +83,8 @@ export interface NodePoolOwner {
   isAsynchronous(text: string | null): boolean
   /** The position that was asked for behind an acknowledged write; null: it did not come. */
   captured(wire: Wire, node: Node, lsn: Lsn | null): void
-  /** A replica has shown its position on behalf of a read that needs `required`. */
-  shown(node: Node, position: Position, required: Required): void
+  /** A replica has shown its position; for a read that was a guess, and needs `required`. */
+  shown(node: Node, position: Position, required: Required | null): void
   accused(node: Node, failure: Failure): void
   isReplica(key: NodeKey): boolean
   /** The holder of a client of a replica sends this. */
@@ -453,7 +453,7 @@ export class NodePool {
       const lsn = parseLsn(row?.answer)
       wire.proven = lsn
       if (lsn !== null && required !== null) {
-        this.#owner.shown(node, { lsn, askedAt }, required)
+        this.#owner.shown(node, { lsn, askedAt }, place.reason === 'guarded' ? required : null)
         if (lsn >= required.lsn) return go()
       }
       client.release((error as Error | null) ?? undefined)

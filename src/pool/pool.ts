@@ -551,9 +551,12 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return sentAsWrite || intent !== 'read' || hint === 'primary'
     }
 
-    #noteShown({ key, generation }: Node, position: Position, required: Required): void {
-      const ageMillis = elapsed(required.takenAt, position.askedAt)
-      const guard = { passed: position.lsn >= required.lsn, ageMillis }
+    #noteShown({ key, generation }: Node, position: Position, required: Required | null): void {
+      const judged = (need: Required) => ({
+        passed: position.lsn >= need.lsn,
+        ageMillis: elapsed(need.takenAt, position.askedAt),
+      })
+      const guard = required === null ? null : judged(required)
       this.#herd.report({ kind: 'shown', key, generation, position, guard })
     }
 
