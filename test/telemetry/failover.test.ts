@@ -1,6 +1,7 @@
 // A failover as those who look on see it: one span with its phases, a length, one run of the channel.
 
 import assert from 'node:assert/strict'
+import { trace } from '@opentelemetry/api'
 import type { FailoverProgress } from '../../src/index.js'
 import { channels } from '../../src/telemetry/channels.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
@@ -38,7 +39,11 @@ describe('a failover, told', () => {
     await cluster.caughtUp(1, 0)
     sdk.reset()
     await cluster.stop(0, 'immediate')
-    const written = pool.query('insert into t values (1)')
+    const written = trace.getTracer('test').startActiveSpan('request', async (request) => {
+      await pool.query('insert into t values (1)')
+      assert.equal(trace.getActiveSpan(), request)
+      request.end()
+    })
     await eventually('the loss was noticed', () => pool.topology().primary === null)
     await cluster.promote(1)
     await written
@@ -63,6 +68,8 @@ describe('a failover, told', () => {
     const waited = sdk.spans().find(({ name }) => name === 'INSERT t')
     assert.ok(Number(waited?.attributes['pgherd.wait_ms']) > 1)
     assert.equal(waited?.attributes['server.port'], cluster.node(1).port)
+    const request = sdk.spans().find(({ name }) => name === 'request')
+    assert.equal(waited?.parentSpanContext?.spanId, request?.spanContext().spanId)
 
     assert.deepEqual(
       told.map(([name]) => name),

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { emptyTopology } from '../../src/core/topology.js'
+import { Telemetry } from '../../src/telemetry/telemetry.js'
 import { ATTRIBUTES, METRICS } from '../../src/telemetry/vocabulary.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
+import { ManualClock } from '../support/manual-clock.js'
 import { endPools, eventually, keyOf, poolOn } from '../support/pools.js'
 import { type Point, type Sdk, startSdk } from './sdk.js'
 
@@ -107,6 +110,43 @@ describe('metrics', () => {
     assert.equal(decided(after), decisions)
     assert.ok(counted(after) >= before)
     assert.equal(pick(after, 'db.client.connection.max', most)[0]?.value, 4)
+  })
+
+  it('of a contest say how long it goes on', async () => {
+    const clock = new ManualClock()
+    const topology = emptyTopology({ hosts: 2, silentMillis: 1, strictAsyncCommit: false })
+    const telemetry = new Telemetry({
+      clock,
+      namespace: null,
+      queryText: false,
+      max: 1,
+      min: 0,
+      topology: () => topology,
+      connections: () => [],
+      freshness: () => ({
+        guardsPassed: 0,
+        guardsFailed: 0,
+        awaited: 0,
+        tooFarBehind: 0,
+        unproven: 0,
+        positionsAsked: 0,
+        positionsCaptured: 0,
+      }),
+      decisions: () => [],
+      waiting: () => 0,
+    })
+    const contested = { ...topology, contested: { since: clock.now(), claimants: [] } }
+    const millis = async () => Math.round(1000 * sum(pick(await sdk.points(), 'pgherd.contested.time')))
+    assert.ok(telemetry.measures)
+    const before = await millis()
+    telemetry.follow(contested, topology, [])
+    await clock.advance(700)
+    assert.equal((await millis()) - before, 700)
+    telemetry.follow(topology, contested, [])
+    await clock.advance(500)
+    assert.equal((await millis()) - before, 700)
+    telemetry.end()
+    assert.equal((await millis()) - before, 700)
   })
 
   it('begin when an SDK is registered later', async () => {
