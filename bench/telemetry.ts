@@ -16,10 +16,9 @@ import { NodeTracerProvider, NoopSpanProcessor } from '@opentelemetry/sdk-trace-
 import { Pool } from 'pgherd'
 import { type Mistake, withMistakes } from '../test/chaos/mutant.js'
 import { type Cluster, startCluster } from '../test/support/cluster.js'
+import { type Figures, median, round, slice } from './rounds.js'
 
 const ROUNDS = Number(process.argv[2] ?? 10)
-const ROUND_MILLIS = 1000
-const SLICE_MILLIS = 50
 const WARM_UP_MILLIS = 1000
 const CONCURRENCIES = [1, 16]
 const ROWS = 1000
@@ -84,73 +83,24 @@ const ONLOOKERS: readonly Onlooker[] = [
   },
 ]
 
-interface Tally {
-  statements: number
-  millis: number
-  cpuMicros: number
-}
-
-interface Figures {
-  readonly perSecond: number
-  readonly cpuMicros: number
-}
-
-interface Round {
-  readonly without: Figures
-  readonly asIs: Figures
-  readonly ratio: number
-  /** Microseconds of CPU per statement. */
-  readonly extra: number
-}
-
-async function slice(pool: Pool, concurrency: number, millis: number): Promise<Tally> {
-  const startedAt = performance.now()
-  const cpu = process.cpuUsage()
-  let statements = 0
-  const caller = async () => {
-    while (performance.now() - startedAt < millis) {
-      await pool.query('select id, name from item where id = $1', [1 + (statements % ROWS)])
-      statements++
-    }
-  }
-  await Promise.all(Array.from({ length: concurrency }, caller))
-  const { user, system } = process.cpuUsage(cpu)
-  return { statements, millis: performance.now() - startedAt, cpuMicros: user + system }
-}
-
-/** Slices alternate, and who begins changes with each pair. */
-async function round(pools: readonly [Pool, Pool], concurrency: number): Promise<Round> {
-  const tallies = [0, 1].map((): Tally => ({ statements: 0, millis: 0, cpuMicros: 0 }))
-  for (let i = 0; i < ROUND_MILLIS / SLICE_MILLIS; i++) {
-    for (const index of i % 2 === 0 ? [0, 1] : [1, 0]) {
-      const tally = tallies[index] as Tally
-      const { statements, millis, cpuMicros } = await slice(pools[index] as Pool, concurrency, SLICE_MILLIS)
-      tally.statements += statements
-      tally.millis += millis
-      tally.cpuMicros += cpuMicros
-    }
-  }
-  const [without, asIs] = tallies.map(({ statements, millis, cpuMicros }) => ({
-    perSecond: (statements / millis) * 1000,
-    cpuMicros: cpuMicros / statements,
-  }))
-  if (without === undefined || asIs === undefined) throw new Error('two pools')
-  return { without, asIs, ratio: asIs.perSecond / without.perSecond, extra: asIs.cpuMicros - without.cpuMicros }
-}
-
+/** `pools`: without the calls, and as it is. */
 async function compare(name: string, pools: readonly [Pool, Pool], concurrency: number): Promise<void> {
-  for (const pool of pools) await slice(pool, concurrency, WARM_UP_MILLIS)
-  const rounds: Round[] = []
-  for (let i = 0; i < ROUNDS; i++) rounds.push(await round(pools, concurrency))
-  const of = (value: (each: Round) => number) => rounds.map(value).sort((a, b) => a - b)
-  const middle = (values: readonly number[]) => values[values.length >> 1] ?? Number.NaN
-  const ratios = of(({ ratio }) => ratio)
+  let id = 0
+  const once = (pool: Pool) => () => pool.query('select id, name from item where id = $1', [1 + (id++ % ROWS)])
+  const pair = [once(pools[0]), once(pools[1])] as const
+  for (const each of pair) await slice(each, concurrency, WARM_UP_MILLIS)
+  const rounds: (readonly [Figures, Figures])[] = []
+  for (let i = 0; i < ROUNDS; i++) rounds.push(await round(pair, concurrency))
+  const of = (value: (without: Figures, asIs: Figures) => number) => rounds.map((each) => value(...each))
+  const ratios = of((without, asIs) => asIs.perSecond / without.perSecond)
   const figures = [
-    String(Math.round(middle(of(({ without }) => without.perSecond)))).padStart(7),
-    String(Math.round(middle(of(({ asIs }) => asIs.perSecond)))).padStart(8),
-    middle(ratios).toFixed(3).padStart(8),
-    `${(ratios[0] ?? 0).toFixed(2)}–${(ratios.at(-1) ?? 0).toFixed(2)}`.padStart(11),
-    `${middle(of(({ extra }) => extra)).toFixed(1)}`.padStart(8),
+    String(Math.round(median(of((without) => without.perSecond)))).padStart(7),
+    String(Math.round(median(of((_, asIs) => asIs.perSecond)))).padStart(8),
+    median(ratios).toFixed(3).padStart(8),
+    `${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)}`.padStart(11),
+    median(of((without, asIs) => asIs.cpuMicros - without.cpuMicros))
+      .toFixed(1)
+      .padStart(8),
   ]
   console.log(`${name.padEnd(40)} ${String(concurrency).padStart(3)} ${figures.join(' ')}`)
 }

@@ -145,10 +145,8 @@ function operationOf({ operation, summary, address, role }: Journey, failed: Att
   }
 }
 
-/** `db.client.connection.pool.name` and the address of a node. */
 export function poolOf({ host, port }: NodeAddress, namespace: string | null): Attributes {
-  const name = `${host}:${port}${namespace === null ? '' : `/${namespace}`}`
-  return { [A.pool.name]: name, [A.address.name]: host, [A.port.name]: port }
+  return { [A.pool.name]: `${host}:${port}${namespace === null ? '' : `/${namespace}`}` }
 }
 
 // ---- what is read when somebody collects

@@ -69,12 +69,18 @@ function describe(span: Span, journey: Journey): void {
   span.setStatus({ code: SpanStatusCode.ERROR })
 }
 
-const SQLSTATE = /^[0-9A-Z]{5}$/
+interface Told {
+  readonly code?: unknown
+  readonly severity?: unknown
+  readonly outcome?: Outcome
+  readonly name?: unknown
+}
 
 /** `error.type` by what the conventions want: the server's own code, else the client's, else the class. */
 export function errorAttributes(error: unknown): Attributes {
-  const { code, outcome, name } = (error ?? {}) as { code?: unknown; outcome?: Outcome; name?: unknown }
-  const isState = typeof code === 'string' && SQLSTATE.test(code)
+  const { code, severity, outcome, name } = (error ?? {}) as Told
+  // Only the server says how severe it is; EPIPE looks like an SQLSTATE, too.
+  const isState = typeof code === 'string' && typeof severity === 'string'
   const type = typeof code === 'string' ? code : typeof name === 'string' ? name : '_OTHER'
   return {
     [A.error.name]: type,

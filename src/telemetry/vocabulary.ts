@@ -160,73 +160,45 @@ export const METRICS = {
     '{connection}',
     'Connections by state.',
     'pool',
-    'state',
-    'address',
-    'port'
+    'state'
   ),
   most: metric(
     'db.client.connection.max',
     'updowncounter',
     '{connection}',
     'How many connections the node may have: option `max`.',
-    'pool',
-    'address',
-    'port'
+    'pool'
   ),
   least: metric(
     'db.client.connection.idle.min',
     'updowncounter',
     '{connection}',
     'How many stay open without work: option `min`.',
-    'pool',
-    'address',
-    'port'
+    'pool'
   ),
   pending: metric(
     'db.client.connection.pending_requests',
     'updowncounter',
     '{request}',
     'Statements that wait for a connection of this node.',
-    'pool',
-    'address',
-    'port'
+    'pool'
   ),
   timeouts: metric(
     'db.client.connection.timeouts',
     'counter',
     '{timeout}',
     'Waits for a connection that `connectionTimeoutMillis` ended.',
-    'pool',
-    'address',
-    'port'
+    'pool'
   ),
-  create: metric(
-    'db.client.connection.create_time',
-    'histogram',
-    's',
-    'How long a new connection took.',
-    'pool',
-    'address',
-    'port'
-  ),
+  create: metric('db.client.connection.create_time', 'histogram', 's', 'How long a new connection took.', 'pool'),
   acquire: metric(
     'db.client.connection.wait_time',
     'histogram',
     's',
     'How long it took to have a connection of the chosen node.',
-    'pool',
-    'address',
-    'port'
+    'pool'
   ),
-  use: metric(
-    'db.client.connection.use_time',
-    'histogram',
-    's',
-    'How long a connection was out.',
-    'pool',
-    'address',
-    'port'
-  ),
+  use: metric('db.client.connection.use_time', 'histogram', 's', 'How long a connection was out.', 'pool'),
   decisions: metric(
     'pgherd.decisions',
     'counter',

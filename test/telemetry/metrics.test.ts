@@ -28,6 +28,7 @@ describe('metrics', () => {
       (point) =>
         point.name === name && Object.entries(attributes).every(([key, value]) => point.attributes[key] === value)
     )
+  const poolName = (node: number) => ({ 'db.client.connection.pool.name': `${keyOf(cluster, node)}/app` })
   const sum = (points: readonly Point[]) => points.reduce((total, { value }) => total + value, 0)
 
   it('count what happens, per node and why', async () => {
@@ -50,14 +51,13 @@ describe('metrics', () => {
       sum(pick(points, 'pgherd.decisions', { 'pgherd.role': 'replica', 'pgherd.reason': 'a replica was asked for' })),
       5
     )
-    const count = 'db.client.connection.count'
-    const name = `${keyOf(cluster, 0)}/app`
-    const [used] = pick(points, count, { 'db.client.connection.pool.name': name, 'db.client.connection.state': 'used' })
+    const [one, two] = [poolName(0), poolName(1)]
+    const [used] = pick(points, 'db.client.connection.count', { ...one, 'db.client.connection.state': 'used' })
     assert.equal(used?.value, 1)
-    assert.equal(pick(points, 'db.client.connection.max', primary)[0]?.value, 2)
-    assert.ok(sum(pick(points, 'db.client.connection.create_time', primary)) >= 1)
-    assert.ok(sum(pick(points, 'db.client.connection.wait_time', replica)) >= 5)
-    assert.ok(sum(pick(points, 'db.client.connection.use_time', replica)) >= 5)
+    assert.equal(pick(points, 'db.client.connection.max', one)[0]?.value, 2)
+    assert.ok(sum(pick(points, 'db.client.connection.create_time', one)) >= 1)
+    assert.ok(sum(pick(points, 'db.client.connection.wait_time', two)) >= 5)
+    assert.ok(sum(pick(points, 'db.client.connection.use_time', two)) >= 5)
     assert.equal(pick(points, 'pgherd.replica.horizon_age').length, 1)
     assert.equal(pick(points, 'pgherd.replica.lag').length, 1)
     assert.ok(sum(pick(points, 'pgherd.probe.duration', { 'pgherd.node': keyOf(cluster, 1) })) >= 1)
@@ -90,7 +90,7 @@ describe('metrics', () => {
       await pool.query("select pg_notify('a', '')")
       await pool.query({ text: 'select 1', maxLagMillis: Infinity })
     }
-    const most = { 'server.port': cluster.node(0).port }
+    const most = poolName(0)
     assert.equal(pick(await sdk.points(), 'db.client.connection.max', most)[0]?.value, 7)
     const reads = () => one.freshness().tooFarBehind + one.freshness().unproven
     await eventually('a read was not served by a replica', async () => {
