@@ -14,6 +14,7 @@ import {
 } from '@opentelemetry/api'
 import type { Clock } from '../clock.js'
 import { lagOf } from '../core/horizon.js'
+import { Memo } from '../core/memo.js'
 import { elapsed, type Instant, type Node, type NodeAddress } from '../core/node.js'
 import type { Topology } from '../core/topology.js'
 import type { Freshness } from '../herd/herd.js'
@@ -122,26 +123,35 @@ function optionsOf({ meaning, unit }: Metric): { readonly description: string; r
 }
 
 /** What one journey adds. */
-export function measure(meters: Instruments, journey: Journey, namespace: Attributes, seconds: number): void {
+export function measure(meters: Instruments, journey: Journey, namespace: string | null, seconds: number): void {
   const { role, retries, waitMillis, attempts, error } = journey
   for (const { cause, role } of retries) meters.retries.add(1, { [A.cause.name]: cause, [A.role.name]: role })
   // Choosing takes microseconds: what is less was no waiting.
   if (waitMillis > 1 || attempts === 0) {
     meters.waited.record(waitMillis / 1000, role === null ? {} : { [A.role.name]: role })
   }
-  const failed = error === null ? {} : errorAttributes(error)
-  if (failed[A.outcome.name] === 'unknown') meters.unknown.add(1, { [A.error.name]: failed[A.error.name] ?? '_OTHER' })
-  if (journey.kind === 'statement') meters.operation.record(seconds, { ...namespace, ...operationOf(journey, failed) })
+  const failed = error === null ? null : errorAttributes(error)
+  if (failed?.[A.outcome.name] === 'unknown') {
+    meters.unknown.add(1, { [A.error.name]: failed[A.error.name] ?? '_OTHER' })
+  }
+  if (journey.kind !== 'statement') return
+  const usual = operations.of(`${journey.node}\n${role}\n${namespace}\n${journey.summary}`, () =>
+    operationOf(journey, namespace)
+  )
+  const { [A.outcome.name]: _, ...told } = failed ?? {}
+  meters.operation.record(seconds, failed === null ? usual : { ...usual, ...told })
 }
 
-function operationOf({ operation, summary, address, role }: Journey, failed: Attributes): Attributes {
-  const { [A.outcome.name]: _, ...error } = failed
+/** To put them together takes longer than all the rest; there are as many as kinds of statements. */
+const operations = new Memo<Attributes>(1000)
+
+function operationOf({ operation, summary, address, role }: Journey, namespace: string | null): Attributes {
   return {
     [A.system.name]: 'postgresql',
+    ...(namespace !== null && { [A.namespace.name]: namespace }),
     ...(operation !== '' && { [A.operation.name]: operation, [A.summary.name]: summary }),
     ...(address !== null && { [A.address.name]: address.host, [A.port.name]: address.port }),
     ...(role !== null && { [A.role.name]: role }),
-    ...error,
   }
 }
 

@@ -75,7 +75,7 @@ export class Telemetry {
       const now = clock.mono()
       journey.ends(error, now)
       const meters = instruments()
-      if (meters !== null) measure(meters, journey, this.#namespace, (now - startedAt) / 1000)
+      if (meters !== null) measure(meters, journey, this.#gauges.namespace, (now - startedAt) / 1000)
       if (span !== null) end(span, journey)
     }
     const run = () => settled(go(observed), over)
