@@ -313,7 +313,8 @@ function parseUrl(text: string): Url {
   if (scheme === undefined || authority === undefined || !list.includes(',')) {
     return { options: parse(text) as unknown as Options, hosts: null }
   }
-  const hosts = list.split(',').map(hostPort)
+  // An @ behind a / belongs to a password, which then stands where hosts should: it is not shown.
+  const hosts = list.split(',').map((host) => hostPort(host, rest?.includes('@') !== true))
   const single = `${scheme}${authority.slice(0, at + 1)}one-of-many${rest}`
   return { options: parse(single) as unknown as Options, hosts }
 }
@@ -332,10 +333,12 @@ export function withHost(text: string, { host, port }: { readonly host: string; 
 
 const HOST_PORT = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d*))?$/
 
-function hostPort(text: string): HostPort {
+function hostPort(text: string, mayShow: boolean): HostPort {
   const match = HOST_PORT.exec(text.trim())
-  if (match === null)
-    refuse(`connectionString names a host that cannot be read: '${text}' (expected host or host:port)`)
+  if (match === null) {
+    const shown = mayShow ? `: '${text}'` : ', or a password with a / in it, which is to be written as %2F'
+    refuse(`connectionString names a host that cannot be read${shown} (expected host or host:port)`)
+  }
   return { host: decodeURIComponent(match[1] ?? match[2] ?? ''), port: match[3] ?? '' }
 }
 
