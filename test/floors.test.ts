@@ -18,6 +18,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'discovery/': ['core/node', 'clock', 'discovery/'],
   'discovery/dns.ts': ['core/node', 'discovery/discovery', 'node:dns/promises'],
   'abort.ts': [],
+  'text.ts': [],
   'herd/': ['core/', 'abort', 'clock', 'errors', 'guard', 'quiet', 'config', 'discovery/', 'herd/'],
   'herd/probe.ts': ['core/', 'clock', 'guard', 'quiet', 'pg'],
   'telemetry/': [
@@ -40,6 +41,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
     'guard',
     'quiet',
     'clock',
+    'text',
     'pool/',
     'type:pg',
     'type:node:events',
@@ -47,6 +49,13 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'pool/sessions.ts': ['node:async_hooks', 'core/token', 'errors', 'pool/'],
   'pool/turn.ts': ['node:async_hooks', 'type:pg', 'pool/query-args'],
   'pool/hooks.ts': ['node:async_hooks', 'type:node:events', 'clock'],
+  // Pure: what is printed is a function of the picture.
+  'pool/print.ts': ['text', 'pool/'],
+  'pool/inspect.ts': ['text'],
+  'cli/': ['cli/', 'pool/', 'herd/herd', 'core/', 'config', 'errors', 'discovery/', 'clock', 'text'],
+  'cli/args.ts': ['node:util'],
+  'cli/herd.ts': ['cli/', 'pool/', 'core/', 'config', 'clock', 'text', 'pg'],
+  'cli/main.ts': ['cli/', 'node:fs'],
   'module.ts': ['pool/', 'type:pg'],
   'index.ts': ['module', 'telemetry/', 'pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
 }

@@ -115,7 +115,8 @@ export function onlyNode(topology: Topology, avoid: ReadonlySet<NodeKey>): Node 
   return fallback
 }
 
-function unfitPrimary(node: Node): Refusal {
+/** Why a write would not go there. */
+export function unfitPrimary(node: Node): Refusal {
   if (node.draining) return 'draining'
   switch (node.state.kind) {
     case 'unknown':

@@ -7,7 +7,7 @@ import { type Alarm, type Clock, systemClock } from '../clock.js'
 import { type Config, clientConfigFor, resolveConfig } from '../config.js'
 import type { Failure } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
-import { elapsed, type Instant, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
+import { elapsed, type Instant, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
 import { onlyShapes } from '../core/session.js'
 import type { Change, Topology, TopologyEvent } from '../core/topology.js'
 import { busyError, endedError } from '../errors.js'
@@ -23,6 +23,7 @@ import { borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { Decisions } from './decisions.js'
 import { describe } from './describe.js'
 import { callEach, unharmed } from './hooks.js'
+import { INSPECT, type Inspect, type InspectOptions, inspected } from './inspect.js'
 import { lenderOf } from './lending.js'
 import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
 import { NodePools } from './node-pools.js'
@@ -32,7 +33,7 @@ import type { Repairs } from './repairs.js'
 import { ON_PRIMARY, type Routed, Routing } from './routing.js'
 import type { Scope, Written } from './scope.js'
 import type { SessionOptions, Tokens } from './sessions.js'
-import { type Explanation, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
+import { type Explanation, explanationOf, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
 import { beginOf, begun, committed, type TransactionOptions } from './transaction.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
 import { merged, viewOf } from './view.js'
@@ -145,6 +146,16 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#ended = true
     }
 
+    /** Not what it is made of: the password is among that. */
+    [INSPECT](depth: number | null, options: InspectOptions, inspect: Inspect): string {
+      if (!(#herd in this)) return 'Pool {}'
+      const { seeds, client } = this.#config
+      const { totalCount, idleCount, waitingCount } = this
+      const { user, database } = client
+      const fields = { hosts: seeds.map(keyOf), user, database, totalCount, idleCount, waitingCount }
+      return inspected(this.constructor.name, { ...fields, topology: this.topology() }, depth, options, inspect)
+    }
+
     /** Node's `await using`. */
     [Symbol.asyncDispose](): Promise<void> {
       return this.#ending ? Promise.resolve() : (this.end() as Promise<void>)
@@ -190,7 +201,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     topology(): TopologySnapshot {
-      return snapshotOf(this.#herd.topology, clock.now())
+      return snapshotOf(this.#herd.topology, clock.now(), this.#config)
     }
 
     explain(query: unknown): Explanation {
@@ -205,7 +216,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         ? ALONE
         : this.#routing.route(args, wishes, verdict, this.#written(this.#causality.scope))
       const choice = this.#herd.look(this.#config.routing === 'observe' ? ON_PRIMARY.target : target)
-      return Object.freeze({
+      return explanationOf({
         intent: verdict?.intent ?? 'write',
         word: verdict?.readable ? verdict.word : '',
         reason,
@@ -570,7 +581,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#tellFailover(after, before)
       if (this.listenerCount('topology') === 0 && !channels.topology.hasSubscribers) return
       const now = clock.now()
-      const change = { after: snapshotOf(after, now), before: snapshotOf(before, now) }
+      const change = { after: snapshotOf(after, now, this.#config), before: snapshotOf(before, now, this.#config) }
       channels.topology.traceSync(() => this.#tell('topology', change.after, change.before), change)
     }
 
