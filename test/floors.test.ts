@@ -55,7 +55,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'cli/': ['cli/', 'pool/', 'herd/herd', 'core/', 'config', 'errors', 'discovery/', 'clock', 'text'],
   'cli/args.ts': ['node:util'],
   'cli/herd.ts': ['cli/', 'pool/', 'core/', 'config', 'clock', 'text', 'pg'],
-  'cli/main.ts': ['cli/', 'node:fs'],
+  'cli/main.ts': ['cli/', 'clock', 'node:fs'],
   'module.ts': ['pool/', 'type:pg'],
   'index.ts': ['module', 'telemetry/', 'pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
 }

@@ -3,6 +3,7 @@
 // A mistake of the caller's is one line on stderr, never a stack.
 
 import { readFileSync } from 'node:fs'
+import { systemClock } from '../clock.js'
 import { type Command, commandOf } from './args.js'
 import { explain } from './explain.js'
 import { helpOf } from './help.js'
@@ -12,6 +13,8 @@ import { type Outside, watch } from './watch.js'
 
 const WRONG_CALL = 2
 const FAILED = 1
+
+const RESUME_MILLIS = 100
 
 /** 128 and the number of the signal, as shells have it. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
@@ -61,6 +64,10 @@ function outside(): Outside {
   const raw = (on: boolean) => {
     if (stdin.isTTY) stdin.setRawMode(on)
   }
+  const resume = () => {
+    raw(true)
+    enter()
+  }
   if (stdin.isTTY && stdout.isTTY) {
     raw(true)
     process.once('exit', () => raw(false))
@@ -72,13 +79,12 @@ function outside(): Outside {
           leave()
           raw(false)
           process.kill(process.pid, 'SIGTSTP')
+          // When it goes on; at once, where there is nobody who could let it go on, and so nothing stops it.
+          systemClock.alarm(RESUME_MILLIS, resume)
         }
       }
     })
-    process.on('SIGCONT', () => {
-      raw(true)
-      enter()
-    })
+    process.on('SIGCONT', resume)
   }
   return {
     output: stdout,
