@@ -90,10 +90,10 @@ function headless(snapshot: TopologySnapshot): Verdict {
     return bad(`No server was found: ${printable(nameless)}.`, 'Check the name of the host.')
   }
   if (nodes.some(({ state }) => state === 'replica' || state === 'claimant')) {
-    return bad(
-      'Not writable: no server is the primary.',
-      'Promote a replica, or name a host that leads to the primary.'
-    )
+    const lost = nodes.filter(({ state }) => state === 'unknown' || state === 'down').map(({ key }) => key)
+    const also = lost.length === 0 ? '' : `, or see what is wrong with ${listed(lost)}`
+    const text = 'Not writable: no server is the primary.'
+    return bad(text, `Promote a replica, or name a host that leads to the primary${also}.`)
   }
   return unreached(nodes)
 }

@@ -211,6 +211,8 @@ function wordsOf(topology: Topology, refused: ReadonlyMap<NodeKey, Refusal>): Re
   const told = [...refused].map(([key, refusal]): [NodeKey, string] => {
     const node = topology.nodes.get(key)
     if (node?.state.kind === 'alias') return [key, `it is another address of ${node.state.of}, which is listed already`]
+    if (refusal === 'not-following' && topology.incumbent === null)
+      return [key, 'no primary is known that it could follow']
     const grant = refusal === 'not-following' ? grantFor(node?.seen?.detail) : null
     return [key, REFUSALS[refusal] + (grant === null ? '' : `: ${grant} shows it, or its next restartpoint`)]
   })

@@ -42,6 +42,12 @@ const PICTURES: readonly (readonly [string, TopologySnapshot, boolean, RegExp])[
   ],
   ['only replicas', picture([nodeOf('a'), nodeOf('b')]), false, /no server is the primary\. Promote a replica/],
   [
+    'the primary does not answer',
+    picture([downOf('a', 'no answer to a probe in time', null), nodeOf('b')]),
+    false,
+    /no server is the primary\. Promote a replica, or .*, or see what is wrong with a:5432\.$/,
+  ],
+  [
     'contested',
     picture([nodeOf('a', { state: 'claimant' }), nodeOf('b', { state: 'claimant' })], {
       contested: ['a:5432', 'b:5432'],

@@ -88,6 +88,17 @@ describe('a snapshot of the topology', () => {
     assert.doesNotMatch(b.refused ?? '', /GRANT/)
   })
 
+  it('without a primary there is nobody to follow, and no grant would help', () => {
+    const blind = { readsStats: false, role: 'app' }
+    const { nodes } = snapshot(
+      9,
+      BOTH,
+      looked(1, 'a', { replay: '0/1', detail: blind }),
+      looked(2, 'b', { replay: '0/1' })
+    )
+    assert.equal(nodeIn(nodes, 'a').refused, 'no primary is known that it could follow')
+  })
+
   it('who found a node', () => {
     const { nodes } = snapshot(
       9,
