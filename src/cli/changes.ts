@@ -24,6 +24,8 @@ export interface Change {
   readonly node: string | null
   readonly text: string
   readonly tone: Tone
+  /** The same for programs. */
+  readonly facts?: Readonly<Record<string, unknown>>
 }
 
 export const TONES: Readonly<Record<Tone, readonly Style[]>> = {
@@ -35,7 +37,7 @@ export const TONES: Readonly<Record<Tone, readonly Style[]>> = {
 
 /** What a log begins with: everybody as they are. */
 export function present({ nodes }: TopologySnapshot): Change[] {
-  return nodes.map((node) => ({ kind: 'node', node: node.key, text: isText(node), tone: toneOf(node) }))
+  return nodes.map((node) => stateChange('node', node))
 }
 
 export function changesBetween(before: TopologySnapshot, after: TopologySnapshot): Change[] {
@@ -58,17 +60,22 @@ function nodeChanges(old: NodeSnapshot, node: NodeSnapshot): Change[] {
   const found: Change[] = []
   // A primary is told of with the whole.
   if (old.state !== node.state && node.state !== 'primary') {
-    found.push({ kind: 'state', node: of, text: isText(node), tone: toneOf(node) })
+    found.push(stateChange('state', node))
   } else if (old.suspect !== node.suspect) {
     const text = node.suspect ? isText(node) : 'has answered, and is suspect no more'
     found.push({ kind: 'suspect', node: of, text, tone: node.suspect ? 'odd' : 'good' })
   } else if (old.state === node.state && isUnwell(node) && old.failure !== node.failure && node.failure !== null) {
-    found.push({ kind: 'state', node: of, text: isText(node), tone: toneOf(node) })
+    found.push(stateChange('state', node))
   }
   if (old.draining !== node.draining) {
     found.push({ kind: 'drain', node: of, text: node.draining ? 'is left alone' : 'is used again', tone: 'odd' })
   }
   return found
+}
+
+function stateChange(kind: 'node' | 'state', node: NodeSnapshot): Change {
+  const { key, state, timeline, failure } = node
+  return { kind, node: key, text: isText(node), tone: toneOf(node), facts: { state, timeline, failure } }
 }
 
 function isUnwell({ state }: NodeSnapshot): boolean {
@@ -86,12 +93,14 @@ function wholeChanges(before: TopologySnapshot, after: TopologySnapshot): Change
   }
   const timeline = after.nodes.find(({ key }) => key === after.primary)?.timeline
   const on = timeline === null || timeline === undefined ? '' : `, timeline ${timeline}`
-  return [{ kind: 'primary', node: after.primary, text: `is the primary${on}, epoch ${after.epoch}`, tone: 'good' }]
+  const text = `is the primary${on}, epoch ${after.epoch}`
+  return [{ kind: 'primary', node: after.primary, text, tone: 'good', facts: { timeline, epoch: after.epoch } }]
 }
 
 export function failoverText({ from, to, millis }: Failover): Change {
   const moved = from === to || from === null ? 'is back as the primary' : `has taken over from ${from}`
-  return { kind: 'failover', node: to, text: `${moved} after ${millisText(millis)}`, tone: 'good' }
+  const facts = { from, to, millis }
+  return { kind: 'failover', node: to, text: `${moved} after ${millisText(millis)}`, tone: 'good', facts }
 }
 
 export function warningText(message: string): Change {
@@ -153,7 +162,7 @@ export class Reads {
       this.#told.set(key, serves)
       this.#differs.delete(key)
       const text = serves ? 'serves reads again' : `serves no reads: ${refused}`
-      found.push({ kind: 'reads', node: key, text, tone: serves ? 'good' : 'odd' })
+      found.push({ kind: 'reads', node: key, text, tone: serves ? 'good' : 'odd', facts: { refused } })
     }
     return found
   }

@@ -70,7 +70,11 @@ function outside(): Outside {
   }
   if (stdin.isTTY && stdout.isTTY) {
     raw(true)
-    process.once('exit', () => raw(false))
+    // However it ends, the terminal is given back.
+    process.once('exit', () => {
+      leave()
+      raw(false)
+    })
     stdin.on('data', (keys: Buffer) => {
       for (const key of keys.toString()) {
         if (key === 'q') end(0)
@@ -109,10 +113,13 @@ process.removeAllListeners('warning')
 const command = commandOf(process.argv.slice(2))
 if (command.kind !== 'watch') process.on('warning', ({ message }) => process.stderr.write(`pgherd: ${message}\n`))
 
+function failed(error: unknown): number {
+  process.stderr.write(`pgherd: ${error instanceof Mistake ? error.message : String(error)}\n`)
+  return error instanceof Mistake ? WRONG_CALL : FAILED
+}
+
+process.on('uncaughtException', (error) => process.exit(failed(error)))
 run(command)
-  .catch((error: unknown) => {
-    process.stderr.write(`pgherd: ${error instanceof Mistake ? error.message : String(error)}\n`)
-    return error instanceof Mistake ? WRONG_CALL : FAILED
-  })
+  .catch(failed)
   // Names that are still being resolved would keep the process for seconds.
   .then((code) => process.stdout.write('', () => process.exit(code)))

@@ -250,6 +250,8 @@ describe('pgherd watch, and status when it is over', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line))
+    const { from, to, millis } = changes.find(({ kind }) => kind === 'failover')
+    assert.deepEqual([from, to, typeof millis], [a, b, 'number'])
     assert.ok(changes.every(({ time }) => !Number.isNaN(Date.parse(time))))
     assert.deepEqual(
       changes.filter(({ kind }) => kind === 'primary').map(({ node }) => node),
