@@ -3,7 +3,7 @@
 import { policies } from '../core/balance.js'
 import { lagOf } from '../core/horizon.js'
 import { bytesBetween, formatLsn, type Lsn } from '../core/lsn.js'
-import type { Instant, Node, NodeKey } from '../core/node.js'
+import type { Detail, Instant, Node, NodeKey } from '../core/node.js'
 import { type Choice, type Refusal, select, type Target, unfitPrimary } from '../core/selection.js'
 import type { Topology } from '../core/topology.js'
 import { grantFor, type Hidden, hiddenFrom } from './hidden.js'
@@ -213,10 +213,17 @@ function wordsOf(topology: Topology, refused: ReadonlyMap<NodeKey, Refusal>): Re
     if (node?.state.kind === 'alias') return [key, `it is another address of ${node.state.of}, which is listed already`]
     if (refusal === 'not-following' && topology.incumbent === null)
       return [key, 'no primary is known that it could follow']
-    const grant = refusal === 'not-following' ? grantFor(node?.seen?.detail) : null
-    return [key, REFUSALS[refusal] + (grant === null ? '' : `: ${grant} shows it, or its next restartpoint`)]
+    const more = refusal === 'not-following' ? unproven(node?.seen?.detail ?? null) : ''
+    return [key, REFUSALS[refusal] + more]
   })
   return Object.fromEntries(told)
+}
+
+/** What a replica receives proves that it follows, where the role may see that. */
+function unproven(detail: Detail | null): string {
+  const grant = grantFor(detail)
+  if (grant !== null) return `: ${grant} shows it, or its next restartpoint`
+  return detail?.readsStats === true && detail.receivedTimeline === null ? ': it receives nothing now' : ''
 }
 
 export function explanationOf(explanation: Explanation): Explanation {

@@ -86,6 +86,7 @@ describe('a snapshot of the topology', () => {
     assert.deepEqual([b.position, b.lagBytes, b.lagMillis], ['0/3000100', null, null])
     assert.match(b.refused ?? '', /not proved to follow/)
     assert.doesNotMatch(b.refused ?? '', /GRANT/)
+    assert.match(b.refused ?? '', /: it receives nothing now$/)
   })
 
   it('without a primary there is nobody to follow, and no grant would help', () => {
