@@ -46,8 +46,8 @@ function mistakeOf(error: unknown): string {
   const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
   if (code !== 'ERR_INVALID_URL') return String(message ?? error)
   return (
-    'the URL cannot be read. It looks like postgres://user:password@host:5432,otherhost/database, and these characters in a ' +
-    'user or password are written as %2F (/), %40 (@), %3A (:), %3F (?), %23 (#), %25 (%)'
+    'the URL cannot be read. It looks like postgres://user:password@host:5432,otherhost/database, a port is at most 65535, and ' +
+    'these characters in a user or password are written as %2F (/), %40 (@), %3A (:), %3F (?), %23 (#), %25 (%)'
   )
 }
 

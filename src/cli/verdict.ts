@@ -100,7 +100,8 @@ function headless(snapshot: TopologySnapshot): Verdict {
 
 /** Nobody answered, or nobody let us in. Who did answer knows more than who did not. */
 function unreached(nodes: readonly NodeSnapshot[]): Verdict {
-  const answered = nodes.find(({ failureCode }) => /^[0-9A-Z]{5}$/.test(failureCode ?? '')) ?? nodes[0]
+  const told = nodes.find(({ failureCode }) => /^[0-9A-Z]{5}$/.test(failureCode ?? ''))
+  const answered = told ?? nodes.find(({ failure }) => failure !== null) ?? nodes[0]
   const code = answered?.failureCode ?? null
   const words = answered === undefined ? null : reasonOf(answered)
   const text = `No server ${/^(28|3D|42|53)|SSL|certificate|PGHERD/.test(code ?? words ?? '') ? 'let us in' : 'could be reached'}`
