@@ -59,6 +59,6 @@ describe('package', () => {
 
   it('has pg as a peer, and few dependencies', () => {
     assert.deepEqual(Object.keys(manifest.peerDependencies), ['pg'])
-    assert.deepEqual(Object.keys(manifest.dependencies), ['pg-connection-string'])
+    assert.deepEqual(Object.keys(manifest.dependencies), ['@opentelemetry/api', 'pg-connection-string'])
   })
 })
