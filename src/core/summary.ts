@@ -23,13 +23,25 @@ const DEFINES: ReadonlySet<string> = new Set(['create', 'alter', 'drop', 'commen
 const KINDS: ReadonlySet<string> = new Set(
   `table view index sequence function procedure aggregate type domain schema database extension role user group trigger
   policy publication subscription server statistics tablespace operator cast collation conversion language rule column
-  constraint routine system transform`.split(/\s+/)
+  constraint routine transform method default`.split(/\s+/)
 )
-/** What may stand between a verb or kind and the name that it is about. */
-const FILLERS: ReadonlySet<string> = new Set(
-  `or replace temp temporary unlogged global local unique materialized recursive concurrently if not exists only lateral
-  into from table foreign event access method verbose full freeze analyze on`.split(/\s+/)
+/** Between CREATE and the kind of what it makes. A table may be named event, so behind FROM none of these is passed over. */
+const BEFORE_KIND: ReadonlySet<string> = new Set(
+  'or replace temp temporary unlogged global local unique materialized recursive foreign event access on'.split(' ')
 )
+/** Between the kind and the name. */
+const BEFORE_NAME: ReadonlySet<string> = new Set('concurrently if not exists only on'.split(' '))
+/** Between VACUUM and the name. */
+const OPTIONS: ReadonlySet<string> = new Set('full freeze verbose analyze table only'.split(' '))
+/** Before the name of a table: reserved, so none is one itself. */
+const BEFORE_TABLE: ReadonlySet<string> = new Set('into from table only lateral with'.split(' '))
+/** The second word of a kind that has two, and no name. */
+const NAMELESS: ReadonlyMap<string, string> = new Map([
+  ['user', 'mapping'],
+  ['default', 'privileges'],
+])
+/** Of these SELECT is no verb but a privilege, or what a policy is for. */
+const PRIVILEGES: ReadonlySet<string> = new Set(['GRANT', 'REVOKE', 'CREATE POLICY', 'ALTER DEFAULT PRIVILEGES'])
 /** Verbs whose target stands right behind them, the word TABLE in between or not. */
 const DIRECT: ReadonlySet<string> = new Set([
   'truncate',
@@ -64,8 +76,15 @@ class Reading {
   /** The word before, as the server knows it; empty behind anything else. */
   #previous = ''
   #atStart = true
-  /** The next name is what the last verb is about. */
+  /** Behind EXPLAIN: its options, then a statement. */
+  #explains = false
+  /** SELECT is no verb outside of parentheses. */
+  #privileges = false
+  /** What stands here is no SQL, or the server may read it in another way: it may be a value. */
+  #lost = false
+  /** The next name is what the last verb is about, but for words that are no names there. */
   #expects = false
+  #passes = BEFORE_TABLE
   #kind: Kind = Kind.end
   /** `operation` is that of an outermost statement, not of a list of WITH. */
   #hasMain = false
@@ -78,7 +97,7 @@ class Reading {
   summary(): Summary {
     this.#next()
     for (let count = 0; count < MOST_TOKENS; count++) {
-      if (this.#kind === Kind.end || this.#kind === Kind.bad || this.#length > LONGEST) break
+      if (this.#kind === Kind.end || this.#kind === Kind.bad || this.#lost || this.#length > LONGEST) break
       this.#token()
     }
     return { operation: this.#operation, text: this.#parts.join(' ') }
@@ -93,6 +112,7 @@ class Reading {
     if (this.#kind === Kind.word) this.#word(level)
     else if (this.#kind === Kind.name && this.#expects) this.#target()
     else {
+      if (this.#kind === Kind.text && this.#lexer.doubtful) this.#lost = true
       this.#sign(level)
       const bracket = this.#kind === Kind.open || this.#kind === Kind.close
       this.#previous = bracket ? this.#sql.charAt(this.#lexer.start) : ''
@@ -117,15 +137,28 @@ class Reading {
       case Kind.semicolon:
         this.#levels.splice(0, Infinity, { listing: false, selects: false })
         this.#expects = false
+        this.#explains = false
+        this.#privileges = false
         this.#atStart = true
+        break
+      default:
+        // No statement begins like that.
+        this.#lost ||= this.#atStart
     }
   }
 
   #word(level: Level): void {
     const word = this.#lexer.value
-    if (this.#isVerb(word)) this.#verb(word, level)
-    else if (this.#expects && !FILLERS.has(word) && !LISTS.has(word)) this.#target()
+    const listed = word === 'values' && this.#previous === '('
+    if (this.#explains && ANALYZES.has(word)) {
+      this.#push('ANALYZE')
+      this.#next()
+    } else if (this.#isVerb(word)) this.#verb(word, level)
+    else if (this.#expects && !this.#passes.has(word) && !LISTS.has(word) && !listed) this.#target()
     else {
+      this.#lost ||= this.#atStart
+      // A list of values, or of WITH, in the place of a table.
+      if (listed || word === 'with') this.#expects = false
       if (LISTS.has(word)) this.#list(word, level)
       else if (ENDS_LIST.has(word)) level.listing = false
       this.#atStart = false
@@ -136,16 +169,18 @@ class Reading {
 
   /** SELECT is no name anywhere. The others are verbs where a statement begins; elsewhere words like FOR UPDATE. */
   #isVerb(word: string): boolean {
-    if (word === 'select' || (word === 'values' && this.#atStart)) return this.#previous !== '.'
     if (this.#atStart) return HEADS.has(word)
-    return CHANGES.has(word) && (this.#previous === '(' || this.#previous === ')' || this.#previous === 'explain')
+    if (word === 'select') return this.#previous !== '.' && !(this.#privileges && this.#levels.length === 1)
+    if (this.#explains && this.#levels.length === 1) return HEADS.has(word)
+    return CHANGES.has(word) && (this.#previous === '(' || this.#previous === ')')
   }
 
   #verb(word: string, level: Level): void {
     this.#previous = word
     this.#next()
+    this.#atStart = false
+    this.#explains = word === 'explain'
     // WITH is told by what it is for.
-    this.#atStart = word === 'explain'
     if (word === 'with') return
     const defines = DEFINES.has(word)
     const verb = defines ? this.#defined(word) : word.toUpperCase()
@@ -153,20 +188,29 @@ class Reading {
     const outermost = this.#levels.length === 1
     if (this.#operation === '' || (outermost && !this.#hasMain)) this.#operation = verb
     this.#hasMain ||= outermost
-    this.#expects = defines || word === 'update' || DIRECT.has(word)
+    this.#privileges ||= PRIVILEGES.has(verb)
+    this.#expects = (defines && !isNameless(verb)) || word === 'update' || DIRECT.has(word)
+    this.#passes = defines ? BEFORE_NAME : DIRECT.has(word) ? OPTIONS : BEFORE_TABLE
     level.listing = word === 'truncate' || word === 'lock'
     level.selects = word === 'select' || word === 'delete' || word === 'update'
   }
 
   /** CREATE [OR REPLACE] [MATERIALIZED] VIEW -> CREATE VIEW; stops before the name. */
   #defined(word: string): string {
-    while (this.#kind === Kind.word && FILLERS.has(this.#lexer.value) && this.#lexer.value !== 'table') this.#next()
-    const kind = this.#kind === Kind.word && KINDS.has(this.#lexer.value) ? this.#lexer.value : ''
-    if (kind !== '') this.#next()
-    return (kind === '' ? word : `${word} ${kind}`).toUpperCase()
+    while (this.#kind === Kind.word && BEFORE_KIND.has(this.#lexer.value)) this.#next()
+    const words = [word]
+    const take = () => {
+      words.push(this.#lexer.value)
+      this.#next()
+    }
+    if (this.#kind === Kind.word && (KINDS.has(this.#lexer.value) || this.#lexer.value === 'system')) take()
+    const second = NAMELESS.get(words[1] ?? '')
+    if (second !== undefined && this.#kind === Kind.word && this.#lexer.value === second) take()
+    return words.join(' ').toUpperCase()
   }
 
   #list(word: string, level: Level): void {
+    this.#passes = BEFORE_TABLE
     if (word === 'from') {
       // IS DISTINCT FROM, EXTRACT(year FROM x): no tables.
       if (!level.selects || this.#previous === 'distinct') return
@@ -174,7 +218,7 @@ class Reading {
       level.listing = true
       this.#expects = true
     } else if (word === 'into') {
-      this.#expects = this.#previous === 'insert' || this.#previous === 'merge' || this.#levels.length === 1
+      this.#expects = this.#previous === 'insert' || this.#previous === 'merge' || level.selects
     } else if (word === 'join') {
       this.#expects = level.listing
     } else this.#expects = TAKES_USING.has(this.#parts.at(-2) ?? '')
@@ -213,6 +257,13 @@ class Reading {
     if (this.#length <= LONGEST) this.#parts.push(part)
   }
 }
+
+/** ALTER SYSTEM, and what has two words, is about nothing that has a name. */
+function isNameless(verb: string): boolean {
+  return verb.endsWith(' SYSTEM') || verb.split(' ').length > 2
+}
+
+const ANALYZES: ReadonlySet<string> = new Set(['analyze', 'analyse'])
 
 /** Behind these a table, or a list of them, may stand. */
 const LISTS: ReadonlySet<string> = new Set(['from', 'join', 'using', 'into'])

@@ -48,6 +48,28 @@ describe('summary', () => {
     ['selec hunter2 from t', '', ''],
     ["select * from t where a = 'never ends", 'SELECT', 'SELECT t'],
     ['', '', ''],
+    // Words that are no reserved ones name tables, too.
+    ['select * from event e join access on true', 'SELECT', 'SELECT event access'],
+    ['insert into temp select * from method', 'INSERT', 'INSERT temp SELECT method'],
+    ['drop table if exists event', 'DROP TABLE', 'DROP TABLE event'],
+    ['explain analyze verbose update t set a = 1', 'EXPLAIN', 'EXPLAIN ANALYZE UPDATE t'],
+    ['explain (analyze true, costs off) delete from t', 'EXPLAIN', 'EXPLAIN ANALYZE DELETE t'],
+    ['explain verbose insert into t values (1)', 'EXPLAIN', 'EXPLAIN INSERT t'],
+    ['select * from (values (1), (2)) v, t', 'SELECT', 'SELECT t'],
+    ['select * from (with w as (select 1 from u) select * from w) x', 'SELECT', 'SELECT SELECT u SELECT w'],
+    ['grant select on t to hunter', 'GRANT', 'GRANT'],
+    ['revoke select on t from hunter', 'REVOKE', 'REVOKE'],
+    ['create policy p on t for select using (a in (select b from u))', 'CREATE POLICY', 'CREATE POLICY p SELECT u'],
+    ["create user mapping for u server s options (password 'x')", 'CREATE USER MAPPING', 'CREATE USER MAPPING'],
+    ["alter system set primary_conninfo = 'x'", 'ALTER SYSTEM', 'ALTER SYSTEM'],
+    // No SQL: words in it may be anything.
+    ['please select all from hunter2', '', ''],
+    ["'a' select b from hunter2", '', ''],
+    ['copy t from stdin;\n1\tselect what from hunter2\n\\.', 'COPY', 'COPY t'],
+    ['set a into hunter2', 'SET', 'SET'],
+    // Where standard_conforming_strings is off, all of this is one literal.
+    ["insert into t select 'it\\' from hunter2, hunter3", 'INSERT', 'INSERT t SELECT'],
+    ["select E'it\\'s', E'\\\\' from t", 'SELECT', 'SELECT t'],
   ]
   for (const [sql, operation, text] of rows) {
     it(JSON.stringify(sql), () => assert.deepEqual(summaryOf(sql), { operation, text }))
