@@ -86,9 +86,10 @@ export class NodePools {
 
   /** What there is of connections to each node. */
   *connections(): Iterable<Connections> {
-    for (const { address, inner } of [...this.#pools.values(), ...this.#leaving]) {
-      const { totalCount, idleCount, waitingCount } = inner
-      yield { address, used: totalCount - idleCount, idle: idleCount, pending: waitingCount }
+    for (const pool of [...this.#pools.values(), ...this.#leaving]) {
+      const { totalCount, idleCount, waitingCount } = pool.inner
+      const leaving = this.#leaving.has(pool)
+      yield { address: pool.address, used: totalCount - idleCount, idle: idleCount, pending: waitingCount, leaving }
     }
   }
 

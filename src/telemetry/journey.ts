@@ -64,7 +64,8 @@ export class Journey implements Task {
   readonly refused: Passed[] = []
   readonly retries: Retry[] = []
   error: unknown = null
-  #since: number
+  /** When it began to wait for a node; null: it has one. */
+  #since: number | null
   #failed: Retry | null = null
 
   constructor(task: Task, now: number) {
@@ -81,7 +82,7 @@ export class Journey implements Task {
     if (this.#failed !== null) this.retries.push(this.#failed)
     this.#failed = null
     this.attempts++
-    this.waitMillis += now.mono - this.#since
+    this.#waited(now.mono)
     this.node = node.key
     this.address = node.address
     this.role = node.state.kind === 'replica' ? 'replica' : 'primary'
@@ -103,10 +104,16 @@ export class Journey implements Task {
   /** It was told to its caller. */
   ends(error: unknown, now: number): void {
     this.error = error
-    if (!(error instanceof PgherdError) || error.nodes.size === 0) return
-    // Nobody was fit at the end: the time since the last attempt was spent on that.
-    this.waitMillis += now - this.#since
+    // What follows from an attempt has errors of its own: they may be those of other statements.
+    if (this.#since === null) return
+    this.#waited(now)
+    if (!(error instanceof PgherdError)) return
     for (const [key, { refused }] of error.nodes) if (refused !== null) this.#pass(key, refused, now)
+  }
+
+  #waited(now: number): void {
+    if (this.#since !== null) this.waitMillis += now - this.#since
+    this.#since = null
   }
 
   /** What every statement of its kind would be told is no news: that a replica is no primary. */

@@ -20,6 +20,7 @@ import type { Topology } from '../core/topology.js'
 import type { Freshness } from '../herd/herd.js'
 import type { Journey } from './journey.js'
 import { errorAttributes } from './spans.js'
+import { unharmed } from './unharmed.js'
 import { ATTRIBUTES as A, METRICS, type Metric } from './vocabulary.js'
 
 /** The connections to one node. */
@@ -28,6 +29,8 @@ export interface Connections {
   readonly used: number
   readonly idle: number
   readonly pending: number
+  /** It is on its way out: no new connections are made. */
+  readonly leaving: boolean
 }
 
 /** So many statements went to a node of this role, for these reasons. */
@@ -89,8 +92,8 @@ let known: { readonly provider: MeterProvider; readonly instruments: Instruments
 export function instruments(): Instruments | null {
   const provider = metrics.getMeterProvider()
   if (known?.provider === provider) return known.instruments
-  const meter = provider.getMeter('pgherd')
-  known = { provider, instruments: meter === NO_METER ? null : instrumentsOf(meter) }
+  const meter = unharmed(() => provider.getMeter('pgherd'), NO_METER)
+  known = { provider, instruments: meter === NO_METER ? null : unharmed(() => instrumentsOf(meter), null) }
   return known.instruments
 }
 
@@ -124,22 +127,29 @@ function optionsOf({ meaning, unit }: Metric): { readonly description: string; r
 
 /** What one journey adds. */
 export function measure(meters: Instruments, journey: Journey, namespace: string | null, seconds: number): void {
-  const { role, retries, waitMillis, attempts, error } = journey
+  const { role, retries, waitMillis, error } = journey
   for (const { cause, role } of retries) meters.retries.add(1, { [A.cause.name]: cause, [A.role.name]: role })
   // Choosing takes microseconds: what is less was no waiting.
-  if (waitMillis > 1 || attempts === 0) {
-    meters.waited.record(waitMillis / 1000, role === null ? {} : { [A.role.name]: role })
-  }
+  if (waitMillis > 1) meters.waited.record(waitMillis / 1000, role === null ? {} : { [A.role.name]: role })
   const failed = error === null ? null : errorAttributes(error)
-  if (failed?.[A.outcome.name] === 'unknown') {
+  if (failed?.[A.outcome.name] === 'unknown' && isNew(error)) {
     meters.unknown.add(1, { [A.error.name]: failed[A.error.name] ?? '_OTHER' })
   }
   if (journey.kind !== 'statement') return
-  const usual = operations.of(`${journey.node}\n${role}\n${namespace}\n${journey.summary}`, () =>
-    operationOf(journey, namespace)
-  )
+  const kind = [journey.node, role, namespace, journey.operation, journey.summary].join('\n')
+  const usual = operations.of(kind, () => operationOf(journey, namespace))
   const { [A.outcome.name]: _, ...told } = failed ?? {}
   meters.operation.record(seconds, failed === null ? usual : { ...usual, ...told })
+}
+
+const counted = new WeakSet<object>()
+
+/** A statement's error passes through the transaction whose function asked for it. */
+function isNew(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return true
+  const is = !counted.has(error)
+  counted.add(error)
+  return is
 }
 
 /** To put them together takes longer than all the rest; there are as many as kinds of statements. */
@@ -229,7 +239,7 @@ function readings(): Iterable<Reading> {
   for (const reference of watched) {
     const pool = reference.deref()
     if (pool === undefined) watched.delete(reference)
-    else read(pool, tell)
+    else unharmed(() => read(pool, tell), undefined)
   }
   return found.values()
 }
@@ -257,11 +267,12 @@ function read({ gauges, contestedMillis }: Watched, tell: Tell): void {
   count(tell, gauges.freshness(), contestedMillis)
   countDecisions(tell, gauges.decisions())
   tell('waiting', gauges.waiting())
-  for (const { address, used, idle, pending } of gauges.connections()) {
+  for (const { address, used, idle, pending, leaving } of gauges.connections()) {
     const pool = poolOf(address, namespace)
     tell('connections', used, { ...pool, [A.state.name]: 'used' })
     tell('connections', idle, { ...pool, [A.state.name]: 'idle' })
     tell('pending', pending, pool)
+    if (leaving) continue
     tell('most', max, pool)
     tell('least', min, pool)
   }

@@ -12,12 +12,16 @@ import { channels, type FailoverProgress, traced } from './channels.js'
 import { Journey, type Task, type Tried } from './journey.js'
 import { type Gauges, instruments, measure, poolOf, Watched } from './meters.js'
 import { end, spanOf, tellFailover, tracer, within } from './spans.js'
+import { unharmed } from './unharmed.js'
 import { ATTRIBUTES as A } from './vocabulary.js'
 
 const REMEMBERED = 1000
 const NO_TEXT: Summary = { operation: '', text: '' }
-/** pg-pool's, without a code. */
-const TIMED_OUT = 'timeout exceeded when trying to connect'
+/** pg-pool's two, without a code: all connections were out; a new one took too long. */
+const TIMED_OUT: ReadonlySet<string> = new Set([
+  'timeout exceeded when trying to connect',
+  'Connection terminated due to connection timeout',
+])
 
 export class Telemetry {
   readonly #gauges: Gauges
@@ -61,7 +65,7 @@ export class Telemetry {
     const startedAt = clock.mono()
     const journey = new Journey(task, startedAt)
     const tracing = tracer()
-    const span = tracing === null ? null : spanOf(tracing, journey, this.#namespace)
+    const span = tracing === null ? null : unharmed(() => spanOf(tracing, journey, this.#namespace), null)
     const observed = async (place: P) => {
       journey.begins(place, this.#gauges.topology(), clock.now())
       try {
@@ -75,8 +79,9 @@ export class Telemetry {
       const now = clock.mono()
       journey.ends(error, now)
       const meters = instruments()
-      if (meters !== null) measure(meters, journey, this.#gauges.namespace, (now - startedAt) / 1000)
-      if (span !== null) end(span, journey)
+      const seconds = (now - startedAt) / 1000
+      if (meters !== null) unharmed(() => measure(meters, journey, this.#gauges.namespace, seconds), undefined)
+      if (span !== null) unharmed(() => end(span, journey), undefined)
     }
     const run = () => settled(go(observed), over)
     const told = () => (channels.statement.hasSubscribers ? traced(journey, run) : run())
@@ -100,9 +105,9 @@ export class Telemetry {
     const millis = elapsed(outage.since, now)
     this.#returned(outage, after, millis)
     if (!isNew) return
-    instruments()?.failovers.record(millis / 1000)
+    unharmed(() => instruments()?.failovers.record(millis / 1000), undefined)
     const tracing = tracer()
-    if (tracing !== null) tellFailover(tracing, outage, after, now.mono)
+    if (tracing !== null) unharmed(() => tellFailover(tracing, outage, after, now.mono), undefined)
   }
 
   #progressed({ from, phases }: Outage): void {
@@ -129,7 +134,8 @@ export class Telemetry {
     if (meters === null || event.kind !== 'probed') return
     const { key, startedAt, at, result } = event
     const failed = result.kind === 'failure' ? { [A.error.name]: result.failure.code ?? result.failure.kind } : {}
-    meters.probe.record((at.mono - startedAt.mono) / 1000, { [A.node.name]: key, ...failed })
+    const seconds = (at.mono - startedAt.mono) / 1000
+    unharmed(() => meters.probe.record(seconds, { [A.node.name]: key, ...failed }), undefined)
   }
 
   /** A connection was given out, or taken back. */
@@ -141,12 +147,13 @@ export class Telemetry {
     if (event !== 'release') return
     const since = this.#usedSince.get(client)
     this.#usedSince.delete(client)
-    if (since !== undefined) meters.use.record((now - since) / 1000, poolOf(address, this.#gauges.namespace))
+    if (since === undefined) return
+    unharmed(() => meters.use.record((now - since) / 1000, poolOf(address, this.#gauges.namespace)), undefined)
   }
 
   /** A new connection took so long to be ready. */
   created(address: NodeAddress, millis: number): void {
-    instruments()?.create.record(millis / 1000, poolOf(address, this.#gauges.namespace))
+    unharmed(() => instruments()?.create.record(millis / 1000, poolOf(address, this.#gauges.namespace)), undefined)
   }
 
   /** A connection was had after so long, or `error` came instead. */
@@ -154,8 +161,9 @@ export class Telemetry {
     const meters = instruments()
     if (meters === null) return
     const pool = poolOf(address, this.#gauges.namespace)
-    if (error === null) meters.acquire.record(millis / 1000, pool)
-    else if (error instanceof Error && error.message === TIMED_OUT) meters.timeouts.add(1, pool)
+    if (error === null) unharmed(() => meters.acquire.record(millis / 1000, pool), undefined)
+    else if (error instanceof Error && TIMED_OUT.has(error.message))
+      unharmed(() => meters.timeouts.add(1, pool), undefined)
   }
 
   end(): void {

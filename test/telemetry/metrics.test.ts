@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { emptyTopology } from '../../src/core/topology.js'
 import { Telemetry } from '../../src/telemetry/telemetry.js'
 import { ATTRIBUTES, METRICS } from '../../src/telemetry/vocabulary.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { ManualClock } from '../support/manual-clock.js'
-import { endPools, eventually, keyOf, poolOn } from '../support/pools.js'
+import { endPools, eventually, keyOf, poolOn, tracked } from '../support/pools.js'
 import { type Point, type Sdk, startSdk } from './sdk.js'
+
+interface Streaming {
+  readonly connection: { readonly stream: { destroy(): void } }
+}
 
 describe('metrics', () => {
   let cluster: Cluster
@@ -81,6 +87,44 @@ describe('metrics', () => {
       )
     }
     assert.equal(sum(pick(points, 'db.client.connection.timeouts')), 1)
+  })
+
+  it('count a wait for a connection that was too long, whatever it waited for', async () => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as AddressInfo
+    const pool = tracked({ host: '127.0.0.1', port, user: 'x', connectionTimeoutMillis: 50 })
+    await assert.rejects(pool.query('select 1'), { message: 'Connection terminated due to connection timeout' })
+    silent.close()
+    assert.equal(sum(pick(await sdk.points(), 'db.client.connection.timeouts')), 1)
+  })
+
+  it('count the connections that a node may have once, while an older lot of them is on its way out', async () => {
+    const pool = poolOn(cluster, { max: 3, maxLagMillis: Infinity })
+    await pool.ready({ replicas: 1 })
+    const held = await pool.view({ route: 'replica' }).connect()
+    await assert.rejects(pool.drain(keyOf(cluster, 1), { timeoutMillis: 1 }), { code: 'PGHERD_BUSY' })
+    pool.resume(keyOf(cluster, 1))
+    await pool.query({ text: 'select 1', route: 'replica' })
+    const points = await sdk.points()
+    held.release()
+    assert.equal(pick(points, 'db.client.connection.max', poolName(1))[0]?.value, 3)
+    assert.equal(sum(pick(points, 'db.client.connection.count', poolName(1))), 2)
+  })
+
+  it('count an unknown outcome once, though it ends a transaction, too', async () => {
+    const pool = poolOn(cluster, {}, 'app', [0])
+    const lost = pool.transaction(async () => {
+      const answer = pool.query("select pg_notify('a', ''), pg_sleep(5)")
+      const admin = await cluster.connect(0)
+      const busy = "pid <> pg_backend_pid() and state = 'active' and query like '%pg_sleep(5)%'"
+      const running = `select pid from pg_stat_activity where ${busy}`
+      await eventually('it runs', async () => (await admin.query(running)).rows.length === 1)
+      for (const client of (pool as unknown as { _clients: Streaming[] })._clients) client.connection.stream.destroy()
+      await answer
+    })
+    await assert.rejects(lost, { outcome: 'unknown' })
+    assert.equal(sum(pick(await sdk.points(), 'pgherd.outcome_unknown')), 1)
   })
 
   it('of two pools on the same servers are summed, and a pool that ended is not missed', async () => {
