@@ -17,6 +17,7 @@ export interface Outage {
   /** The primary that was lost. */
   readonly from: NodeKey | null
   readonly epoch: number
+  /** Of a long one the first and the newest. */
   readonly phases: readonly Phase[]
 }
 
@@ -31,7 +32,17 @@ export function outageAfter(
   const begun = outage ?? (isLost(after) || isReplaced(after, before) ? beginning(before, now) : null)
   if (begun === null || begun.epoch === 0) return null
   const phases = found.flatMap((change) => phaseOf(change, after, begun.from, now) ?? [])
-  return phases.length === 0 ? begun : { ...begun, phases: [...begun.phases, ...phases] }
+  return phases.length === 0 ? begun : { ...begun, phases: bounded([...begun.phases, ...phases]) }
+}
+
+/** An SDK keeps the newest 128 events of a span: how it began would be gone. */
+const MOST = 120
+const FIRST = 20
+
+/** A server that comes and goes for hours adds two each time: how it began and how it ended stay. */
+function bounded(phases: readonly Phase[]): readonly Phase[] {
+  if (phases.length <= MOST) return phases
+  return [...phases.slice(0, FIRST), ...phases.slice(FIRST - MOST)]
 }
 
 /** Another primary, or another timeline of the same, has taken over. */

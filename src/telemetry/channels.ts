@@ -1,5 +1,5 @@
 // Node's own way to look on: three tracing channels of diagnostics_channel, for whoever subscribes in this process. What they carry
-// names no value of a statement. https://nodejs.org/api/diagnostics_channel.html#class-tracingchannel
+// names no value of a statement, but for what an error says. https://nodejs.org/api/diagnostics_channel.html#class-tracingchannel
 
 import { tracingChannel } from 'node:diagnostics_channel'
 import type { NodeKey } from '../core/node.js'
@@ -13,11 +13,11 @@ export interface TopologyChange {
   readonly before: TopologySnapshot
 }
 
-/** From the loss of the primary (`start`) until there is one again (`asyncEnd`). */
+/** From the loss of the primary (`start`) until there is one again, or the pool ends (`asyncEnd`). */
 export interface FailoverProgress {
   /** `host:port` */
   readonly from: NodeKey | null
-  /** Null until it is over. The same as `from`: it came back. */
+  /** Null until it is over, and if the pool ended first. The same as `from`: it came back. */
   to: NodeKey | null
   /** From the first sign of trouble, in milliseconds. */
   millis: number | null

@@ -3,7 +3,7 @@
 
 import type { Attributes } from '@opentelemetry/api'
 import { Memo } from '../core/memo.js'
-import { elapsed, type NodeAddress } from '../core/node.js'
+import { elapsed, type NodeAddress, type NodeKey } from '../core/node.js'
 import { isLost, isOver, type Outage, outageAfter } from '../core/outage.js'
 import { shapeOf } from '../core/shape.js'
 import { type Summary, summaryOf } from '../core/summary.js'
@@ -103,7 +103,7 @@ export class Telemetry {
     if (isLost(after)) return
     this.#outage = null
     const millis = elapsed(outage.since, now)
-    this.#returned(outage, after, millis)
+    this.#returned(outage, after.primary, millis)
     if (!isNew) return
     unharmed(() => instruments()?.failovers.record(millis / 1000), undefined)
     const tracing = tracer()
@@ -119,11 +119,11 @@ export class Telemetry {
     }
   }
 
-  #returned({ phases }: Outage, { primary }: Topology, millis: number): void {
+  #returned({ phases }: Outage, to: NodeKey | null, millis: number): void {
     const progress = this.#progress
     if (progress === null) return
     this.#progress = null
-    Object.assign(progress, { to: primary, millis, phases })
+    Object.assign(progress, { to, millis, phases })
     channels.failover.asyncStart.publish(progress)
     channels.failover.asyncEnd.publish(progress)
   }
@@ -167,6 +167,9 @@ export class Telemetry {
   }
 
   end(): void {
+    const outage = this.#outage
+    if (outage !== null) this.#returned(outage, null, elapsed(outage.since, this.#gauges.clock.now()))
+    this.#outage = null
     this.#watched.end()
   }
 }

@@ -71,6 +71,22 @@ describe('outage', () => {
     assert.ok(outage !== null && !isOver(outage, picture(1, { [A]: 'primary' })))
   })
 
+  it('of hours, in which servers came and went, tells how it began and how it ended', () => {
+    const flaps = Array.from({ length: 1000 }, (_, i) =>
+      picture(1, { [A]: 'down', [B]: i % 2 ? 'replica' : 'claimant' })
+    )
+    const { outage, told } = course(
+      picture(1, { [A]: 'primary', [B]: 'replica' }),
+      picture(1, { [A]: 'down', [B]: 'replica' }),
+      ...flaps,
+      picture(2, { [A]: 'down', [B]: 'primary' })
+    )
+    // What an SDK keeps of a span.
+    assert.ok((outage?.phases.length ?? 0) <= 128)
+    assert.deepEqual(told.slice(0, 2), ['0 convicted a:1 unreachable', '1 claimed b:1 null'])
+    assert.deepEqual(told.slice(-2), ['999 claimed b:1 null', '1001 promoted b:1 null'])
+  })
+
   it('of a primary replaced in one step, as a switchover may look', () => {
     const { outage, told } = course(
       picture(1, { [A]: 'primary', [B]: 'replica' }),

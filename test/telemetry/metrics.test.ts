@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import { emptyTopology } from '../../src/core/topology.js'
-import { Telemetry } from '../../src/telemetry/telemetry.js'
 import { ATTRIBUTES, METRICS } from '../../src/telemetry/vocabulary.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { ManualClock } from '../support/manual-clock.js'
 import { endPools, eventually, keyOf, poolOn, tracked } from '../support/pools.js'
+import { alone } from './alone.js'
 import { type Point, type Sdk, startSdk } from './sdk.js'
 
 interface Streaming {
@@ -157,27 +156,7 @@ describe('metrics', () => {
 
   it('of a contest say how long it goes on', async () => {
     const clock = new ManualClock()
-    const topology = emptyTopology({ hosts: 2, silentMillis: 1, strictAsyncCommit: false })
-    const telemetry = new Telemetry({
-      clock,
-      namespace: null,
-      queryText: false,
-      max: 1,
-      min: 0,
-      topology: () => topology,
-      connections: () => [],
-      freshness: () => ({
-        guardsPassed: 0,
-        guardsFailed: 0,
-        awaited: 0,
-        tooFarBehind: 0,
-        unproven: 0,
-        positionsAsked: 0,
-        positionsCaptured: 0,
-      }),
-      decisions: () => [],
-      waiting: () => 0,
-    })
+    const { telemetry, topology } = alone(clock)
     const contested = { ...topology, contested: { since: clock.now(), claimants: [] } }
     const millis = async () => Math.round(1000 * sum(pick(await sdk.points(), 'pgherd.contested.time')))
     assert.ok(telemetry.measures)
