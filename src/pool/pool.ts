@@ -351,9 +351,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const { scope } = this.#causality
       const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written(scope)) : ON_PRIMARY
       const attempt = (place: Place) => this.#poolOf(place).connect(place, wishes, scope)
-      if (signal === undefined) return this.#herd.run(errand, attempt)
+      if (signal === undefined) return this.#errand('connect', null, errand, attempt)
       signal.throwIfAborted()
-      const client = this.#herd.run({ ...errand, signal }, attempt)
+      const client = this.#errand('connect', null, { ...errand, signal }, attempt)
       return abortable(client, signal, (late) => late.release())
     }
 
@@ -385,16 +385,21 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         return args.scope === undefined ? answer : answer.then((result) => this.#noteRead(place, args, result))
       }
       const { signal } = args
-      if (signal === undefined) return this.#errand(args.text, routed, attempt)
+      if (signal === undefined) return this.#errand('statement', args.text, routed, attempt)
       if (signal.aborted) return Promise.reject(signal.reason)
-      return abortable(this.#errand(args.text, { ...routed, signal }, attempt), signal)
+      return abortable(this.#errand('statement', args.text, { ...routed, signal }, attempt), signal)
     }
 
     /** Makes the attempts of a statement; tells of them if somebody looks on. */
-    #errand(text: string | null, routed: Routed, attempt: (place: Place) => Promise<unknown>): Promise<unknown> {
+    #errand<T>(
+      kind: Task['kind'],
+      text: string | null,
+      routed: Routed,
+      attempt: (place: Place) => Promise<T>
+    ): Promise<T> {
       if (!this.#telemetry.active) return this.#herd.run(routed, attempt)
       const go = (observed: typeof attempt) => this.#herd.run(routed, observed)
-      return this.#telemetry.run(this.#task('statement', text, routed), attempt, go)
+      return this.#telemetry.run(this.#task(kind, text, routed), attempt, go)
     }
 
     /** The same of whatever else is an errand; `then`: what follows from the answer belongs to it. */

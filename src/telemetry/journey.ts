@@ -10,8 +10,11 @@ import { PgherdError } from '../errors.js'
 
 /** What was asked for. */
 export interface Task {
-  /** `borrow`: only the choice of a replica for a client's transaction. */
-  readonly kind: 'statement' | 'transaction' | 'borrow'
+  /**
+   * `borrow`: only the choice of a replica for a client's transaction. `connect`: a client for who asked for one; it has no span
+   * and no run of a channel, what is done with it has.
+   */
+  readonly kind: 'statement' | 'transaction' | 'borrow' | 'connect'
   /** The verb, and the verbs and tables: of its text, without values. Empty where there is none, or it cannot be read. */
   readonly operation: string
   readonly summary: string

@@ -27,7 +27,7 @@ export function tracer(): Tracer | null {
   return none ? null : provider.getTracer('pgherd')
 }
 
-export function spanOf(tracing: Tracer, journey: Journey, namespace: Attributes): Span {
+export function spanOf(tracing: Tracer, journey: Journey, namespace: Attributes): Span | null {
   const { kind, summary, operation, shape, intent, reason } = journey
   const attributes: Attributes = {
     [A.system.name]: 'postgresql',
@@ -37,6 +37,7 @@ export function spanOf(tracing: Tracer, journey: Journey, namespace: Attributes)
     [A.intent.name]: intent,
     [A.reason.name]: reason,
   }
+  if (kind === 'connect') return null
   if (kind !== 'statement') return tracing.startSpan(SPANS[kind].name, { kind: SpanKind.INTERNAL, attributes })
   return tracing.startSpan(summary || 'postgresql', { kind: SpanKind.CLIENT, attributes })
 }

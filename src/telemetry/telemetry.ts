@@ -84,7 +84,8 @@ export class Telemetry {
       if (span !== null) unharmed(() => end(span, journey), undefined)
     }
     const run = () => settled(go(observed), over)
-    const told = () => (channels.statement.hasSubscribers ? traced(journey, run) : run())
+    const isTold = channels.statement.hasSubscribers && task.kind !== 'connect'
+    const told = () => (isTold ? traced(journey, run) : run())
     return span === null ? told() : within(span, told)
   }
 

@@ -223,12 +223,17 @@ export const METRICS = {
     'Statements that failed, and may have been executed.',
     'error'
   ),
-  waiting: metric('pgherd.queue.depth', 'updowncounter', '{statement}', 'Statements that wait for a node to be fit.'),
+  waiting: metric(
+    'pgherd.queue.depth',
+    'updowncounter',
+    '{statement}',
+    'Statements, and calls of `connect()`, that wait for a node to be fit.'
+  ),
   waited: metric(
     'pgherd.queue.wait_time',
     'histogram',
     's',
-    'How long statements waited for a node to be fit; of those that did.',
+    'How long statements, and calls of `connect()`, waited for a node to be fit; of those that did.',
     'role'
   ),
   age: metric(

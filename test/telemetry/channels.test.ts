@@ -39,7 +39,12 @@ describe('channels', () => {
   it('a statement: where it went, and why', async () => {
     const pool = poolOn(cluster, { readYourWrites: 'off' })
     await pool.ready({ replicas: 1 })
-    const told = await heard(() => pool.query('select 1 as one'))
+    const told = await heard(async () => {
+      await pool.query('select 1 as one')
+      // A client is no statement.
+      const client = await pool.connect()
+      client.release()
+    })
     assert.deepEqual(
       told.map(([name]) => name),
       ['start', 'end', 'asyncStart', 'asyncEnd']

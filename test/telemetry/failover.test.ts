@@ -6,7 +6,11 @@ import type { FailoverProgress } from '../../src/index.js'
 import { channels } from '../../src/telemetry/channels.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { endPools, eventually, keyOf, poolOn } from '../support/pools.js'
-import { type Sdk, startSdk, treeOf } from './sdk.js'
+import { type Point, type Sdk, startSdk, treeOf } from './sdk.js'
+
+function waits(points: readonly Point[]): number {
+  return points.reduce((sum, { name, value }) => sum + (name === 'pgherd.queue.wait_time' ? value : 0), 0)
+}
 
 describe('a failover, told', () => {
   let cluster: Cluster
@@ -45,7 +49,10 @@ describe('a failover, told', () => {
       request.end()
     })
     await eventually('the loss was noticed', () => pool.topology().primary === null)
+    const before = waits(await sdk.points())
+    const given = Promise.all([pool.connect(), pool.connect()])
     await cluster.promote(1)
+    for (const client of await given) client.release()
     await written
     channels.failover.unsubscribe(listeners)
 
@@ -82,7 +89,8 @@ describe('a failover, told', () => {
     const points = await sdk.points()
     const value = (name: string) => points.find((point) => point.name === name)?.value
     assert.equal(value('pgherd.failover.duration'), 1)
-    assert.ok((value('pgherd.queue.wait_time') ?? 0) >= 1)
+    // That of the INSERT, and of those who asked for a client.
+    assert.equal(waits(points) - before, 3)
     assert.ok(points.some(({ name, attributes }) => name === 'pgherd.probe.duration' && attributes['error.type']))
   })
 
