@@ -478,7 +478,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const named = [database, PGDATABASE, user, PGUSER].find((name) => typeof name === 'string' && name !== '')
       return {
         clock,
-        namespace: typeof named === 'string' ? named : null,
+        // A URL in the place of a name connects nowhere, and has a password in it.
+        namespace: typeof named === 'string' && !named.includes('://') ? named : null,
         queryText: this.#config.traceQueryText,
         max: Number(max),
         min: Number(min),

@@ -77,14 +77,17 @@ interface Told {
   readonly name?: unknown
 }
 
+/** An application's errors may have anything for a code: a sentence, a value. */
+const WORD = /^\w[\w.-]{0,79}$/
+
 /** `error.type` by what the conventions want: the server's own code, else the client's, else the class. */
 export function errorAttributes(error: unknown): Attributes {
   const { code, severity, outcome, name } = (error ?? {}) as Told
   // Only the server says how severe it is; EPIPE looks like an SQLSTATE, too.
   const isState = typeof code === 'string' && typeof severity === 'string'
-  const type = typeof code === 'string' ? code : typeof name === 'string' ? name : '_OTHER'
+  const type = [code, name].find((word) => typeof word === 'string' && WORD.test(word)) ?? '_OTHER'
   return {
-    [A.error.name]: type,
+    [A.error.name]: type as string,
     ...(isState && { [A.status.name]: code }),
     ...(outcome !== undefined && { [A.outcome.name]: outcome }),
   }

@@ -27,6 +27,12 @@ describe('error.type', () => {
     ],
     ["the caller's", AbortSignal.abort().reason, { 'error.type': 'AbortError' }],
     ["pg's, which has no code", new TypeError('x'), { 'error.type': 'TypeError' }],
+    [
+      "the application's, with a value for a code",
+      fields(new RangeError('x'), { code: 'no user hunter2' }),
+      { 'error.type': 'RangeError' },
+    ],
+    ['a sentence for a name', fields(new Error('x'), { name: 'no user hunter2' }), { 'error.type': '_OTHER' }],
     ['no error at all', 'thrown', { 'error.type': '_OTHER' }],
     ['nothing', undefined, { 'error.type': '_OTHER' }],
   ]

@@ -138,6 +138,23 @@ describe('spans', () => {
       assert.equal(sdk.spans()[0]?.attributes['db.query.text'], 'select * from items where name = ? and id = ?')
     })
 
+    it('tells no password, though a URL stands where the name of the database should', async () => {
+      const pool = poolOn(cluster, { database: 'postgres://app:sesame@db/app' }, 'app', [0])
+      await assert.rejects(pool.query('select 1'), { code: '3D000' })
+      const told = sdk.spans().map(({ name, attributes }) => ({ name, attributes }))
+      assert.equal(told.length, 1)
+      assert.doesNotMatch(JSON.stringify([told, await sdk.points()]), /sesame/)
+    })
+
+    it('tells no literal, though the session reads backslashes in another way', async () => {
+      const options = '-c standard_conforming_strings=off -c escape_string_warning=off'
+      const pool = poolOn(cluster, { options, traceQueryText: true })
+      await pool.query("select 'it\\' from sesame, sesame' as a")
+      const told = sdk.spans().map(({ name, attributes }) => ({ name, attributes }))
+      assert.equal(told.length, 1)
+      assert.doesNotMatch(JSON.stringify([told, await sdk.points()]), /sesame/)
+    })
+
     it('tells no password and no value', async () => {
       const pool = await warm({ password: 'sesame-open' })
       await pool.query('select $1::text', ['sesame-value'])
