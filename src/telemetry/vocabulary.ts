@@ -203,7 +203,7 @@ export const METRICS = {
     'pgherd.decisions',
     'counter',
     '{statement}',
-    'Where statements went, and why; of pools that know more than one server.',
+    "Where statements went, and why; of pools that know more than one server, without `routing: 'observe'`.",
     'role',
     'choice',
     'reason'
@@ -220,7 +220,7 @@ export const METRICS = {
     'pgherd.outcome_unknown',
     'counter',
     '{statement}',
-    'Statements that failed, and may have been executed.',
+    'Statements whose error has the outcome `unknown`: they may have been executed. A COMMIT has no outcome.',
     'error'
   ),
   waiting: metric(

@@ -98,6 +98,8 @@ describe('a failover, told', () => {
     const pool = poolOn(cluster, {}, 'app', [1])
     await pool.query('select 1')
     sdk.reset()
+    const suspects: boolean[] = []
+    pool.on('topology', ({ nodes }) => suspects.push(nodes.some(({ suspect }) => suspect)))
     const client = await pool.connect()
     const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
     const admin = await cluster.connect(1)
@@ -106,6 +108,7 @@ describe('a failover, told', () => {
     await broken
     client.release(true)
     await pool.query('insert into t values (2)')
+    assert.ok(suspects.includes(true) && suspects.at(-1) === false, String(suspects))
     assert.deepEqual(
       sdk.spans().filter(({ name }) => name === 'pgherd.failover'),
       []

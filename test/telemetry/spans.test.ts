@@ -207,18 +207,15 @@ describe('spans', () => {
     it('a statement that a replica refused, and the primary ran', async () => {
       const pool = await warm({ replicaSafeFunctions: ['touch'] })
       await pool.query('select touch()')
-      assert.deepEqual(
-        tree(),
-        [
-          'SELECT CLIENT primary primary read 2',
-          '* pgherd.retry replica replica role 25006',
-          '  pg-pool.connect CLIENT replica',
-          '  pg.query:SELECT app CLIENT replica',
-          "  * exception PostgreSQL error of type 'error' occurred (code: 25006)",
-          '  pg-pool.connect CLIENT primary',
-          '  pg.query:SELECT app CLIENT primary',
-        ].map((line) => line)
-      )
+      assert.deepEqual(tree(), [
+        'SELECT CLIENT primary primary read 2',
+        '* pgherd.retry replica replica role 25006',
+        '  pg-pool.connect CLIENT replica',
+        '  pg.query:SELECT app CLIENT replica',
+        "  * exception PostgreSQL error of type 'error' occurred (code: 25006)",
+        '  pg-pool.connect CLIENT primary',
+        '  pg.query:SELECT app CLIENT primary',
+      ])
     })
 
     it('a borrowed read, and what a client does itself', async () => {
