@@ -31,8 +31,9 @@ export function outageAfter(
 ): Outage | null {
   const begun = outage ?? (isLost(after) || isReplaced(after, before) ? beginning(before, now) : null)
   if (begun === null || begun.epoch === 0) return null
-  const phases = found.flatMap((change) => phaseOf(change, after, begun.from, now) ?? [])
-  return phases.length === 0 ? begun : { ...begun, phases: bounded([...begun.phases, ...phases]) }
+  let { phases } = begun
+  for (const change of found) phases = [...phases, ...phasesOf(change, after, { ...begun, phases }, now)]
+  return phases.length === begun.phases.length ? begun : { ...begun, phases: bounded(phases) }
 }
 
 /** An SDK keeps the newest 128 events of a span: how it began would be gone. */
@@ -63,19 +64,24 @@ function beginning({ incumbent, epoch }: Topology, since: Instant): Outage {
   return { since, from: incumbent?.key ?? null, epoch, phases: [] }
 }
 
-function phaseOf(change: Change, after: Topology, from: NodeKey | null, at: Instant): Phase | null {
+function phasesOf(change: Change, after: Topology, { from, phases }: Outage, at: Instant): readonly Phase[] {
   switch (change.kind) {
     case 'suspect':
-      return change.key === from ? told('suspected', after.nodes.get(change.key), at) : null
+      return change.key === from ? [told('suspected', after.nodes.get(change.key), at)] : []
     case 'state':
-      if (change.to === 'claimant') return told('claimed', after.nodes.get(change.key), at)
-      return change.from === 'primary' ? told('convicted', after.nodes.get(change.key), at) : null
-    case 'contested':
-      return { kind: 'contested', node: null, cause: null, at }
+      if (change.to === 'claimant') return [told('claimed', after.nodes.get(change.key), at)]
+      return change.from === 'primary' ? [told('convicted', after.nodes.get(change.key), at)] : []
+    case 'contested': {
+      // The first to claim did so while there was a primary: no outage had begun.
+      const claimed = new Set(phases.flatMap(({ kind, node }) => (kind === 'claimed' ? node : [])))
+      const others = change.claimants.filter((key) => !claimed.has(key))
+      const claims = others.map((key) => told('claimed', after.nodes.get(key), at))
+      return [...claims, { kind: 'contested', node: null, cause: null, at }]
+    }
     case 'epoch':
-      return { kind: 'promoted', node: after.primary, cause: null, at }
+      return [{ kind: 'promoted', node: after.primary, cause: null, at }]
     default:
-      return null
+      return []
   }
 }
 

@@ -71,6 +71,17 @@ describe('outage', () => {
     assert.ok(outage !== null && !isOver(outage, picture(1, { [A]: 'primary' })))
   })
 
+  it('of a contest names all who claim, whoever claimed first', () => {
+    const { told } = course(
+      picture(1, { [A]: 'primary', [B]: 'replica' }),
+      picture(1, { [A]: 'primary', [B]: 'claimant' }),
+      picture(1, { [A]: 'claimant', [B]: 'claimant' }, true),
+      picture(1, { [A]: 'down', [B]: 'claimant' }),
+      picture(2, { [A]: 'down', [B]: 'primary' })
+    )
+    assert.deepEqual(told, ['1 claimed a:1 null', '1 claimed b:1 null', '1 contested null null', '3 promoted b:1 null'])
+  })
+
   it('of hours, in which servers came and went, tells how it began and how it ended', () => {
     const flaps = Array.from({ length: 1000 }, (_, i) =>
       picture(1, { [A]: 'down', [B]: i % 2 ? 'replica' : 'claimant' })
