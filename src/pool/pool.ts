@@ -351,10 +351,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const { scope } = this.#causality
       const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written(scope)) : ON_PRIMARY
       const attempt = (place: Place) => this.#poolOf(place).connect(place, wishes, scope)
-      if (signal === undefined) return this.#errand('connect', null, errand, attempt)
-      signal.throwIfAborted()
-      const client = this.#errand('connect', null, { ...errand, signal }, attempt)
-      return abortable(client, signal, (late) => late.release())
+      signal?.throwIfAborted()
+      return this.#errand('connect', null, { ...errand, signal }, attempt, (late) => late.release())
     }
 
     #run(given: QueryArgs, wishes: Wishes): Promise<unknown> {
@@ -387,18 +385,23 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const { signal } = args
       if (signal === undefined) return this.#errand('statement', args.text, routed, attempt)
       if (signal.aborted) return Promise.reject(signal.reason)
-      return abortable(this.#errand('statement', args.text, { ...routed, signal }, attempt), signal)
+      return this.#errand('statement', args.text, { ...routed, signal }, attempt)
     }
 
-    /** Makes the attempts of a statement; tells of them if somebody looks on. */
+    /** Makes the attempts of a statement until its caller gives up; tells of them if somebody looks on. */
     #errand<T>(
       kind: Task['kind'],
       text: string | null,
       routed: Routed,
-      attempt: (place: Place) => Promise<T>
+      attempt: (place: Place) => Promise<T>,
+      discard?: (late: T) => void
     ): Promise<T> {
-      if (!this.#telemetry.active) return this.#herd.run(routed, attempt)
-      const go = (observed: typeof attempt) => this.#herd.run(routed, observed)
+      const { signal } = routed
+      const go = (observed: typeof attempt) => {
+        const answer = this.#herd.run(routed, observed)
+        return signal === undefined ? answer : abortable(answer, signal, discard)
+      }
+      if (!this.#telemetry.active) return go(attempt)
       return this.#telemetry.run(this.#task(kind, text, routed), attempt, go)
     }
 

@@ -120,6 +120,19 @@ describe('spans', () => {
       assert.deepEqual(tree(), ['pgherd.borrow INTERNAL replica replica read 1'])
     })
 
+    it('an aborted statement ends with its caller, though it stands in line for a connection', async () => {
+      const pool = await warm()
+      const client = await pool.connect()
+      const asked = new AbortController()
+      const answer = pool.query({ text: 'delete from items where id = 9', signal: asked.signal })
+      setTimeout(() => asked.abort(), 10)
+      await assert.rejects(answer, { name: 'AbortError' })
+      assert.deepEqual(tree(), ['DELETE items CLIENT primary primary write 1 ! AbortError'])
+      client.release()
+      await pool.query('delete from items where id = 9')
+      assert.equal(tree().length, 2)
+    })
+
     it('an error by its code, without a word of its message', async () => {
       const pool = await warm()
       await assert.rejects(pool.query('select * from items where id = $1', ['hunter2']), /hunter2/)
