@@ -119,6 +119,8 @@ export interface HerdParts {
   readonly unreadable?: (message: string) => void
   /** Told everything that may change belief, before it does. */
   readonly heard?: (event: TopologyEvent) => void
+  /** Begins what outlives the statement that asked for it, apart from that statement's asynchronous context. */
+  readonly apart?: (begin: () => void) => void
   /** The face has work on its connections that no run() covers: somebody holds a client. */
   readonly busy?: () => boolean
 }
@@ -130,6 +132,7 @@ export class Herd {
   readonly #monitor: Monitor
   readonly #sources: Sources
   readonly #catalogue: Catalogue
+  readonly #apart: (begin: () => void) => void
   readonly #loads = new Map<NodeKey, { statements: number }>()
   readonly #behind = new Map<NodeKey, Behind>()
   readonly #freshness = {
@@ -151,6 +154,7 @@ export class Herd {
     const probes = parts.probes ?? connectionProbe(clock)
     this.#config = config
     this.#clock = clock
+    this.#apart = parts.apart ?? ((begin) => begin())
     const rules = {
       hosts: config.seeds.length,
       silentMillis: config.silentMillis,
@@ -173,7 +177,7 @@ export class Herd {
       unreadable: parts.unreadable ?? (() => {}),
     })
     this.#store.subscribe((after, before, found) => {
-      this.#monitor.follow(after)
+      this.#apart(() => this.#monitor.follow(after))
       // What a claim is worth, the primary tells.
       const claimed = found.some((change) => change.kind === 'state' && change.to === 'claimant')
       if (claimed && after.primary !== null) this.#monitor.wake(after.primary)
@@ -462,9 +466,9 @@ export class Herd {
     if (this.#state === 'ended') throw endedError()
     if (this.#state === 'new') {
       this.#state = 'open'
-      this.#sources.start()
+      this.#apart(() => this.#sources.start())
     }
-    if (this.#monitor.touch(now)) this.#sources.wake()
+    if (this.#monitor.touch(now)) this.#apart(() => this.#sources.wake())
     return now
   }
 

@@ -16,6 +16,7 @@ import { type Freshness, type Health, Herd, type Place } from '../herd/herd.js'
 import { channels } from '../telemetry/channels.js'
 import type { Task } from '../telemetry/journey.js'
 import type { Gauges } from '../telemetry/meters.js'
+import { outside } from '../telemetry/spans.js'
 import { Telemetry } from '../telemetry/telemetry.js'
 import { abortable } from './cancel.js'
 import { Causality } from './causality.js'
@@ -35,6 +36,7 @@ import type { Scope, Written } from './scope.js'
 import type { SessionOptions, Tokens } from './sessions.js'
 import { type Explanation, explanationOf, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
 import { beginOf, begun, committed, type TransactionOptions } from './transaction.js'
+import { inContext } from './turn.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
 import { merged, viewOf } from './view.js'
 import { wireOf } from './wire.js'
@@ -92,7 +94,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#config = config
       const unreadable = (message: string) => this.#routing.tellUnreadable(message)
       const heard = (event: TopologyEvent) => this.#telemetry.heard(event)
-      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable, heard })
+      const apart = inContext(outside)
+      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable, heard, apart })
       this.#routing = new Routing(config, this.#herd)
       this.#causality = new Causality(config, this.#herd, clock, (lost) => this.#tell('tokenLost', lost))
       this.#telemetry = new Telemetry(this.#gauges())

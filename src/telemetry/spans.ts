@@ -47,6 +47,11 @@ export function within<T>(span: Span, run: () => T): T {
   return context.with(trace.setSpan(context.active(), span), run)
 }
 
+/** What `run` does, and all that follows from it, belongs to nobody's trace. */
+export function outside(run: () => void): void {
+  context.with(ROOT_CONTEXT, run)
+}
+
 export function end(span: Span, journey: Journey): void {
   if (span.isRecording()) describe(span, journey)
   span.end()

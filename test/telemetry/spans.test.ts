@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { trace } from '@opentelemetry/api'
 import type { Pool, PoolConfig } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
@@ -118,6 +119,22 @@ describe('spans', () => {
       for (const text of ['begin read only', 'select * from items', 'commit']) await client.query(text)
       client.release()
       assert.deepEqual(tree(), ['pgherd.borrow INTERNAL replica replica read 1'])
+    })
+
+    it("what the pool does by itself belongs to nobody, though somebody's statement began it", async () => {
+      const pool = poolOn(cluster)
+      const requests = new AsyncLocalStorage<string>()
+      const told: unknown[] = []
+      pool.on('topology', () => told.push(trace.getActiveSpan(), requests.getStore()))
+      await trace.getTracer('test').startActiveSpan('request', async (request) => {
+        await requests.run('request', () => pool.ready({ replicas: 1 }))
+        request.end()
+      })
+      assert.ok(told.length > 2)
+      assert.deepEqual(
+        told.filter((each) => each !== undefined),
+        []
+      )
     })
 
     it('an aborted statement ends with its caller, though it stands in line for a connection', async () => {
