@@ -6,11 +6,9 @@ import { cpus } from 'node:os'
 import pg from 'pg'
 import { Pool } from 'pgherd'
 import { startCluster } from '../test/support/cluster.js'
+import { type Figures, median, round, slice } from './rounds.js'
 
 const ROUNDS = Number(process.argv[2] ?? 10)
-/** Of each pool in each round, cut into slices that alternate, so that a busy machine disturbs both alike. */
-const ROUND_MILLIS = 1000
-const SLICE_MILLIS = 50
 const WARM_UP_MILLIS = 1500
 const CONCURRENCIES = [1, 16]
 const ROWS = 1000
@@ -28,63 +26,15 @@ const STATEMENTS: readonly Statement[] = [
   },
 ]
 
-interface Tally {
-  statements: number
-  millis: number
-  /** Of this process, in microseconds: what other programs on the machine hardly disturb. */
-  cpuMicros: number
-}
-
-/** Per round, of one pool. */
-interface Figures {
-  readonly perSecond: number
-  readonly cpuMicros: number
-}
-
-/** `concurrency` callers, each sending its next statement after the answer to the last. */
-async function slice(pool: pg.Pool, statement: Statement, concurrency: number, millis: number): Promise<Tally> {
-  const startedAt = performance.now()
-  const cpu = process.cpuUsage()
-  let statements = 0
-  const caller = async () => {
-    while (performance.now() - startedAt < millis) {
-      await statement.run(pool)
-      statements++
-    }
-  }
-  await Promise.all(Array.from({ length: concurrency }, caller))
-  const { user, system } = process.cpuUsage(cpu)
-  return { statements, millis: performance.now() - startedAt, cpuMicros: user + system }
-}
-
-/** Who begins changes with every slice. */
-async function round(pools: readonly pg.Pool[], statement: Statement, concurrency: number): Promise<Figures[]> {
-  const tallies = pools.map((): Tally => ({ statements: 0, millis: 0, cpuMicros: 0 }))
-  for (let i = 0; i < ROUND_MILLIS / SLICE_MILLIS; i++) {
-    for (let j = 0; j < pools.length; j++) {
-      const index = (i + j) % pools.length
-      const [pool, tally] = [pools[index], tallies[index]]
-      if (pool === undefined || tally === undefined) continue
-      const { statements, millis, cpuMicros } = await slice(pool, statement, concurrency, SLICE_MILLIS)
-      tally.statements += statements
-      tally.millis += millis
-      tally.cpuMicros += cpuMicros
-    }
-  }
-  return tallies.map(({ statements, millis, cpuMicros }) => {
-    return { perSecond: (statements / millis) * 1000, cpuMicros: cpuMicros / statements }
-  })
-}
-
 async function compare(plain: pg.Pool, herd: pg.Pool, statement: Statement, concurrency: number): Promise<void> {
   console.log(`\n${statement.name}, concurrency ${concurrency}`)
-  for (const pool of [plain, herd]) await slice(pool, statement, concurrency, WARM_UP_MILLIS)
+  const pair = [() => statement.run(plain), () => statement.run(herd)] as const
+  for (const once of pair) await slice(once, concurrency, WARM_UP_MILLIS)
   const plains: Figures[] = []
   const herds: Figures[] = []
   const ratios: number[] = []
   for (let i = 0; i < ROUNDS; i++) {
-    const [before, after] = await round([plain, herd], statement, concurrency)
-    if (before === undefined || after === undefined) continue
+    const [before, after] = await round(pair, concurrency)
     plains.push(before)
     herds.push(after)
     ratios.push(after.perSecond / before.perSecond)
@@ -102,12 +52,6 @@ function line(plain: Figures, herd: Figures, ratio: number): string {
 function middle(figures: readonly Figures[]): Figures {
   const of = (name: keyof Figures) => median(figures.map((each) => each[name]))
   return { perSecond: of('perSecond'), cpuMicros: of('cpuMicros') }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const half = (sorted.length - 1) / 2
-  return ((sorted[Math.floor(half)] ?? Number.NaN) + (sorted[Math.ceil(half)] ?? Number.NaN)) / 2
 }
 
 const cluster = await startCluster({ replicas: 0 })

@@ -54,6 +54,11 @@ export const systemClock: Clock = {
   random: Math.random,
 }
 
+/** The time of day, for people to read. Nothing is decided by it. */
+export function timeOfDay(): Date {
+  return new Date()
+}
+
 /** `millis` spread evenly by ±20 %, so that many pools do not probe in step. */
 export function jittered(millis: number, clock: Clock): number {
   return millis * (0.8 + 0.4 * clock.random())

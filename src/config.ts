@@ -27,10 +27,15 @@ export interface HerdOptions {
   maxLagBytes?: number | undefined
   /** While no primary can be reached, reads may be this old, in milliseconds. Default 30000. */
   maxStaleMillis?: number | undefined
-  /** `pool` (default): a read sees every write acknowledged through this pool. `off`: only the lag bound counts. */
+  /**
+   * `pool` (default): a read sees every write acknowledged through this pool. `session`: every write of its own
+   * `pool.session()`, and no other. `off`: only the lag bound counts.
+   */
   readYourWrites?: 'pool' | 'session' | 'off' | undefined
   /** May plain reads and READ ONLY transactions on clients of connect() borrow a replica? Default true. */
   routeClients?: boolean | undefined
+  /** Spans show the text of statements, with `?` for every literal and parameter. Default false. */
+  traceQueryText?: boolean | undefined
   /** No replica qualifies: ask the primary (default), or reject with PGHERD_NO_REPLICA. */
   whenStale?: 'primary' | 'error' | undefined
   /** `observe`: everything goes to the primary, and `pool.decisions()` tells what would have gone where. */
@@ -78,6 +83,7 @@ export interface Config {
   readonly maxStaleMillis: number
   readonly readYourWrites: 'pool' | 'session' | 'off'
   readonly routeClients: boolean
+  readonly traceQueryText: boolean
   readonly whenStale: 'primary' | 'error'
   readonly routing: 'on' | 'observe'
   readonly names: NameOptions
@@ -145,6 +151,7 @@ const RULES = {
   },
   maxStaleMillis: millis(30_000, 0),
   readYourWrites: oneOf('pool', 'session', 'off'),
+  traceQueryText: { initial: false, allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
   routeClients: { initial: true, allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
   whenStale: oneOf('primary', 'error'),
   routing: oneOf('on', 'observe'),
@@ -229,6 +236,7 @@ export function resolveConfig(given: object, environment: Environment, defaults:
     maxStaleMillis: chosen(raw, 'maxStaleMillis') as number,
     readYourWrites: chosen(raw, 'readYourWrites') as 'pool' | 'session' | 'off',
     routeClients: chosen(raw, 'routeClients') as boolean,
+    traceQueryText: chosen(raw, 'traceQueryText') as boolean,
     whenStale: chosen(raw, 'whenStale') as 'primary' | 'error',
     routing: chosen(raw, 'routing') as 'on' | 'observe',
     names: namesOf(raw),
@@ -305,7 +313,8 @@ function parseUrl(text: string): Url {
   if (scheme === undefined || authority === undefined || !list.includes(',')) {
     return { options: parse(text) as unknown as Options, hosts: null }
   }
-  const hosts = list.split(',').map(hostPort)
+  // An @ behind a / belongs to a password, which then stands where hosts should: it is not shown.
+  const hosts = list.split(',').map((host) => hostPort(host, rest?.includes('@') !== true))
   const single = `${scheme}${authority.slice(0, at + 1)}one-of-many${rest}`
   return { options: parse(single) as unknown as Options, hosts }
 }
@@ -324,10 +333,12 @@ export function withHost(text: string, { host, port }: { readonly host: string; 
 
 const HOST_PORT = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d*))?$/
 
-function hostPort(text: string): HostPort {
+function hostPort(text: string, mayShow: boolean): HostPort {
   const match = HOST_PORT.exec(text.trim())
-  if (match === null)
-    refuse(`connectionString names a host that cannot be read: '${text}' (expected host or host:port)`)
+  if (match === null) {
+    const shown = mayShow ? `: '${text}'` : ', or a password with a / in it, which is to be written as %2F'
+    refuse(`connectionString names a host that cannot be read${shown} (expected host or host:port)`)
+  }
   return { host: decodeURIComponent(match[1] ?? match[2] ?? ''), port: match[3] ?? '' }
 }
 

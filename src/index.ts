@@ -17,12 +17,16 @@ export type { NodeReport, PgherdErrorCode } from './errors.js'
 export type { Freshness, Health } from './herd/herd.js'
 export type { TokenLost } from './pool/causality.js'
 export type { Decision } from './pool/decisions.js'
+export type { Hidden } from './pool/hidden.js'
 export type { Route, Wishes } from './pool/query-args.js'
 export type { Repair } from './pool/repairs.js'
 export type { SessionOptions, Tokens } from './pool/sessions.js'
 export type { Explanation, NodeSnapshot, TopologySnapshot } from './pool/snapshot.js'
 export type { TransactionOptions } from './pool/transaction.js'
 export type { Failover, PoolConfig, PoolConstructor, ReadyOptions, StatementOptions } from './pool/types.js'
+
+export type { FailoverProgress, TopologyChange } from './telemetry/channels.js'
+export type { Journey } from './telemetry/journey.js'
 
 export { classify, PgherdError, replication }
 

@@ -207,10 +207,11 @@ describe('config: bad values are refused, with the name and what is allowed', ()
     )
   }
   it('never shows a password', () => {
-    const url = 'postgres://app:secret-word@a:x,b/db'
-    assert.throws(
-      () => resolve({ connectionString: url }),
-      (error: Error) => !error.message.includes('secret-word')
-    )
+    for (const url of ['postgres://app:secret-word@a:x,b/db', 'postgres://app:secret,word/x@a,b/db']) {
+      assert.throws(
+        () => resolve({ connectionString: url }),
+        (error: Error) => /cannot be read/.test(error.message) && !/secret|word\//.test(error.message)
+      )
+    }
   })
 })

@@ -18,9 +18,21 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'discovery/': ['core/node', 'clock', 'discovery/'],
   'discovery/dns.ts': ['core/node', 'discovery/discovery', 'node:dns/promises'],
   'abort.ts': [],
+  'text.ts': [],
   'herd/': ['core/', 'abort', 'clock', 'errors', 'guard', 'quiet', 'config', 'discovery/', 'herd/'],
   'herd/probe.ts': ['core/', 'clock', 'guard', 'quiet', 'pg'],
+  'telemetry/': [
+    'core/',
+    'clock',
+    'errors',
+    'telemetry/',
+    'type:herd/herd',
+    'type:pool/snapshot',
+    '@opentelemetry/api',
+  ],
+  'telemetry/channels.ts': ['core/', 'telemetry/', 'type:pool/snapshot', 'node:diagnostics_channel'],
   'pool/': [
+    'telemetry/',
     'herd/herd',
     'core/',
     'abort',
@@ -29,6 +41,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
     'guard',
     'quiet',
     'clock',
+    'text',
     'pool/',
     'type:pg',
     'type:node:events',
@@ -36,8 +49,15 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'pool/sessions.ts': ['node:async_hooks', 'core/token', 'errors', 'pool/'],
   'pool/turn.ts': ['node:async_hooks', 'type:pg', 'pool/query-args'],
   'pool/hooks.ts': ['node:async_hooks', 'type:node:events', 'clock'],
+  // Pure: what is printed is a function of the picture.
+  'pool/print.ts': ['text', 'pool/'],
+  'pool/inspect.ts': ['text'],
+  'cli/': ['cli/', 'pool/', 'herd/herd', 'core/', 'config', 'errors', 'discovery/', 'clock', 'text'],
+  'cli/args.ts': ['node:util'],
+  'cli/herd.ts': ['cli/', 'pool/', 'core/', 'config', 'clock', 'text', 'pg'],
+  'cli/main.ts': ['cli/', 'clock', 'node:fs'],
   'module.ts': ['pool/', 'type:pg'],
-  'index.ts': ['module', 'pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
+  'index.ts': ['module', 'telemetry/', 'pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
 }
 
 /** Words that would let time, chance or I/O into a floor that must not have them. */

@@ -54,10 +54,11 @@ describe('package', () => {
   it('points at files that exist', () => {
     const { types, default: main } = manifest.exports['.']
     assert.ok(existsSync(`${root}${types}`) && existsSync(`${root}${main}`))
+    assert.match(readFileSync(`${root}${manifest.bin.pgherd}`, 'utf8'), /^#!\/usr\/bin\/env node\n/)
   })
 
   it('has pg as a peer, and few dependencies', () => {
     assert.deepEqual(Object.keys(manifest.peerDependencies), ['pg'])
-    assert.deepEqual(Object.keys(manifest.dependencies), ['pg-connection-string'])
+    assert.deepEqual(Object.keys(manifest.dependencies), ['@opentelemetry/api', 'pg-connection-string'])
   })
 })

@@ -57,6 +57,7 @@ const QUOTE = 39
 const DOUBLE_QUOTE = 34
 const DOLLAR = 36
 const BACKSLASH = 92
+const SMALL_E = 101
 const SLASH = 47
 const STAR = 42
 const MINUS = 45
@@ -110,6 +111,15 @@ export class Lexer {
     if (code === QUOTE) return this.#string(at + 1)
     if (code === DOUBLE_QUOTE) return this.#name(at + 1)
     return code === DOLLAR ? this.#dollar(at) : Kind.bad
+  }
+
+  /**
+   * The literal at hand closes behind a backslash. Where standard_conforming_strings is off it goes on there: what follows may
+   * be a part of it.
+   */
+  get doubtful(): boolean {
+    const sql = this.#sql
+    return sql.charCodeAt(this.#at - 2) === BACKSLASH && (sql.charCodeAt(this.start) | 32) !== SMALL_E
   }
 
   /** The first thing after any blanks, if that is a block comment: its inside. Where hints are looked for. */

@@ -57,6 +57,12 @@ export interface Detail {
   readonly walWriterDelayMillis: number
   readonly walSegmentBytes: bigint
   readonly standardConformingStrings: boolean
+  /** `server_version`, with what its packager added; null: it does not say. */
+  readonly version: string | null
+  /** Whom it takes us for; null: it does not say. */
+  readonly role: string | null
+  /** That role may see all of pg_stat_replication and pg_stat_wal_receiver; null: there is no such privilege. */
+  readonly readsStats: boolean | null
 }
 
 /** How far a primary's WAL reaches: what was inserted into it, and what of that is on disk. */

@@ -115,7 +115,8 @@ export function onlyNode(topology: Topology, avoid: ReadonlySet<NodeKey>): Node 
   return fallback
 }
 
-function unfitPrimary(node: Node): Refusal {
+/** Why a write would not go there. */
+export function unfitPrimary(node: Node): Refusal {
   if (node.draining) return 'draining'
   switch (node.state.kind) {
     case 'unknown':
@@ -183,7 +184,7 @@ export function isSame(node: Node, stick: Stick): boolean {
 }
 
 const NOTHING_KNOWN: Evidence = {
-  onItsWay: () => false,
+  isComing: () => false,
   tripMillis: 0,
   mayAwait: false,
   mayGuard: false,
@@ -196,9 +197,9 @@ function freshnessOf(topology: Topology, fit: readonly Node[], need: Need, targe
     const replayed = state.kind === 'replica' ? (state.position?.lsn ?? null) : null
     return { key, replayed, behindMillis: evidence.behindMillis(key) }
   })
-  const { onItsWay, tripMillis, mayAwait, mayGuard } = evidence
+  const { isComing, tripMillis, mayAwait, mayGuard } = evidence
   const bytes = target.role === 'replica' ? target.maxLagBytes : Infinity
-  const circumstances = { now: moment.now, onItsWay, tripMillis, mayAwait, mayGuard }
+  const circumstances = { now: moment.now, isComing, tripMillis, mayAwait, mayGuard }
   return choose(need, bytes, topology.wal, topology.epoch, runners, circumstances)
 }
 

@@ -10,16 +10,31 @@ const LONGEST = 500
 const OPENING: ReadonlySet<string> = new Set(['(', '[', '.', '::'])
 const CLOSING: ReadonlySet<string> = new Set([')', ']', ',', '.', ';', '::', '['])
 
-/** Never throws; a text that cannot be read ends in an ellipsis where that begins. */
+/** Never throws; a text that cannot be read, or may be read in two ways, ends in an ellipsis where that begins. */
 export function shapeOf(sql: string): string {
   const lexer = new Lexer(sql)
   const parts: string[] = []
+  let setting: Setting = 'statement'
   for (let kind = lexer.next(); kind !== Kind.end; kind = lexer.next()) {
-    const part = kind === Kind.bad || parts.length > MOST_PARTS ? '…' : partOf(kind, lexer, sql)
+    const isName = kind === Kind.word || kind === Kind.name
+    const told = setting === 'value' && isName ? '?' : partOf(kind, lexer, sql)
+    const part = kind === Kind.bad || parts.length > MOST_PARTS ? '…' : told
+    setting = settingAfter(setting, kind, kind === Kind.word ? lexer.value : part)
     if (part === '…') return spelled([...parts, part])
     push(parts, part, kind, sql[lexer.start - 1])
+    if (kind === Kind.text && lexer.doubtful) return spelled([...parts, '…'])
   }
   return spelled(parts)
+}
+
+/** Where in SET name TO value the reader is: the value may stand there like a name. */
+type Setting = 'statement' | 'alter' | 'set' | 'value' | 'other'
+
+function settingAfter(setting: Setting, kind: Kind, word: string): Setting {
+  if (kind === Kind.semicolon) return 'statement'
+  if (setting === 'statement') return word === 'set' || word === 'alter' ? word : 'other'
+  if (setting === 'alter') return word === 'set' ? 'set' : 'alter'
+  return setting === 'set' && (word === 'to' || word === '=') ? 'value' : setting
 }
 
 function partOf(kind: Kind, lexer: Lexer, sql: string): string {

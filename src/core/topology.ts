@@ -175,11 +175,11 @@ function discovered(topology: Topology, source: string, addresses: readonly Node
     if (known === undefined || address.origin === 'configured') listed.set(keyOf(address), address)
   }
   const nodes = new Map<NodeKey, Node>()
-  for (const [key, address] of listed) nodes.set(key, topology.nodes.get(key) ?? stranger(key, address))
+  for (const [key, address] of listed) nodes.set(key, named(topology.nodes.get(key), key, address))
   // A name may forget its primary while that still serves: it goes when it stops.
   const present = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
   if (present !== undefined && !nodes.has(present.key)) nodes.set(present.key, present)
-  if (sameKeys(nodes, topology.nodes) && topology.blind.size === blind.size) return topology
+  if (sameNodes(nodes, topology.nodes) && topology.blind.size === blind.size) return topology
   return settle(topology, { ...topology, blind, sources, nodes }, at)
 }
 
@@ -191,6 +191,12 @@ function attached(topology: Topology, source: string, addresses: readonly NodeAd
     const node = topology.nodes.get(keyOf(address))
     return !fresh.has(keyOf(address)) && node !== undefined && isUp(node)
   })
+}
+
+/** A name may take longer to resolve than the primary to tell of its replicas: what the user named is used, whoever was first. */
+function named(known: Node | undefined, key: NodeKey, address: NodeAddress): Node {
+  if (known === undefined) return stranger(key, address)
+  return address.origin === 'configured' && known.address.origin !== 'configured' ? { ...known, address } : known
 }
 
 function stranger(key: NodeKey, address: NodeAddress): Node {
@@ -215,8 +221,8 @@ function stranger(key: NodeKey, address: NodeAddress): Node {
   }
 }
 
-function sameKeys(a: ReadonlyMap<NodeKey, unknown>, b: ReadonlyMap<NodeKey, unknown>): boolean {
-  return a.size === b.size && [...a.keys()].every((key) => b.has(key))
+function sameNodes(a: ReadonlyMap<NodeKey, Node>, b: ReadonlyMap<NodeKey, Node>): boolean {
+  return a.size === b.size && [...a].every(([key, node]) => b.get(key) === node)
 }
 
 type Probed = Extract<TopologyEvent, { kind: 'probed' }>

@@ -21,7 +21,7 @@ import { positionSince } from '../core/horizon.js'
 import type { Lsn } from '../core/lsn.js'
 import { elapsed, isUp, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
 import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/selection.js'
-import { type Change, emptyTopology, type Topology } from '../core/topology.js'
+import { type Change, emptyTopology, type Topology, type TopologyEvent } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
 import { replicasOf } from '../discovery/replication.js'
@@ -68,13 +68,13 @@ export type Fact =
   | { readonly kind: 'acknowledged' }
   /** A write was acknowledged, and its position came with it. */
   | { readonly kind: 'captured' }
-  /** A connection to a replica showed its position. `guard`: for the sake of a read that needs one taken so long ago. */
+  /** A connection to a replica showed its position. `guard`: for the sake of a read that was a guess, and needs one taken so long ago. */
   | {
       readonly kind: 'shown'
       readonly key: NodeKey
       readonly generation: number
       readonly position: Position
-      readonly guard: { readonly passed: boolean; readonly ageMillis: number }
+      readonly guard: { readonly passed: boolean; readonly ageMillis: number } | null
     }
   /** Functions, views or kinds of tables may have changed; the change is acknowledged. */
   | { readonly kind: 'defined' }
@@ -118,6 +118,10 @@ export interface HerdParts {
   readonly ask?: Question
   /** Told when the catalogue cannot be read, and why. */
   readonly unreadable?: (message: string) => void
+  /** Told everything that may change belief, before it does. */
+  readonly heard?: (event: TopologyEvent) => void
+  /** Begins what outlives the statement that asked for it, apart from that statement's asynchronous context. */
+  readonly apart?: (begin: () => void) => void
   /** The face has work on its connections that no run() covers: somebody holds a client. */
   readonly busy?: () => boolean
 }
@@ -131,6 +135,7 @@ export class Herd {
   readonly #catalogue: Catalogue
   /** A server that is well has answered since. */
   readonly #quietMillis: number
+  readonly #apart: (begin: () => void) => void
   readonly #loads = new Map<NodeKey, { statements: number }>()
   readonly #behind = new Map<NodeKey, Behind>()
   readonly #freshness = {
@@ -142,7 +147,7 @@ export class Herd {
     positionsCaptured: 0,
   }
   readonly #inFlight = (key: NodeKey) => this.#loads.get(key)?.statements ?? 0
-  readonly #onItsWay = (since: number) => this.#isComing(since)
+  readonly #isComingSoon = (since: number) => this.#isComing(since)
   #state: 'new' | 'open' | 'ended' = 'new'
   #running = 0
   #waited = 0
@@ -152,12 +157,13 @@ export class Herd {
     const probes = parts.probes ?? connectionProbe(clock)
     this.#config = config
     this.#clock = clock
+    this.#apart = parts.apart ?? ((begin) => begin())
     const rules = {
       hosts: config.seeds.length,
       silentMillis: config.silentMillis,
       strictAsyncCommit: config.strictAsyncCommit,
     }
-    this.#store = new Store(emptyTopology(rules), clock)
+    this.#store = new Store(emptyTopology(rules), clock, parts.heard)
     const probeOf = (address: NodeAddress, interrupted: () => void) =>
       probes(probeConfigFor(config, address), address.origin, interrupted)
     const busy = () => this.#running > 0 || parts.busy?.() === true
@@ -175,7 +181,7 @@ export class Herd {
       unreadable: parts.unreadable ?? (() => {}),
     })
     this.#store.subscribe((after, before, found) => {
-      this.#monitor.follow(after)
+      this.#apart(() => this.#monitor.follow(after))
       // What a claim is worth, the primary tells.
       const claimed = found.some((change) => change.kind === 'state' && change.to === 'claimant')
       if (claimed && after.primary !== null) this.#monitor.wake(after.primary)
@@ -380,7 +386,7 @@ export class Herd {
     return this.#monitor.hasReaders
   }
 
-  /** A replica would be chosen for this target now. If only proof is lacking, it is asked for. */
+  /** A replica would be chosen for this target now, perhaps after a question to the primary. */
   prefersReplica(target: Target): boolean {
     // Clients that are out when the pool ends go on alone.
     if (this.#state === 'ended') return false
@@ -486,9 +492,9 @@ export class Herd {
     if (this.#state === 'ended') throw endedError()
     if (this.#state === 'new') {
       this.#state = 'open'
-      this.#sources.start()
+      this.#apart(() => this.#sources.start())
     }
-    if (this.#monitor.touch(now)) this.#sources.wake()
+    if (this.#monitor.touch(now)) this.#apart(() => this.#sources.wake())
     return now
   }
 
@@ -552,38 +558,46 @@ export class Herd {
     if (choice.node?.state.kind === 'replica') return choice
     if (choice.node === null && choice.awaits) return choice
     const refusals = new Set(choice.refused.values())
-    if (refusals.has('too-far-behind')) this.#freshness.tooFarBehind++
-    else if (refusals.has('unproven')) this.#freshness.unproven++
+    // Once for a statement: after a failure it comes here again.
+    if (avoid.size === 0) {
+      if (refusals.has('too-far-behind')) this.#freshness.tooFarBehind++
+      else if (refusals.has('unproven')) this.#freshness.unproven++
+    }
     if (refusals.has('unproven') || refusals.has('no-position') || insists(target)) this.#monitor.demand()
     return choice
   }
 
-  /**
-   * What nobody asked for is asked for now: whoever has read on the primary must see all that was there, and would read there
-   * for ever, each time having to see more than the last position tells.
-   */
   #isComing(since: number): boolean {
-    const { positions } = this.#monitor
+    if (this.#monitor.positions.after(since) !== null) return true
     const { primary, nodes } = this.topology
-    const trusted = primary !== null && nodes.get(primary)?.suspect === null
-    if (since > -Infinity && trusted && positions.after(since) === null) positions.ask()
-    return positions.after(since) !== null
+    return since > -Infinity && primary !== null && nodes.get(primary)?.suspect === null
   }
 
-  /** Waits for the position of the primary that the target needs, which is on its way. */
+  /**
+   * Waits for the position of the primary that the target needs. If it is not on its way yet, it is asked for: whoever has read
+   * on the primary must see all that was there, and would read there for ever, each time having to see more than the last
+   * position tells.
+   */
   async #position(target: Target): Promise<void> {
     if (target.role !== 'replica') return
+    const { positions } = this.#monitor
+    const since = awaitedSince(target.need, this.topology.epoch)
     this.#freshness.awaited++
-    await this.#monitor.positions.after(awaitedSince(target.need, this.topology.epoch))
+    if (positions.after(since) === null) positions.ask()
+    await positions.after(since)
   }
 
   #noteShown({ key, generation, position, guard }: Extract<Fact, { kind: 'shown' }>): void {
-    if (guard.passed) this.#freshness.guardsPassed++
+    if (guard !== null) this.#noteGuard(key, guard.passed, guard.ageMillis)
+    this.#store.dispatch({ kind: 'shown', key, generation, position })
+  }
+
+  #noteGuard(key: NodeKey, passed: boolean, ageMillis: number): void {
+    if (passed) this.#freshness.guardsPassed++
     else this.#freshness.guardsFailed++
-    const behind = behindAfter(this.#behind.get(key), guard.passed, guard.ageMillis, this.#clock.mono())
+    const behind = behindAfter(this.#behind.get(key), passed, ageMillis, this.#clock.mono())
     if (behind === undefined) this.#behind.delete(key)
     else this.#behind.set(key, behind)
-    this.#store.dispatch({ kind: 'shown', key, generation, position })
   }
 
   async #wait(target: Target, history: History, startedAt: number, signal?: AbortSignal): Promise<Place> {
@@ -647,7 +661,7 @@ export class Herd {
       const behind = this.#behind.get(key)
       return isPaused(behind, now.mono) ? Infinity : behindOf(behind, now.mono)
     }
-    const evidence: Evidence = { onItsWay: this.#onItsWay, tripMillis, mayAwait, mayGuard, behindMillis }
+    const evidence: Evidence = { isComing: this.#isComingSoon, tripMillis, mayAwait, mayGuard, behindMillis }
     return { now, random: this.#clock.random(), inFlight: this.#inFlight, avoid, evidence }
   }
 

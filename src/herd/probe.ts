@@ -62,7 +62,12 @@ const DETAIL = `select (select system_identifier from pg_control_system())::text
     then 'off' else current_setting('synchronous_commit') end as synchronous_commit,
   (extract(epoch from current_setting('wal_writer_delay')::interval) * 1000)::text as wal_writer_delay,
   pg_size_bytes(current_setting('wal_segment_size'))::text as wal_segment_size,
-  current_setting('standard_conforming_strings') as standard_conforming_strings`
+  current_setting('standard_conforming_strings') as standard_conforming_strings,
+  current_setting('server_version') as version, current_user::text as role,
+  (select pg_has_role(oid, 'usage') from pg_roles where rolname = 'pg_read_all_stats')::text as reads_stats`
+
+/** Where a function of the above is forbidden: to whom. */
+const WHO = `select current_setting('server_version') as version, current_user::text as role`
 
 /** Where even pg_control_* or WAL functions are forbidden or foreign (42501, 0A000): the role, and nothing else. */
 const ROLE = `select pg_is_in_recovery()::text as in_recovery, null as insert, null as flush, null as replay, null as timeline`
@@ -77,6 +82,9 @@ const NO_DETAIL: Detail = {
   walWriterDelayMillis: 200,
   walSegmentBytes: 16n * 1024n * 1024n,
   standardConformingStrings: true,
+  version: null,
+  role: null,
+  readsStats: null,
 }
 
 /** Asks a node over a connection of its own, which ends with the answers, with the deadline or with `signal`. */
@@ -199,7 +207,7 @@ class ConnectionProbe implements Probe {
     const fresh = this.#client === null
     const client = this.#client ?? (await this.#connect())
     const row = await asked(client, LEAN, ROLE)
-    const detail = fresh || depth === 'full' ? detailOf(await asked(client, DETAIL, null)) : null
+    const detail = fresh || depth === 'full' ? detailOf(await asked(client, DETAIL, WHO)) : null
     return sightingOf(row, detail)
   }
 
@@ -283,6 +291,8 @@ function timelineOf(row: Row | null | undefined): number | null {
 
 function detailOf(row: Row | null): Detail {
   if (row === null) return NO_DETAIL
+  const { version = null, role = null } = row
+  if (row.started_at === undefined) return { ...NO_DETAIL, version, role }
   return {
     systemIdentifier: row.system_identifier ?? null,
     startedAt: row.started_at ?? '',
@@ -293,6 +303,9 @@ function detailOf(row: Row | null): Detail {
     walWriterDelayMillis: Number(row.wal_writer_delay ?? NO_DETAIL.walWriterDelayMillis),
     walSegmentBytes: BigInt(row.wal_segment_size ?? NO_DETAIL.walSegmentBytes),
     standardConformingStrings: row.standard_conforming_strings !== 'off',
+    version,
+    role,
+    readsStats: row.reads_stats === null || row.reads_stats === undefined ? null : row.reads_stats === 'true',
   }
 }
 

@@ -18,6 +18,7 @@ const BETWEEN_GROUPS_MILLIS = 5
 
 export class Store {
   readonly #clock: Clock
+  readonly #heard: (event: TopologyEvent) => void
   readonly #listeners = new Set<Listener>()
   readonly #waiters = new Set<Waiter>()
   readonly #drained: (() => void)[] = []
@@ -27,9 +28,10 @@ export class Store {
   /** The next group of waiters is due. */
   #release: Alarm | null = null
 
-  constructor(initial: Topology, clock: Clock) {
+  constructor(initial: Topology, clock: Clock, heard: (event: TopologyEvent) => void = () => {}) {
     this.#topology = initial
     this.#clock = clock
+    this.#heard = heard
   }
 
   get topology(): Topology {
@@ -54,6 +56,7 @@ export class Store {
   }
 
   #fold(event: TopologyEvent): void {
+    this.#heard(event)
     const before = this.#topology
     const after = reduce(before, event)
     if (after === before) return

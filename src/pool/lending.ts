@@ -2,14 +2,25 @@
 
 import type { Client } from 'pg'
 import type { Herd, Place } from '../herd/herd.js'
+import type { Task } from '../telemetry/journey.js'
 import type { Lender } from './client.js'
 import type { NodePool } from './node-pool.js'
 import type { QueryArgs, Wishes } from './query-args.js'
 import type { Routed, Routing } from './routing.js'
 import type { Scope, Written } from './scope.js'
 
+export type Run = <R, T>(
+  kind: Task['kind'],
+  text: string | null,
+  routed: Routed,
+  attempt: (place: Place) => Promise<R>,
+  then: (answer: R) => T | Promise<T>
+) => Promise<T>
+
 export interface LendingParts {
   readonly herd: Herd
+  /** Makes the attempts of an errand, and tells of them. `then`: what follows from the answer belongs to it. */
+  readonly run: Run
   readonly routing: Routing
   scope(): Scope | undefined
   written(scope: Scope | undefined, wroteAt: number | null): Written
@@ -26,7 +37,7 @@ export interface LendingParts {
 const HERE = Symbol('here')
 
 export function lenderOf(parts: LendingParts): Lender {
-  const { herd, routing, written, count, poolOf, observe, cancelOf } = parts
+  const { herd, run, routing, written, count, poolOf, observe, cancelOf } = parts
   const read = (text: string) => routing.read(text)
   const readOf = (args: QueryArgs, wishes: Wishes) =>
     routing.route(args, wishes, read(args.text ?? ''), written(args.scope, args.wroteAt ?? null))
@@ -50,26 +61,27 @@ export function lenderOf(parts: LendingParts): Lender {
       observe(routed, args.text)
       return false
     },
-    async borrow(args, wishes, here, notice) {
+    borrow(args, wishes, here, notice) {
       const routed = readOf(args, wishes)
-      const result = await herd.run(routed, async (place) => {
+      const attempt = async (place: Place) => {
         if (place.node.state.kind !== 'replica') return HERE
         count(place, routed)
         const answer = await poolOf(place).query(place, args, true, notice)
         parts.readOn(place, args.scope)
         return answer
-      })
-      return result === HERE ? here() : result
+      }
+      return run('statement', args.text, routed, attempt, (answer) => (answer === HERE ? here() : answer))
     },
     cancel: (client) => cancelOf(client),
     serializable: () => routing.setAside('isolation'),
     async lend(args, wishes) {
       const errand = transactionOf(args, wishes)
       if (errand === null) return null
-      return herd.run(errand, (place) => {
+      const attempt = (place: Place) => {
         count(place, errand)
         return poolOf(place).connect(place, {}, args.scope)
-      })
+      }
+      return run('borrow', args.text, errand, attempt, (client) => client)
     },
   }
 }

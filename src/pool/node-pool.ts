@@ -8,11 +8,12 @@ import type { Clock } from '../clock.js'
 import { type Failure, failureOf } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
-import type { Node, NodeKey, Position } from '../core/node.js'
+import type { Node, NodeAddress, NodeKey, Position } from '../core/node.js'
 import { noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
 import { ask } from '../quiet.js'
+import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { isOdd, noteFate, noteUnread, watchBinding } from './fate.js'
@@ -21,7 +22,7 @@ import { isOverdue, isTimed, noticed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
 import { isSubmittable, type QueryArgs, type Wishes } from './query-args.js'
 import type { Scope } from './scope.js'
-import { type Internals, isFree, free as whenReady } from './turn.js'
+import { type Internals, inContext, isFree, free as whenReady } from './turn.js'
 import { discard, isGone, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
 interface Ends {
@@ -74,6 +75,8 @@ export interface NodePoolOwner {
   relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean
   /** Of every client's wire; `standby` is this node's own business. */
   readonly wires: Omit<WireEvents, 'standby'>
+  /** Who looks on how connections are made and given out. */
+  readonly telemetry: Pick<Telemetry, 'measures' | 'created' | 'acquired'>
   /** New connections are to say which server they lead to. */
   identifies(): boolean
   identified(node: Node, startedAt: string, asynchronous: boolean): void
@@ -85,8 +88,8 @@ export interface NodePoolOwner {
   isAsynchronous(text: string | null): boolean
   /** The position that was asked for behind an acknowledged write; null: it did not come. */
   captured(wire: Wire, node: Node, lsn: Lsn | null): void
-  /** A replica has shown its position on behalf of a read that needs `required`. */
-  shown(node: Node, position: Position, required: Required): void
+  /** A replica has shown its position; for a read that was a guess, and needs `required`. */
+  shown(node: Node, position: Position, required: Required | null): void
   accused(node: Node, failure: Failure): void
   isReplica(key: NodeKey): boolean
   /** The holder of a client of a replica sends this. */
@@ -120,6 +123,10 @@ export class NodePool {
       if (this.inner.listenerCount(event) > 0) tell(event, first, second)
       return owner.relay(this, event, first, second)
     }
+  }
+
+  get address(): NodeAddress {
+    return this.#node.address
   }
 
   get condemned(): boolean {
@@ -158,6 +165,7 @@ export class NodePool {
         client.on('error', accuse)
         client.on('error', (error) => this.#borrower?.failed(error))
         client.on('end', () => this.#borrower?.ended())
+        if (owner.telemetry.measures) timeOf(client, owner.clock, (millis) => owner.telemetry.created(address, millis))
       }
 
       #send(first: unknown, second: unknown, third: unknown): unknown {
@@ -273,7 +281,10 @@ export class NodePool {
       reject(dropped(this.key))
       return
     }
+    const { telemetry, clock } = this.#owner
+    const from = telemetry.measures ? clock.mono() : null
     this.inner.connect((error, client, release) => {
+      if (from !== null) telemetry.acquired(this.#node.address, clock.mono() - from, error ?? null)
       if (error !== undefined && error !== null) return reject(this.#condemned ? dropped(this.key) : error)
       const wire = client === undefined ? undefined : wireOf(client)
       if (client === undefined || wire === undefined) return reject(new Error('the pool gave no client of ours'))
@@ -307,6 +318,8 @@ export class NodePool {
       client.release(true)
       reject(error)
     }
+    // The answer comes in the context of the socket's data; what follows is the caller's.
+    const go = inContext(() => use(client, wire))
     wire.reading = true
     ask(client, IDENTITY, (error, [row]) => {
       wire.reading = null
@@ -315,14 +328,14 @@ export class NodePool {
       if (error && (isEnding(client) || failureOf(error, 'connect').accuses)) return refuse(error)
       const [recovery, startedAt = '', commits, replayed] = row?.answer?.split(' ') ?? []
       // A server that does not tell is taken for what it seems to be.
-      if (recovery === undefined) return use(client, wire)
+      if (recovery === undefined) return go()
       wire.proven = parseLsn(replayed)
       this.#owner.identified(place.node, startedAt, commits === 'off')
       const { state, seen } = place.node
       if (state.kind === 'primary' && recovery === 't') return refuse(notPrimary(this.key))
       const known = seen?.detail?.startedAt ?? ''
       if (known !== '' && known !== startedAt) return refuse(movedError(this.key))
-      use(client, wire)
+      go()
     })
   }
 
@@ -340,7 +353,7 @@ export class NodePool {
         this.#acquire(place, reject, use)
       } else use(client, wire)
     }
-    const ready = () => void whenReady(client).then(check)
+    const ready = inContext(() => void whenReady(client).then(check))
     const borrower = borrowerOf(client)
     wire.released = false
     if (borrower !== undefined) borrower.whenFree(ready)
@@ -464,14 +477,15 @@ export class NodePool {
   #prove(client: PoolClient, wire: Wire, place: Place, run: () => void, reject: (error: unknown) => void): void {
     const { node, required } = place
     const askedAt = this.#owner.clock.now()
+    const go = inContext(run)
     wire.reading = true
     ask(client, REPLAYED, (error, [row]) => {
       wire.reading = null
       const lsn = parseLsn(row?.answer)
       wire.proven = lsn
       if (lsn !== null && required !== null) {
-        this.#owner.shown(node, { lsn, askedAt }, required)
-        if (lsn >= required.lsn) return run()
+        this.#owner.shown(node, { lsn, askedAt }, place.reason === 'guarded' ? required : null)
+        if (lsn >= required.lsn) return go()
       }
       client.release((error as Error | null) ?? undefined)
       reject(error ?? staleError(this.key))
@@ -537,6 +551,12 @@ const NOBODY: ReadonlySet<Client> = new Set()
 function isAtWork(client: Client): boolean {
   const wire = wireOf(client)
   return wire !== undefined && (wire.handed || wire.held) && !isFree(client)
+}
+
+/** How long it takes until the session is ready. */
+function timeOf(client: Client, clock: Clock, tell: (millis: number) => void): void {
+  const from = clock.mono()
+  client.once('connect', () => tell(clock.mono() - from))
 }
 
 function isEnding(client: Client): boolean {

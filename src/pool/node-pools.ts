@@ -5,6 +5,7 @@ import type { Client } from 'pg'
 import { type Failure, isParting } from '../core/failure.js'
 import type { Node, NodeKey } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
+import type { Connections } from '../telemetry/meters.js'
 import { dropped, NodePool, type NodePoolOwner } from './node-pool.js'
 
 type Count = 'totalCount' | 'idleCount' | 'waitingCount' | 'expiredCount'
@@ -143,6 +144,15 @@ export class NodePools {
     for (const pool of this.#pools.values()) sum += pool.inner[name]
     for (const pool of this.#leaving) sum += pool.inner[name]
     return sum
+  }
+
+  /** What there is of connections to each node. */
+  *connections(): Iterable<Connections> {
+    for (const pool of [...this.#pools.values(), ...this.#leaving]) {
+      const { totalCount, idleCount, waitingCount } = pool.inner
+      const leaving = this.#leaving.has(pool)
+      yield { address: pool.address, used: totalCount - idleCount, idle: idleCount, pending: waitingCount, leaving }
+    }
   }
 
   /** Somebody holds a client, perhaps for hours: its server must be watched as long. */

@@ -7,18 +7,24 @@ import { type Alarm, type Clock, systemClock } from '../clock.js'
 import { type Config, clientConfigFor, resolveConfig } from '../config.js'
 import type { Failure } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
-import { elapsed, type Instant, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
+import { elapsed, type Instant, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
 import { onlyShapes } from '../core/session.js'
-import type { Change, Topology } from '../core/topology.js'
+import type { Change, Topology, TopologyEvent } from '../core/topology.js'
 import { busyError, endedError } from '../errors.js'
 import type { ClientClass } from '../guard.js'
 import { type Freshness, type Health, Herd, type Place } from '../herd/herd.js'
+import { channels } from '../telemetry/channels.js'
+import type { Task } from '../telemetry/journey.js'
+import type { Gauges } from '../telemetry/meters.js'
+import { outside } from '../telemetry/spans.js'
+import { Telemetry } from '../telemetry/telemetry.js'
 import { abortable } from './cancel.js'
 import { Causality } from './causality.js'
 import { borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { Decisions } from './decisions.js'
 import { describe } from './describe.js'
 import { callEach, unharmed } from './hooks.js'
+import { INSPECT, type Inspect, type InspectOptions, inspected } from './inspect.js'
 import { lenderOf } from './lending.js'
 import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
 import { NodePools } from './node-pools.js'
@@ -28,8 +34,9 @@ import type { Repairs } from './repairs.js'
 import { ON_PRIMARY, type Routed, Routing } from './routing.js'
 import type { Scope, Written } from './scope.js'
 import type { SessionOptions, Tokens } from './sessions.js'
-import { type Explanation, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
+import { type Explanation, explanationOf, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
 import { beginOf, begun, committed, type TransactionOptions } from './transaction.js'
+import { inContext } from './turn.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
 import { merged, viewOf } from './view.js'
 import { wireOf } from './wire.js'
@@ -74,6 +81,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     readonly #decisions = new Decisions()
     readonly #pools: NodePools
     readonly #causality: Causality
+    readonly #telemetry: Telemetry
     /** Sessions that read string literals in another way than the lexer. */
     #oddSessions = 0
     #lostAt: Instant | null = null
@@ -85,9 +93,12 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       super(options)
       this.#config = config
       const unreadable = (message: string) => this.#routing.tellUnreadable(message)
-      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable })
+      const heard = (event: TopologyEvent) => this.#telemetry.heard(event)
+      const apart = inContext(outside)
+      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable, heard, apart })
       this.#routing = new Routing(config, this.#herd)
       this.#causality = new Causality(config, this.#herd, clock, (lost) => this.#tell('tokenLost', lost))
+      this.#telemetry = new Telemetry(this.#gauges())
       this.#pools = new NodePools(this.#owner())
       this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))
       describe(this.options, this.#config.seeds, () => this.#primaryAddress())
@@ -135,7 +146,18 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#herd.end()
       await this.#pools.end(endedError())
       this.#herd.close()
+      this.#telemetry.end()
       this.#ended = true
+    }
+
+    /** Not what it is made of: the password is among that. */
+    [INSPECT](depth: number | null, options: InspectOptions, inspect: Inspect): string {
+      if (!(#herd in this)) return 'Pool {}'
+      const { seeds, client } = this.#config
+      const { totalCount, idleCount, waitingCount } = this
+      const { user, database } = client
+      const fields = { hosts: seeds.map(keyOf), user, database, totalCount, idleCount, waitingCount }
+      return inspected(this.constructor.name, { ...fields, topology: this.topology() }, depth, options, inspect)
     }
 
     /** Node's `await using`. */
@@ -161,11 +183,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const routed = this.#config.routing === 'on' && this.#herd.topology.plural && isolation !== 'serializable'
       const { scope } = this.#causality
       const errand = this.#routing.whole({ ...wishes, maxLagMillis }, this.#written(scope), readOnly && routed)
-      const client = await this.#herd.run(errand, async (place) => {
+      const attempt = async (place: Place) => {
         this.#decisions.count(place, errand)
         return begun(await this.#poolOf(place).connect(place, {}, scope), begin)
-      })
-      return committed(client, work)
+      }
+      return this.#observed('transaction', begin, errand, attempt, (client) => committed(client, work))
     }
 
     session<T>(first: Tokens | (() => T), second?: () => T, options?: SessionOptions): T {
@@ -183,7 +205,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     topology(): TopologySnapshot {
-      return snapshotOf(this.#herd.topology, clock.now())
+      return snapshotOf(this.#herd.topology, clock.now(), this.#config)
     }
 
     explain(query: unknown): Explanation {
@@ -198,7 +220,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         ? ALONE
         : this.#routing.route(args, wishes, verdict, this.#written(this.#causality.scope))
       const choice = this.#herd.look(this.#config.routing === 'observe' ? ON_PRIMARY.target : target)
-      return Object.freeze({
+      return explanationOf({
         intent: verdict?.intent ?? 'write',
         word: verdict?.readable ? verdict.word : '',
         reason,
@@ -333,10 +355,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const { scope } = this.#causality
       const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written(scope)) : ON_PRIMARY
       const attempt = (place: Place) => this.#poolOf(place).connect(place, wishes, scope)
-      if (signal === undefined) return this.#herd.run(errand, attempt)
-      signal.throwIfAborted()
-      const client = this.#herd.run({ ...errand, signal }, attempt)
-      return abortable(client, signal, (late) => late.release())
+      signal?.throwIfAborted()
+      return this.#errand('connect', null, { ...errand, signal }, attempt, (late) => late.release())
     }
 
     #run(given: QueryArgs, wishes: Wishes): Promise<unknown> {
@@ -367,9 +387,44 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         return args.scope === undefined ? answer : answer.then((result) => this.#noteRead(place, args, result))
       }
       const { signal } = args
-      if (signal === undefined) return this.#herd.run(routed, attempt)
+      if (signal === undefined) return this.#errand('statement', args.text, routed, attempt)
       if (signal.aborted) return Promise.reject(signal.reason)
-      return abortable(this.#herd.run({ ...routed, signal }, attempt), signal)
+      return this.#errand('statement', args.text, { ...routed, signal }, attempt)
+    }
+
+    /** Makes the attempts of a statement until its caller gives up; tells of them if somebody looks on. */
+    #errand<T>(
+      kind: Task['kind'],
+      text: string | null,
+      routed: Routed,
+      attempt: (place: Place) => Promise<T>,
+      discard?: (late: T) => void
+    ): Promise<T> {
+      const { signal } = routed
+      const go = (observed: typeof attempt) => {
+        const answer = this.#herd.run(routed, observed)
+        return signal === undefined ? answer : abortable(answer, signal, discard)
+      }
+      if (!this.#telemetry.active) return go(attempt)
+      return this.#telemetry.run(this.#task(kind, text, routed), attempt, go)
+    }
+
+    /** The same of whatever else is an errand; `then`: what follows from the answer belongs to it. */
+    async #observed<R, T>(
+      kind: Task['kind'],
+      text: string | null,
+      routed: Routed,
+      attempt: (place: Place) => Promise<R>,
+      then: (answer: R) => T | Promise<T>
+    ): Promise<T> {
+      const go = async (observed: typeof attempt) => then(await this.#herd.run(routed, observed))
+      return this.#telemetry.active ? this.#telemetry.run(this.#task(kind, text, routed), attempt, go) : go(attempt)
+    }
+
+    #task(kind: Task['kind'], text: string | null, { reading, reason }: Routed): Task {
+      const intent =
+        text === null || kind !== 'statement' ? (reading ? 'read' : 'write') : this.#routing.read(text).intent
+      return this.#telemetry.task(kind, text, { intent, reason })
     }
 
     #written(scope: Scope | undefined): Written {
@@ -404,6 +459,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
           defined: () => this.#herd.report({ kind: 'defined' }),
           legible: (is) => this.#noticeSession(is),
         },
+        telemetry: this.#telemetry,
         identifies: () => this.#herd.topology.plural,
         identified: ({ key }, startedAt, asynchronous) => {
           if (asynchronous) this.#causality.noticeAsynchronous()
@@ -422,6 +478,26 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       }
     }
 
+    #gauges(): Gauges {
+      const { max, min } = this.options
+      const { database, user } = this.#config.client
+      const { PGDATABASE, PGUSER } = process.env
+      const named = [database, PGDATABASE, user, PGUSER].find((name) => typeof name === 'string' && name !== '')
+      return {
+        clock,
+        // A URL in the place of a name connects nowhere, and has a password in it.
+        namespace: typeof named === 'string' && !named.includes('://') ? named : null,
+        queryText: this.#config.traceQueryText,
+        max: Number(max),
+        min: Number(min),
+        topology: () => this.#herd.topology,
+        connections: () => this.#pools.connections(),
+        freshness: () => this.#herd.freshness,
+        decisions: () => (this.#config.routing === 'observe' ? [] : this.#decisions.list()),
+        waiting: () => this.#herd.waiting,
+      }
+    }
+
     #primaryAddress(): NodeAddress | undefined {
       const { primary, nodes } = this.#herd.topology
       return primary === null ? undefined : nodes.get(primary)?.address
@@ -432,6 +508,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (!routeClients || attributes !== 'any') return null
       return lenderOf({
         herd: this.#herd,
+        run: (kind, text, routed, attempt, then) => this.#observed(kind, text, routed, attempt, then),
         routing: this.#routing,
         scope: () => this.#causality.scope,
         written: (scope, wroteAt) => this.#causality.written(scope, wroteAt),
@@ -454,7 +531,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     /** The outer pool tells the events of every node's pool as its own. */
     #relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean {
+      if (event === 'acquire') this.#telemetry.connection(event, pool.address, first as Client)
       if (event === 'release') {
+        this.#telemetry.connection(event, pool.address, second as Client)
         this.#noticeRelease(pool, second as Client)
         return this.#isReplica(pool.key) ? this.#tellOfReplica(event, first, second) : this.emit(event, first, second)
       }
@@ -496,22 +575,27 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return sentAsWrite || intent !== 'read' || hint === 'primary'
     }
 
-    #noteShown({ key, generation }: Node, position: Position, required: Required): void {
-      const ageMillis = elapsed(required.takenAt, position.askedAt)
-      const guard = { passed: position.lsn >= required.lsn, ageMillis }
+    #noteShown({ key, generation }: Node, position: Position, required: Required | null): void {
+      const judged = (need: Required) => ({
+        passed: position.lsn >= need.lsn,
+        ageMillis: elapsed(need.takenAt, position.askedAt),
+      })
+      const guard = required === null ? null : judged(required)
       this.#herd.report({ kind: 'shown', key, generation, position, guard })
     }
 
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {
       this.#pools.follow(after, found)
+      this.#telemetry.follow(after, before, found)
       if (after.plural && !before.plural) this.#causality.mayHaveWritten()
       this.#noticeLegible(after)
       this.#routing.forget(clock.mono())
       if (found.length === 0) return
       this.#tellFailover(after, before)
-      if (this.listenerCount('topology') === 0) return
+      if (this.listenerCount('topology') === 0 && !channels.topology.hasSubscribers) return
       const now = clock.now()
-      this.#tell('topology', snapshotOf(after, now), snapshotOf(before, now))
+      const change = { after: snapshotOf(after, now, this.#config), before: snapshotOf(before, now, this.#config) }
+      channels.topology.traceSync(() => this.#tell('topology', change.after, change.before), change)
     }
 
     #noteReplica(client: Client, first: unknown): void {

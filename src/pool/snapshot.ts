@@ -1,10 +1,14 @@
 // What users see of belief: plain frozen values, without the machinery. Topology -> TopologySnapshot, Choice -> Explanation.
 
+import { policies } from '../core/balance.js'
 import { lagOf } from '../core/horizon.js'
-import { formatLsn } from '../core/lsn.js'
-import type { Instant, Node, NodeKey } from '../core/node.js'
-import type { Choice, Refusal } from '../core/selection.js'
+import { bytesBetween, formatLsn, type Lsn } from '../core/lsn.js'
+import type { Detail, Instant, Node, NodeKey } from '../core/node.js'
+import { type Choice, type Refusal, select, type Target, unfitPrimary } from '../core/selection.js'
 import type { Topology } from '../core/topology.js'
+import { grantFor, type Hidden, hiddenFrom } from './hidden.js'
+import { printedAs } from './inspect.js'
+import { explanationText, topologyText } from './print.js'
 
 export interface NodeSnapshot {
   /** `host:port` */
@@ -15,19 +19,36 @@ export interface NodeSnapshot {
   readonly state: 'unknown' | 'primary' | 'replica' | 'claimant' | 'down' | 'foreign' | 'alias'
   /** `shown`: found beside several configured hosts; listed, never used. */
   readonly origin: 'configured' | 'discovered' | 'shown'
+  /** `dns`: it is an address of a configured name. `replication`: the primary's pg_stat_replication lists it. */
+  readonly foundBy: 'configured' | 'dns' | 'replication'
+  /** The configured name whose address this is. */
+  readonly name: string | null
+  /** The node that stands for the same server, where this one is an `alias`. */
+  readonly sameAs: string | null
   /** Accused and not yet cleared: new statements wait for its answer. */
   readonly suspect: boolean
   /** drain() was called for it. */
   readonly draining: boolean
   readonly timeline: number | null
-  /** A replica's replay position, as `pg_lsn` prints it. */
+  readonly systemIdentifier: string | null
+  /** `server_version`. */
+  readonly version: string | null
+  /** What a replica has replayed, how far a primary's WAL is on disk, as `pg_lsn` prints it. */
   readonly position: string | null
   /** Everything acknowledged longer ago than this is there, in milliseconds; null: nothing is proven. */
   readonly lagMillis: number | null
+  /** Bytes of WAL that the primary was ahead of a replica when both were last asked; null: that cannot be told. */
+  readonly lagBytes: number | null
+  /** Why a replica could not serve a read within the pool's bounds now, and a primary no statement; null: it could. */
+  readonly refused: string | null
   /** +1 whenever all connections to the node were replaced. */
   readonly generation: number
   /** The newest failure, in the words of the server or the socket. */
   readonly failure: string | null
+  /** The SQLSTATE of that failure, or the name of the system's error. */
+  readonly failureCode: string | null
+  /** What the role that pgherd logs in with may not see there. */
+  readonly hidden: readonly Hidden[]
 }
 
 export interface TopologySnapshot {
@@ -39,23 +60,35 @@ export interface TopologySnapshot {
   readonly contested: readonly string[]
   readonly systemIdentifier: string | null
   readonly nodes: readonly NodeSnapshot[]
+  /** Sources of addresses that could not be asked lately, such as names that do not resolve, and why. */
+  readonly blind: Readonly<Record<string, string>>
 }
 
-export function snapshotOf(topology: Topology, now: Instant): TopologySnapshot {
-  return Object.freeze({
+/** What the pool asks of a replica. */
+export interface Bounds {
+  readonly maxLagMillis: number
+  readonly maxLagBytes: number
+  readonly maxStaleMillis: number
+}
+
+export function snapshotOf(topology: Topology, now: Instant, bounds: Bounds): TopologySnapshot {
+  const refused = refusedOf(topology, now, bounds)
+  const blind = [...topology.blind].map(([source, { message }]) => [source, message])
+  const snapshot = {
     epoch: topology.epoch,
     primary: topology.primary,
     contested: Object.freeze([...(topology.contested?.claimants ?? [])]),
     systemIdentifier: topology.systemIdentifier || null,
-    nodes: Object.freeze([...topology.nodes.values()].map((node) => nodeSnapshot(topology, node, now))),
-  })
+    nodes: Object.freeze([...topology.nodes.values()].map((node) => nodeSnapshot(topology, node, now, refused))),
+    blind: Object.freeze(Object.fromEntries(blind)),
+  } satisfies TopologySnapshot
+  return Object.freeze(printedAs(snapshot, 'Topology', topologyText))
 }
 
-function nodeSnapshot(topology: Topology, node: Node, now: Instant): NodeSnapshot {
-  const { state, address } = node
-  const position = state.kind === 'replica' ? state.position : null
-  const proven = state.kind === 'replica' && state.follows && position !== null
-  const lag = proven ? lagOf(topology.wal, position.lsn, now) : Infinity
+type Refused = Readonly<Record<string, string>>
+
+function nodeSnapshot(topology: Topology, node: Node, now: Instant, refused: Refused): NodeSnapshot {
+  const { state, address, seen } = node
   const failure = state.kind === 'unknown' || state.kind === 'down' ? state.failure : (node.suspect?.failure ?? null)
   return Object.freeze({
     key: node.key,
@@ -63,14 +96,63 @@ function nodeSnapshot(topology: Topology, node: Node, now: Instant): NodeSnapsho
     port: address.port,
     state: state.kind,
     origin: address.origin,
+    foundBy: address.origin !== 'configured' ? 'replication' : address.servername === null ? 'configured' : 'dns',
+    name: address.servername,
+    sameAs: state.kind === 'alias' ? state.of : null,
     suspect: node.suspect !== null,
     draining: node.draining,
     timeline: timelineOf(node),
-    position: position === null ? null : formatLsn(position.lsn),
-    lagMillis: lag === Infinity ? null : lag,
+    systemIdentifier: seen?.detail?.systemIdentifier ?? null,
+    version: seen?.detail?.version ?? null,
+    ...placeOf(topology, node, now),
+    refused: refused[node.key] ?? null,
     generation: node.generation,
     failure: failure?.message ?? null,
+    failureCode: failure?.code ?? null,
+    hidden: Object.freeze(hiddenFrom(node)),
   })
+}
+
+function placeOf(
+  { wal, primary }: Topology,
+  { key, state, seen }: Node,
+  now: Instant
+): Pick<NodeSnapshot, 'position' | 'lagMillis' | 'lagBytes'> {
+  const newest = wal.samples.at(-1)
+  if (state.kind !== 'replica' || state.position === null) {
+    const reached = key === primary ? (newest?.flush ?? seen?.flush) : state.kind === 'claimant' ? seen?.flush : null
+    return { position: textOf(reached ?? null), lagMillis: null, lagBytes: null }
+  }
+  const { lsn } = state.position
+  const position = textOf(lsn)
+  // Its position may be one of a dead fork, and says nothing then.
+  if (!state.follows) return { position, lagMillis: null, lagBytes: null }
+  const lag = lagOf(wal, lsn, now)
+  const lagBytes = newest === undefined ? null : Math.max(0, bytesBetween(lsn, newest.flush))
+  return { position, lagMillis: lag === Infinity ? null : lag, lagBytes }
+}
+
+function textOf(lsn: Lsn | null): string | null {
+  return lsn === null ? null : formatLsn(lsn)
+}
+
+const NOBODY: ReadonlySet<NodeKey> = new Set()
+
+/** As a read that has nothing of its own to see would meet them, and a write the primary. */
+function refusedOf(topology: Topology, now: Instant, bounds: Bounds): Refused {
+  const { maxLagMillis, maxLagBytes, maxStaleMillis } = bounds
+  const need = { maxLagMillis, since: null, asynchronous: false }
+  const target: Target = { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'primary' }
+  const moment = { now, random: 0, inFlight: () => 0, avoid: NOBODY }
+  const choice = select(topology, target, policies.leastInFlight, moment)
+  const refused = new Map(choice.refused)
+  const primary = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
+  if (primary !== undefined) {
+    if (primary.draining) refused.set(primary.key, 'draining')
+    else if (primary.suspect !== null) refused.set(primary.key, 'suspect')
+    else refused.delete(primary.key)
+  }
+  return wordsOf(topology, refused)
 }
 
 function timelineOf({ seen }: Node): number | null {
@@ -115,15 +197,35 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
   avoided: 'it has just failed this statement',
 }
 
-/** received_tli is NULL for a role without pg_read_all_stats: such a role waits for the replica's next restartpoint. */
-const GRANT = '; grant pg_read_all_stats to the role, or wait for the next restartpoint of that replica'
-
 export function refusalsOf(topology: Topology, choice: Choice): Readonly<Record<NodeKey, string>> {
-  const others = [...choice.refused].filter(([key]) => key !== choice.node?.key)
-  const told = others.map(([key, refusal]): [NodeKey, string] => {
-    const detail = topology.nodes.get(key)?.seen?.detail
-    const blind = refusal === 'not-following' && detail?.receivedTimeline === null
-    return [key, REFUSALS[refusal] + (blind ? GRANT : '')]
+  const refused = new Map(choice.refused)
+  // Where only the primary will do, the others were not even looked at.
+  if (choice.node !== null && choice.reason === 'primary') {
+    for (const node of topology.nodes.values()) refused.set(node.key, unfitPrimary(node))
+  }
+  if (choice.node !== null) refused.delete(choice.node.key)
+  return Object.freeze(wordsOf(topology, refused))
+}
+
+function wordsOf(topology: Topology, refused: ReadonlyMap<NodeKey, Refusal>): Record<NodeKey, string> {
+  const told = [...refused].map(([key, refusal]): [NodeKey, string] => {
+    const node = topology.nodes.get(key)
+    if (node?.state.kind === 'alias') return [key, `it is another address of ${node.state.of}, which is listed already`]
+    if (refusal === 'not-following' && topology.incumbent === null)
+      return [key, 'no primary is known that it could follow']
+    const more = refusal === 'not-following' ? unproven(node?.seen?.detail ?? null) : ''
+    return [key, REFUSALS[refusal] + more]
   })
-  return Object.freeze(Object.fromEntries(told))
+  return Object.fromEntries(told)
+}
+
+/** What a replica receives proves that it follows, where the role may see that. */
+function unproven(detail: Detail | null): string {
+  const grant = grantFor(detail)
+  if (grant !== null) return `: ${grant} shows it, or its next restartpoint`
+  return detail?.readsStats === true && detail.receivedTimeline === null ? ': it receives nothing now' : ''
+}
+
+export function explanationOf(explanation: Explanation): Explanation {
+  return Object.freeze(printedAs(explanation, 'Explanation', explanationText))
 }

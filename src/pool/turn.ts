@@ -41,7 +41,7 @@ interface Answer {
 }
 
 /** Whoever works the line off, a statement runs in the asynchronous context of whoever sent it: tracers look for it there. */
-export function inContext<T>(work: () => T): () => T {
+export function inContext<A extends unknown[], T>(work: (...values: A) => T): (...values: A) => T {
   return AsyncResource.bind(work)
 }
 

@@ -22,6 +22,17 @@ function rulesOf(
 }
 
 describe('judge', () => {
+  it('counts a commit that a replica showed before the primary did, and calls it no step back', () => {
+    const went = (ackedAt: number, onReplica: boolean) => {
+      const reads = [read(2, 10, { session: 'a' }), read(1, 20, { session: 'a', onReplica })]
+      const { violations, ahead } = judge({ writes: [write(1, 1), write(2, ackedAt)], reads, scope: 'off' })
+      return [violations.map(({ rule }) => rule), ahead]
+    }
+    assert.deepEqual(went(21, false), [[], 1])
+    assert.deepEqual(went(19, false), [['monotonic'], 0])
+    assert.deepEqual(went(21, true), [['monotonic'], 0])
+  })
+
   it('takes the first write that was missed, not the newest', () => {
     const writes = [write(1, 10), write(2, 50), write(3, 190)]
     const verdict = judge({ writes, reads: [read(1, 200)], scope: 'pool' })

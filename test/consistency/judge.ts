@@ -1,5 +1,6 @@
 // Was every read what it was promised to be? A pure function of the account: the true staleness of each read is the time it
-// was called less the time at which the first write that it missed was acknowledged. Estimates nothing, allows nothing.
+// was called less the time at which the first write that it missed was acknowledged. Estimates nothing, and allows nothing but what
+// no position can tell: a replica that shows a commit before its primary does. That is counted.
 
 import type { History, Read, Write } from './account.js'
 
@@ -29,6 +30,8 @@ export interface Verdict {
   readonly worstShare: number
   readonly phases: ReadonlyMap<string, PhaseCount>
   readonly violations: readonly Violation[]
+  /** A session saw a commit on a replica, and then read on the primary, which did not show it yet. */
+  readonly ahead: number
 }
 
 export function judge(history: History): Verdict {
@@ -54,8 +57,17 @@ export function judge(history: History): Verdict {
       if (mustSee(history.scope, read, missed)) violations.push({ rule: 'own write', ...found })
     }
   }
-  violations.push(...backwards(history))
-  return { reads: history.reads.length, ...tally, phases, violations }
+  const receding = backwards(history)
+  const isAhead = (violation: Violation) => isUnshown(violation, byWriter.get(violation.writer) ?? [])
+  violations.push(...receding.filter((each) => !isAhead(each)))
+  const ahead = receding.filter(isAhead).length
+  return { reads: history.reads.length, ...tally, phases, violations, ahead }
+}
+
+/** The primary itself had not told anybody of that commit when it was asked. */
+function isUnshown({ read, value }: Violation, writes: readonly Write[]): boolean {
+  const write = writes.find((each) => each.value === value)
+  return !read.onReplica && (write === undefined || write.ackedAt >= read.calledAt)
 }
 
 function ordered(writes: readonly Write[]): Map<number, Write[]> {

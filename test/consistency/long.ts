@@ -40,7 +40,7 @@ function line(scenario: Scenario, { interval, commit }: Combination, outcome: Ou
 const wish = wishOf(process.argv.slice(2))
 const product = await productIn(BUILT)
 const stable = new Stable()
-const total = { runs: 0, reads: 0, onReplicas: 0, pairs: 0, violations: 0, shortfalls: 0, failures: 0 }
+const total = { runs: 0, reads: 0, onReplicas: 0, pairs: 0, violations: 0, ahead: 0, shortfalls: 0, failures: 0 }
 
 async function once(scenario: Scenario, combination: Combination): Promise<void> {
   const reason = wish.anyway ? null : omission(scenario, combination, product)
@@ -63,6 +63,7 @@ async function once(scenario: Scenario, combination: Combination): Promise<void>
     total.onReplicas += verdict.onReplicas
     total.pairs += verdict.pairs
     total.violations += verdict.violations.length
+    total.ahead += verdict.ahead
     total.shortfalls += shortfalls.length
   } catch (error) {
     total.failures++
@@ -80,7 +81,7 @@ for (const scenario of SCENARIOS) {
 await stable.clear()
 console.log(
   `\n${total.runs} runs, ${total.reads} reads, ${percent(total.onReplicas, total.reads)} on replicas, ` +
-    `${total.pairs} write-then-read pairs, ${total.violations} violations, ` +
+    `${total.pairs} write-then-read pairs, ${total.violations} violations, ${total.ahead} on a replica before the primary, ` +
     `${total.shortfalls} shares too small, ${total.failures} runs failed`
 )
 process.exitCode = total.violations + total.failures > 0 || total.runs === 0 ? 1 : 0

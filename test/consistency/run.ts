@@ -20,7 +20,8 @@ export interface Outcome {
   readonly errors: ReadonlyMap<string, number>
 }
 
-const PATIENCE_MILLIS = 10_000
+/** Under `off` the pool writes a fifth of the time: on a busy machine its writes take as long as this. */
+const PATIENCE_MILLIS = 30_000
 /** An asynchronous commit is on no replica for up to three periods of the WAL writer, of 200 ms each. */
 const RHYTHM: Readonly<Record<Combination['commit'], Rhythm>> = {
   on: { periodMillis: 160, burstMillis: 80 },

@@ -34,7 +34,7 @@ const runner = (name: string, replayed: string | null, behindMillis = 0): Runner
 })
 
 const NEED: Need = { maxLagMillis: 1000, since: null, asynchronous: false }
-const NOW: Circumstances = { now: at(1700), onItsWay: () => false, tripMillis: 1, mayAwait: true, mayGuard: true }
+const NOW: Circumstances = { now: at(1700), isComing: () => false, tripMillis: 1, mayAwait: true, mayGuard: true }
 const WAL = history([1000, '0/100'], [1300, '0/200'], [1600, '0/300'])
 
 interface Row {
@@ -120,28 +120,28 @@ const ROWS: readonly Row[] = [
     title: 'with one on its way: a moment',
     need: { since: 1650 },
     runners: [B, C],
-    moment: { onItsWay: (since) => since === 1650 },
+    moment: { isComing: (since) => since === 1650 },
     expected: ['wait'],
   },
   {
     title: 'but not twice',
     need: { since: 1650 },
     runners: [B],
-    moment: { onItsWay: () => true, mayAwait: false },
+    moment: { isComing: () => true, mayAwait: false },
     expected: ['primary', 'unproven'],
   },
   {
     title: 'nor where every replica is known to be behind',
     need: { since: 1650 },
     runners: [runner('b', '0/100', 3), runner('c', '0/100', 9)],
-    moment: { onItsWay: () => true },
+    moment: { isComing: () => true },
     expected: ['primary', 'unproven'],
   },
   {
     title: 'nor without a replica',
     need: { since: 1650 },
     runners: [],
-    moment: { onItsWay: () => true },
+    moment: { isComing: () => true },
     expected: ['primary', 'unproven'],
   },
   {
@@ -161,7 +161,7 @@ const ROWS: readonly Row[] = [
     title: 'a token that no sample reaches waits for one taken since it came',
     need: { carried: { lsn: lsn('F/0'), arrivedAt: 1650 } },
     runners: [C],
-    moment: { onItsWay: (since) => since === 1650 },
+    moment: { isComing: (since) => since === 1650 },
     expected: ['wait'],
   },
   {

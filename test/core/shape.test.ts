@@ -14,6 +14,13 @@ describe('shape', () => {
     ['select 1; select 2', 'select ?; select ?'],
     ["select 'never ends", 'select …'],
     ['', ''],
+    // The value of a setting may stand there without quotes.
+    ['set app.token to hunter2, "hunter3"', 'set app.token to ?'],
+    ['alter role r set app.token = hunter2; set role r', 'alter role r set app.token = ?; set role r'],
+    ['update t set a = b', 'update t set a = b'],
+    // Where standard_conforming_strings is off the literal goes on.
+    ["select 'it\\' from hunter2'", 'select ? …'],
+    ["select E'it\\'s', 'C:\\x' from t", 'select ? from t'],
   ]
   for (const [sql, shape] of rows) it(JSON.stringify(sql), () => assert.equal(shapeOf(sql), shape))
 

@@ -37,7 +37,7 @@ interface Step {
   readonly sent?: number
   readonly discovered?: readonly string[]
   readonly source?: string
-  readonly origin?: 'configured' | 'discovered'
+  readonly origin?: 'configured' | 'discovered' | 'shown'
   readonly blind?: string
   readonly probe?: string
   readonly sees?: Sees
@@ -53,6 +53,7 @@ interface Expectation {
   readonly epoch?: number
   readonly contested?: readonly string[]
   readonly states?: Readonly<Record<string, string>>
+  readonly origins?: Readonly<Record<string, string>>
   readonly suspects?: readonly string[]
   readonly generations?: Readonly<Record<string, number>>
   /** Replicas that may serve a read with this bound, in milliseconds, and own writes since. */
@@ -152,6 +153,9 @@ function check(topology: Topology, before: Topology, step: Step, expected: Expec
   }
   for (const [node, state] of Object.entries(expected.states ?? {})) {
     assert.equal(topology.nodes.get(key(node))?.state.kind ?? 'absent', state, `${where}: state of ${node}`)
+  }
+  for (const [node, origin] of Object.entries(expected.origins ?? {})) {
+    assert.equal(topology.nodes.get(key(node))?.address.origin, origin, `${where}: origin of ${node}`)
   }
   for (const [node, generation] of Object.entries(expected.generations ?? {})) {
     assert.equal(topology.nodes.get(key(node))?.generation, generation, `${where}: generation of ${node}`)

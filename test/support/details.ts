@@ -13,6 +13,9 @@ export function detailOf(more: Partial<Detail> = {}): Detail {
     walWriterDelayMillis: 200,
     walSegmentBytes: 16n * 1024n * 1024n,
     standardConformingStrings: true,
+    version: '15.18',
+    role: 'app',
+    readsStats: true,
     ...more,
   }
 }

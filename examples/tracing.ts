@@ -1,0 +1,28 @@
+// What pgherd tells OpenTelemetry, printed to the console: a span per statement and its node, and the metrics once at the end.
+//   DATABASE_URL=postgres://app@db-a,db-b,db-c/shop node dist/examples/tracing.js
+// The SDK comes first; @opentelemetry/instrumentation-pg may be registered beside it, and its spans nest below these.
+
+import { metrics, trace } from '@opentelemetry/api'
+import { ConsoleMetricExporter, MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
+import { ConsoleSpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
+import { Pool } from 'pgherd'
+
+const tracing = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(new ConsoleSpanExporter())] })
+tracing.register()
+const reader = new PeriodicExportingMetricReader({ exporter: new ConsoleMetricExporter() })
+const metering = new MeterProvider({ readers: [reader] })
+metrics.setGlobalMeterProvider(metering)
+
+const pool = new Pool({ connectionString: process.env.DATABASE_URL, traceQueryText: true })
+await pool.ready({ replicas: 1, timeoutMillis: 5000 })
+
+await trace.getTracer('shop').startActiveSpan('GET /orders', async (request) => {
+  await pool.query('create table if not exists orders (item text)')
+  await pool.query('insert into orders values ($1)', ['tea']) // a span: primary
+  await pool.query('select * from orders where item = $1', ['tea']) // a span: a replica, or why not
+  request.end()
+})
+
+await pool.end()
+await metering.shutdown()
+await tracing.shutdown()

@@ -1,0 +1,59 @@
+// pgherd explain: where a statement would go, once everybody has been asked and the catalogue is read. The statement is not run.
+
+import { type Clock, systemClock } from '../clock.js'
+import { explanationLines } from '../pool/print.js'
+import type { Explanation, NodeSnapshot, TopologySnapshot } from '../pool/snapshot.js'
+import type { Paint } from '../text.js'
+import type { Command } from './args.js'
+import { type Looking, lookAround, lookAt } from './herd.js'
+import { verdictLines } from './page.js'
+import { type Environment, type Output, paintFor, widthFor } from './terminal.js'
+import { verdictOf } from './verdict.js'
+
+export async function explain(
+  wanted: Extract<Command, { kind: 'explain' }>,
+  output: Output,
+  environment: Environment,
+  clock: Clock = systemClock
+): Promise<number> {
+  const looking = lookAt(wanted.url, environment, wanted.maxLagMillis)
+  try {
+    const startedAt = clock.mono()
+    const { snapshot } = await lookAround(looking, clock, wanted.timeoutMillis)
+    await catalogue(looking, Math.max(100, wanted.timeoutMillis - (clock.mono() - startedAt)))
+    const explanation = looking.pool.explain(wanted.statement)
+    // An only server is chosen whatever it is, as with pg; here somebody wants to know whether it would serve.
+    const reached = snapshot.nodes.some(({ state }) => REACHED.has(state))
+    const lines = wanted.json
+      ? [JSON.stringify(explanation, null, 2)]
+      : explained(explanation, snapshot, reached, paintFor(output, environment), widthFor(output))
+    output.write(`${lines.join('\n')}\n`)
+    return reached && explanation.node !== null ? 0 : 1
+  } finally {
+    await looking.pool.end()
+  }
+}
+
+const REACHED: ReadonlySet<NodeSnapshot['state']> = new Set(['primary', 'replica', 'claimant'])
+
+function explained(
+  explanation: Explanation,
+  snapshot: TopologySnapshot,
+  reached: boolean,
+  paint: Paint,
+  width: number
+): string[] {
+  const trouble = verdictLines(verdictOf(snapshot), paint, width)
+  if (!reached) return trouble
+  return [...explanationLines(explanation, paint, width), ...(explanation.node === null ? ['', ...trouble] : [])]
+}
+
+/** What names hide is read from a replica; without one it is not needed. */
+async function catalogue({ pool }: Looking, millis: number): Promise<void> {
+  if (!pool.topology().nodes.some(({ state, refused }) => state === 'replica' && refused === null)) return
+  try {
+    await pool.ready({ primary: false, replicas: 1, timeoutMillis: millis })
+  } catch {
+    // The explanation itself tells that the catalogue has not been read.
+  }
+}

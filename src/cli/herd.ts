@@ -1,0 +1,76 @@
+// A pool for looking only: made from a URL or the environment, never asked for a client. Tells in words what it looks at, without
+// a password. What it warns of is handed on, since a terminal that is drawn on has no place for it.
+
+import pg from 'pg'
+import type { Clock } from '../clock.js'
+import { type Environment, resolveConfig, type Seed } from '../config.js'
+import { keyOf } from '../core/node.js'
+import { createPool } from '../pool/pool.js'
+import type { TopologySnapshot } from '../pool/snapshot.js'
+import type { Pool } from '../pool/types.js'
+import { printable } from '../text.js'
+import { isSettled } from './settled.js'
+
+export interface Looking {
+  readonly pool: Pool
+  readonly seeds: readonly Seed[]
+  /** user@host:port,host:port/database */
+  readonly target: string
+}
+
+/** A mistake of the caller's, in words for them. */
+export class Mistake extends Error {}
+
+export function lookAt(url: string | null, environment: Environment, maxLagMillis: number): Looking {
+  const connectionString = url ?? (environment.DATABASE_URL || null)
+  const options = { maxLagMillis, ...(connectionString === null ? {} : { connectionString }) }
+  try {
+    const { seeds, client } = resolveConfig(options, environment, pg.defaults)
+    // The constructor reads process.env, as pg does.
+    return { pool: new (createPool(pg))(options), seeds, target: targetOf(seeds, client, environment) }
+  } catch (error) {
+    throw new Mistake(mistakeOf(error))
+  }
+}
+
+function targetOf(seeds: readonly Seed[], client: Readonly<Record<string, unknown>>, environment: Environment): string {
+  const user = String(client.user || environment.PGUSER || environment.USER || '')
+  const database = String(client.database || environment.PGDATABASE || user)
+  return printable(
+    `${user === '' ? '' : `${user}@`}${seeds.map(keyOf).join(',')}${database === '' ? '' : `/${database}`}`
+  )
+}
+
+/** Node's own errors about URLs say little, and a URL may hold a password: it is not repeated. */
+function mistakeOf(error: unknown): string {
+  const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
+  if (code !== 'ERR_INVALID_URL') return String(message ?? error)
+  return (
+    'the URL cannot be read. It looks like postgres://user:password@host:5432,otherhost/database, a port is at most 65535, and ' +
+    'these characters in a user or password are written as %2F (/), %40 (@), %3A (:), %3F (?), %23 (#), %25 (%)'
+  )
+}
+
+const POLL_MILLIS = 50
+
+/** Until every server has answered, or has been asked in vain, or time is up. */
+export async function lookAround(
+  { pool, seeds }: Looking,
+  clock: Clock,
+  millis: number
+): Promise<{ readonly snapshot: TopologySnapshot; readonly settled: boolean }> {
+  const startedAt = clock.mono()
+  for (;;) {
+    // Whoever asks for its health keeps the pool looking.
+    pool.health()
+    const snapshot = pool.topology()
+    const waited = clock.mono() - startedAt
+    const settled = isSettled(snapshot, seeds, waited)
+    if (settled || waited >= millis) return { snapshot, settled }
+    await pause(clock, Math.min(POLL_MILLIS, millis - waited))
+  }
+}
+
+export function pause(clock: Clock, millis: number): Promise<void> {
+  return new Promise((resolve) => clock.alarm(millis, resolve, 'process'))
+}

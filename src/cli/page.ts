@@ -1,0 +1,54 @@
+// A picture as lines of a page: the cluster, its nodes, what the role may not see, what is wrong and what helps.
+
+import { hanging, nodeTable } from '../pool/print.js'
+import type { TopologySnapshot } from '../pool/snapshot.js'
+import { listed, type Paint, printable } from '../text.js'
+import type { Verdict } from './verdict.js'
+
+export function clusterLine(snapshot: TopologySnapshot, paint: Paint): string {
+  const { systemIdentifier, epoch, nodes } = snapshot
+  // What a packager adds to the number is not asked for.
+  const versions = [...new Set(nodes.map(({ version }) => version?.split(' ')[0]).filter((each) => each !== undefined))]
+  const facts = [
+    ...(systemIdentifier === null ? [] : [`system identifier ${systemIdentifier}`]),
+    ...(versions.length === 0 ? [] : [`PostgreSQL ${versions.map(printable).join(', ')}`]),
+    ...(epoch === 0 ? [] : [`epoch ${epoch}`]),
+  ]
+  return facts.map((fact) => paint(fact, 'dim')).join(paint(' · ', 'dim'))
+}
+
+export function verdictLines({ healthy, text, advice }: Verdict, paint: Paint, width: number): string[] {
+  const told = hanging(text, '', width).map((line) => paint(line, 'bold', healthy ? 'green' : 'red'))
+  return [...told, ...(advice === null ? [] : hanging(advice, '', width))]
+}
+
+export function nodeLines(snapshot: TopologySnapshot, paint: Paint, width: number): string[] {
+  return nodeTable(snapshot, paint, width)
+}
+
+/** Grouped: what is hidden alike on several nodes is one line, and what mends it is told once. */
+export function hiddenLines({ nodes }: TopologySnapshot, paint: Paint, width: number): string[] {
+  const whose = new Map<string, string[]>()
+  const grants = new Set<string>()
+  for (const { key, hidden } of nodes) {
+    for (const { what, grant } of hidden) {
+      whose.set(what, [...(whose.get(what) ?? []), key])
+      grants.add(grant)
+    }
+  }
+  if (whose.size === 0) return []
+  const lines = [...whose].flatMap(([what, keys]) => hanging(`on ${listed(keys)}: ${what}`, '  - ', width))
+  return [
+    paint('Hidden from this role:', 'yellow'),
+    ...lines,
+    'To be run on the primary:',
+    ...[...grants].map((grant) => `  ${paint(`${grant};`, 'bold')}`),
+  ]
+}
+
+/** One line in place of all that. */
+export function hiddenHint({ nodes }: TopologySnapshot, paint: Paint, width: number): string[] {
+  if (nodes.every(({ hidden }) => hidden.length === 0)) return []
+  const text = "This role does not see everything: 'pgherd status' tells what to grant."
+  return hanging(text, '', width).map((line) => paint(line, 'dim'))
+}

@@ -1,0 +1,63 @@
+// pgherd status: looks around once, tells, and ends with a code that scripts can use.
+
+import { type Clock, systemClock } from '../clock.js'
+import type { TopologySnapshot } from '../pool/snapshot.js'
+import type { Paint } from '../text.js'
+import type { Command } from './args.js'
+import { type Looking, lookAround, lookAt } from './herd.js'
+import { clusterLine, hiddenLines, nodeLines, verdictLines } from './page.js'
+import { type Environment, type Output, paintFor, widthFor } from './terminal.js'
+import { type Verdict, verdictOf } from './verdict.js'
+
+export async function status(
+  wanted: Extract<Command, { kind: 'status' }>,
+  output: Output,
+  environment: Environment,
+  clock: Clock = systemClock
+): Promise<number> {
+  const looking = lookAt(wanted.url, environment, wanted.maxLagMillis)
+  try {
+    const { snapshot, settled } = await lookAround(looking, clock, wanted.timeoutMillis)
+    const verdict = verdictOf(snapshot, wanted.replicas)
+    const unasked = settled ? [] : unaskedLines(snapshot, wanted.timeoutMillis)
+    const lines = wanted.json
+      ? [statusJson(snapshot, verdict)]
+      : [...statusLines(looking, snapshot, verdict, paintFor(output, environment), widthFor(output)), ...unasked]
+    output.write(`${lines.join('\n')}\n`)
+    return verdict.healthy ? 0 : 1
+  } finally {
+    await looking.pool.end()
+  }
+}
+
+export function statusLines(
+  { target }: Pick<Looking, 'target'>,
+  snapshot: TopologySnapshot,
+  verdict: Verdict,
+  paint: Paint,
+  width: number
+): string[] {
+  const cluster = clusterLine(snapshot, paint)
+  const hidden = hiddenLines(snapshot, paint, width)
+  const table = nodeLines(snapshot, paint, width)
+  return [
+    paint(target, 'bold'),
+    ...(cluster === '' ? [] : [cluster]),
+    ...(table.length === 0 ? [] : ['', ...table]),
+    '',
+    ...verdictLines(verdict, paint, width),
+    ...(hidden.length === 0 ? [] : ['', ...hidden]),
+  ]
+}
+
+export function statusJson(snapshot: TopologySnapshot, { healthy, text, advice }: Verdict): string {
+  return JSON.stringify({ healthy, verdict: text, advice, ...snapshot }, null, 2)
+}
+
+function unaskedLines({ nodes }: TopologySnapshot, millis: number): string[] {
+  const unasked = nodes.filter(
+    ({ state, failure, origin }) => state === 'unknown' && failure === null && origin !== 'shown'
+  )
+  if (unasked.length === 0 && nodes.length > 0) return []
+  return [`Not everybody was asked within ${millis / 1000} s: --timeout gives more time.`]
+}

@@ -1,0 +1,108 @@
+// Text for people: colours, cells in columns, lines of a width, sizes and times in words. Knows nothing of what it is about,
+// and writes nothing.
+
+const STYLES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const
+export type Style = keyof typeof STYLES
+
+export type Paint = (text: string, ...styles: readonly Style[]) => string
+
+export const plain: Paint = (text) => text
+
+export const coloured: Paint = (text, ...styles) =>
+  styles.length === 0 || text === '' ? text : `\x1b[${styles.map((style) => STYLES[style]).join(';')}m${text}\x1b[0m`
+
+/** Words of a server or a resolver: whatever could move a cursor or begin a line is a space. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim()
+}
+
+/** Both ends tell names apart, and the middle goes. */
+export function shortened(text: string, width: number): string {
+  if (text.length <= width) return text
+  const kept = Math.max(2, width - 1)
+  return `${text.slice(0, Math.ceil(kept / 2))}…${text.slice(text.length - Math.floor(kept / 2))}`
+}
+
+/** Breaks between words; a word that is longer than a line is cut. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+    while (line.length > width) {
+      lines.push(line.slice(0, width))
+      line = line.slice(width)
+    }
+  }
+  return line === '' ? lines : [...lines, line]
+}
+
+export interface Cell {
+  readonly text: string
+  readonly styles?: readonly Style[]
+}
+
+export interface Column {
+  readonly head: string
+  readonly align?: 'right'
+  /** So wide at least: a picture that is drawn again and again must not jump. */
+  readonly least?: number
+  readonly cells: readonly Cell[]
+}
+
+const GAP = '  '
+
+/** How many characters the columns take beside each other. */
+export function widthOf(columns: readonly Column[]): number {
+  return columns.reduce((sum, column) => sum + columnWidth(column), GAP.length * Math.max(0, columns.length - 1))
+}
+
+/** The heads, and then a line for each row. */
+export function inColumns(columns: readonly Column[], paint: Paint): string[] {
+  const rows = columns[0]?.cells.length ?? 0
+  const heads = columns.map((column) => filled({ text: column.head, styles: ['dim'] }, column, paint))
+  const lines = Array.from({ length: rows }, (_, i) =>
+    columns.map((column) => filled(column.cells[i] ?? { text: '' }, column, paint)).join(GAP)
+  )
+  return [heads.join(GAP), ...lines].map((line) => line.trimEnd())
+}
+
+function columnWidth({ head, cells, least = 0 }: Column): number {
+  return Math.max(least, head.length, ...cells.map(({ text }) => text.length))
+}
+
+function filled({ text, styles = [] }: Cell, column: Column, paint: Paint): string {
+  const rest = ' '.repeat(columnWidth(column) - text.length)
+  return column.align === 'right' ? rest + paint(text, ...styles) : paint(text, ...styles) + rest
+}
+
+/** An upper bound stays one: rounded up. */
+export function millisText(millis: number): string {
+  if (millis < 1000) return `${Math.ceil(millis)} ms`
+  if (millis < 100_000) return `${(Math.ceil(millis / 100) / 10).toFixed(1)} s`
+  return millis < 6_000_000 ? `${Math.ceil(millis / 60_000)} min` : `${Math.ceil(millis / 3_600_000)} h`
+}
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const
+
+/** As pg_size_pretty() has it: a kB is 1024 bytes. */
+export function bytesText(bytes: number): string {
+  let [amount, unit] = [bytes, 0]
+  while (amount >= 1000 && unit < UNITS.length - 1) {
+    amount /= 1024
+    unit++
+  }
+  return `${unit === 0 || amount >= 100 ? Math.round(amount) : amount.toFixed(1)} ${UNITS[unit]}`
+}
+
+/** 'a', 'a and b', 'a, b and c'. */
+export function listed(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+}
+
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`
+}

@@ -1,0 +1,135 @@
+// A picture as text: what stands in the table, what goes first where it does not fit, and colours.
+
+import assert from 'node:assert/strict'
+import { statusLines } from '../../src/cli/status.js'
+import { verdictOf } from '../../src/cli/verdict.js'
+import type { TopologySnapshot } from '../../src/index.js'
+import { nodeTable } from '../../src/pool/print.js'
+import { bytesText, coloured, millisText, plain, printable, shortened, wrapped } from '../../src/text.js'
+import { downOf, nodeOf, picture, primaryOf } from '../support/snapshots.js'
+
+const GRANT = 'GRANT pg_read_all_stats TO "app"'
+const THREE = picture([
+  primaryOf('db-a'),
+  nodeOf('db-b', { lagMillis: 1234, lagBytes: 1_572_864, hidden: [{ what: 'its timeline', grant: GRANT }] }),
+  downOf('db-c', 'connect ECONNREFUSED 10.0.0.3:5432', 'ECONNREFUSED'),
+])
+
+const page = (snapshot: TopologySnapshot, width = 120, paint = plain) =>
+  statusLines({ target: 'app@db-a/shop' }, snapshot, verdictOf(snapshot), paint, width)
+// biome-ignore lint/complexity/useRegexLiterals: a control character in a literal is an error of its own.
+const ESCAPES = new RegExp('\\x1b\\[[0-9;]*m', 'g')
+
+describe('the page of a cluster', () => {
+  it('is this', () => {
+    assert.deepEqual(page(THREE), [
+      'app@db-a/shop',
+      'system identifier 7 · PostgreSQL 15.18 · epoch 1',
+      '',
+      '  node       role     state      lag ≤  behind   position  tl  found by',
+      '  db-a:5432  primary  up             –       –  0/3000148   1  configured',
+      '  db-b:5432  replica  up         1.3 s  1.5 MB  0/3000148   1  configured',
+      '  db-c:5432  –        down           –       –          –   –  configured',
+      '  └ connect ECONNREFUSED 10.0.0.3:5432',
+      '',
+      'Writable. 1 of 1 replica serves reads.',
+      '',
+      'Hidden from this role:',
+      '  - on db-b:5432: its timeline',
+      'To be run on the primary:',
+      `  ${GRANT};`,
+    ])
+  })
+
+  it('has nothing of colours but escapes between, and none without', () => {
+    const painted = page(THREE, 120, coloured)
+    assert.notDeepEqual(painted, page(THREE))
+    assert.deepEqual(
+      painted.map((line) => line.replace(ESCAPES, '')),
+      page(THREE)
+    )
+  })
+
+  for (const width of [40, 60, 80, 120]) {
+    it(`keeps to ${width} columns, long names and reasons included`, () => {
+      const refused = 'it is not proved to follow the present timeline, and that takes many words to tell'
+      const long = 'pg-primary-0.cluster-abcdefghij.eu-central-1.rds.example.com'
+      const lines = nodeTable(picture([primaryOf(long), nodeOf('b', { refused })]), plain, width)
+      for (const line of lines) assert.ok(line.length <= width, `${line.length}: ${line}`)
+      assert.ok(lines.some((line) => line.includes('no reads')))
+    })
+  }
+
+  it('spares where nodes come from first, then timelines, then positions', () => {
+    const heads = (width: number) => (nodeTable(THREE, plain, width)[0] ?? '').trim().split(/\s{2,}/)
+    assert.deepEqual(heads(80), ['node', 'role', 'state', 'lag ≤', 'behind', 'position', 'tl', 'found by'])
+    assert.deepEqual(heads(70), ['node', 'role', 'state', 'lag ≤', 'behind', 'position', 'tl'])
+    assert.deepEqual(heads(58), ['node', 'role', 'state', 'lag ≤', 'behind', 'position'])
+    assert.deepEqual(heads(48), ['node', 'role', 'state', 'lag ≤', 'behind'])
+  })
+
+  it('names the source that could not be asked', () => {
+    const blind = { 'dns db-x:5432': 'getaddrinfo ENOTFOUND db-x' }
+    assert.ok(
+      nodeTable(picture([primaryOf('a')], { blind }), plain, 80).some((line) =>
+        /! dns db-x:5432: .*ENOTFOUND/.test(line)
+      )
+    )
+  })
+
+  it('lets no server move the cursor', () => {
+    const failure = 'evil\x1b[2J\x1b]0;title\x07\nnext line'
+    const text = page(picture([downOf('a', failure, null)], { systemIdentifier: null, epoch: 0 })).join('\n')
+    assert.doesNotMatch(text.replaceAll('\n', ''), /\p{Cc}/u)
+    assert.match(text, /└ evil \[2J \]0;title next line/)
+  })
+
+  const STATES: readonly (readonly [string, Parameters<typeof nodeOf>[1], RegExp])[] = [
+    [
+      'suspect',
+      { suspect: true, failure: 'Connection terminated unexpectedly' },
+      /suspect .*\n {2}└ Connection terminated/,
+    ],
+    ['draining', { draining: true, refused: 'drain() was called for it' }, /draining .*\n {2}└ drain\(\)/],
+    ['not fresh', { refused: 'it has not replayed what this read must see' }, /no reads .*\n {2}└ it has not replayed/],
+    [
+      'foreign',
+      { state: 'foreign', systemIdentifier: '9' },
+      /– .*foreign .*\n {2}└ it belongs to another cluster, .* 9/,
+    ],
+    [
+      'alias',
+      { state: 'alias', refused: 'it is another address of a:5432' },
+      /– .*alias .*\n {2}└ it is another address/,
+    ],
+    ['shown', { state: 'unknown', origin: 'shown', foundBy: 'replication' }, /listed .*replication/],
+    ['claimant', { state: 'claimant', refused: 'it is not in recovery' }, /claimant +refused .*\n {2}└ it is not in/],
+    ['found by name', { foundBy: 'dns', name: 'db.example' }, /dns db\.example/],
+  ]
+  for (const [name, more, pattern] of STATES) {
+    it(`${name}: a word, and why`, () => {
+      assert.match(nodeTable(picture([primaryOf('a'), nodeOf('b', more)]), plain, 120).join('\n'), pattern)
+    })
+  }
+})
+
+describe('text', () => {
+  it('bounds of time are rounded up', () => {
+    const cases = [0, 0.2, 999.2, 1001, 61_000, 100_001, 7_200_000]
+    assert.deepEqual(cases.map(millisText), ['0 ms', '1 ms', '1000 ms', '1.1 s', '61.0 s', '2 min', '2 h'])
+  })
+  it('bytes as pg_size_pretty has them', () => {
+    const cases = [0, 999, 1024, 1_572_864, 150 * 1024 * 1024, 2 ** 40]
+    assert.deepEqual(cases.map(bytesText), ['0 B', '999 B', '1.0 kB', '1.5 MB', '150 MB', '1.0 TB'])
+  })
+  it('lines break between words, and words that are too long are cut', () => {
+    assert.deepEqual(wrapped('one two three', 7), ['one two', 'three'])
+    assert.deepEqual(wrapped('abcdefghij', 4), ['abcd', 'efgh', 'ij'])
+    assert.deepEqual(wrapped('', 4), [])
+  })
+  it('names are shortened in the middle', () => {
+    assert.equal(shortened('pg-primary.example.com:5432', 13), 'pg-pri…m:5432')
+    assert.equal(shortened('short', 13), 'short')
+  })
+  it('control characters are spaces', () => assert.equal(printable('a\r\nb\x9bc\u2028d'), 'a b c d'))
+})
