@@ -158,7 +158,7 @@ describe('spans', () => {
       assert.deepEqual(tree(['db.response.status_code', 'pgherd.outcome']), [
         'SELECT items CLIENT replica 22P02 rolled-back ! 22P02',
         'INSERT items CLIENT primary 23505 rolled-back ! 23505',
-        'pgherd.transaction INTERNAL primary ! TypeError',
+        'pgherd.transaction INTERNAL primary rolled-back ! TypeError',
       ])
     })
 
