@@ -4,7 +4,7 @@
 
 import type { Alarm, Clock } from '../clock.js'
 import { type Config, probeConfigFor } from '../config.js'
-import type { Evidence, Moment } from '../core/balance.js'
+import type { Moment } from '../core/balance.js'
 import type { Definitions } from '../core/definitions.js'
 import {
   type Failure,
@@ -16,7 +16,6 @@ import {
   type Phase,
   type Repeatable,
 } from '../core/failure.js'
-import { awaitedSince, type Behind, behindAfter, behindOf, isPaused } from '../core/freshness.js'
 import { positionSince } from '../core/horizon.js'
 import type { Lsn } from '../core/lsn.js'
 import { elapsed, isUp, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
@@ -30,10 +29,13 @@ import { Catalogue } from './catalogue.js'
 import { History } from './history.js'
 import { Monitor } from './monitor.js'
 import { connectionProbe, connectionQuestion, type ProbeFactory, type Question } from './probe.js'
+import { FREE, type Freshness, GUARDED, type Liberty, PROVEN, Proofs } from './proofs.js'
 import { fitReplicas, isReady, trustedPrimary, type Wanted } from './readiness.js'
 import { hopeless, type RefusalCode, refusal } from './refusal.js'
 import { Sources } from './sources.js'
 import { Store } from './store.js'
+
+export type { Freshness } from './proofs.js'
 
 /** What a caller wants done: where, and whether it may be done again after a failure. */
 export interface Errand {
@@ -79,24 +81,6 @@ export type Fact =
   /** Functions, views or kinds of tables may have changed; the change is acknowledged. */
   | { readonly kind: 'defined' }
 
-/** How reads that asked for a replica fared, counted since the beginning. */
-export interface Freshness {
-  /** Went to a replica that was not proven yet, and proved itself together with the rows. */
-  readonly guardsPassed: number
-  /** It did not, so another node was asked. */
-  readonly guardsFailed: number
-  /** Waited for a position of the primary that was on its way. */
-  readonly awaited: number
-  /** No replica had replayed what the read must see. */
-  readonly tooFarBehind: number
-  /** No position of the primary was known that could tell. */
-  readonly unproven: number
-  /** How often the primary was asked how far its WAL reaches, for the sake of own writes; probes not counted. */
-  readonly positionsAsked: number
-  /** How often it said so in one trip with a write. */
-  readonly positionsCaptured: number
-}
-
 export interface Health {
   /** There is a primary that takes statements. */
   readonly writable: boolean
@@ -137,17 +121,8 @@ export class Herd {
   readonly #quietMillis: number
   readonly #apart: (begin: () => void) => void
   readonly #loads = new Map<NodeKey, { statements: number }>()
-  readonly #behind = new Map<NodeKey, Behind>()
-  readonly #freshness = {
-    guardsPassed: 0,
-    guardsFailed: 0,
-    awaited: 0,
-    tooFarBehind: 0,
-    unproven: 0,
-    positionsCaptured: 0,
-  }
+  readonly #proofs: Proofs
   readonly #inFlight = (key: NodeKey) => this.#loads.get(key)?.statements ?? 0
-  readonly #isComingSoon = (since: number) => this.#isComing(since)
   #state: 'new' | 'open' | 'ended' = 'new'
   #running = 0
   #waited = 0
@@ -171,6 +146,7 @@ export class Herd {
     const interval = Math.min(config.monitorIntervalMillis, Math.max(20, config.maxLagMillis / 3))
     this.#monitor = new Monitor(this.#store, clock, interval, probeOf, busy)
     this.#quietMillis = interval * 1.5
+    this.#proofs = new Proofs(this.#store, clock, this.#monitor.positions)
     const resting = () => this.#monitor.resting
     this.#sources = new Sources(this.#store, clock, parts.sources ?? sourcesOf(config), busy, resting)
     this.#catalogue = new Catalogue({
@@ -220,7 +196,7 @@ export class Herd {
         this.#monitor.sample()
         break
       case 'captured':
-        this.#freshness.positionsCaptured++
+        this.#proofs.captured()
         break
       case 'defined':
         this.#catalogue.changed()
@@ -257,7 +233,7 @@ export class Herd {
         let place = this.#choose(target, history, liberty)
         if (place === 'awaits') {
           liberty = { ...liberty, mayAwait: false }
-          await this.#position(target)
+          await this.#proofs.awaited(target)
           place = this.#choose(target, history, liberty)
         }
         if (place === undefined || place === 'awaits') {
@@ -378,7 +354,7 @@ export class Herd {
 
   /** How reads fared that asked for a replica. */
   get freshness(): Freshness {
-    return { ...this.#freshness, positionsAsked: this.#monitor.positions.asked }
+    return this.#proofs.counts
   }
 
   /** Reads come from replicas, and will ask for what is written now. */
@@ -557,47 +533,16 @@ export class Herd {
     const choice = select(this.topology, target, this.#config.balance, moment)
     if (choice.node?.state.kind === 'replica') return choice
     if (choice.node === null && choice.awaits) return choice
-    const refusals = new Set(choice.refused.values())
     // Once for a statement: after a failure it comes here again.
-    if (avoid.size === 0) {
-      if (refusals.has('too-far-behind')) this.#freshness.tooFarBehind++
-      else if (refusals.has('unproven')) this.#freshness.unproven++
-    }
+    if (avoid.size === 0) this.#proofs.missed(choice.refused)
+    const refusals = new Set(choice.refused.values())
     if (refusals.has('unproven') || refusals.has('no-position') || insists(target)) this.#monitor.demand()
     return choice
   }
 
-  #isComing(since: number): boolean {
-    if (this.#monitor.positions.after(since) !== null) return true
-    const { primary, nodes } = this.topology
-    return since > -Infinity && primary !== null && nodes.get(primary)?.suspect === null
-  }
-
-  /**
-   * Waits for the position of the primary that the target needs. If it is not on its way yet, it is asked for: whoever has read
-   * on the primary must see all that was there, and would read there for ever, each time having to see more than the last
-   * position tells.
-   */
-  async #position(target: Target): Promise<void> {
-    if (target.role !== 'replica') return
-    const { positions } = this.#monitor
-    const since = awaitedSince(target.need, this.topology.epoch)
-    this.#freshness.awaited++
-    if (positions.after(since) === null) positions.ask()
-    await positions.after(since)
-  }
-
   #noteShown({ key, generation, position, guard }: Extract<Fact, { kind: 'shown' }>): void {
-    if (guard !== null) this.#noteGuard(key, guard.passed, guard.ageMillis)
+    if (guard !== null) this.#proofs.guarded(key, guard.passed, guard.ageMillis)
     this.#store.dispatch({ kind: 'shown', key, generation, position })
-  }
-
-  #noteGuard(key: NodeKey, passed: boolean, ageMillis: number): void {
-    if (passed) this.#freshness.guardsPassed++
-    else this.#freshness.guardsFailed++
-    const behind = behindAfter(this.#behind.get(key), passed, ageMillis, this.#clock.mono())
-    if (behind === undefined) this.#behind.delete(key)
-    else this.#behind.set(key, behind)
   }
 
   async #wait(target: Target, history: History, startedAt: number, signal?: AbortSignal): Promise<Place> {
@@ -654,14 +599,9 @@ export class Herd {
     return onlyNode(this.topology, history.avoided) !== undefined
   }
 
-  #moment(avoid: ReadonlySet<NodeKey>, { mayAwait, mayGuard }: Liberty): Moment {
+  #moment(avoid: ReadonlySet<NodeKey>, liberty: Liberty): Moment {
     const now = this.#clock.now()
-    const { tripMillis } = this.#monitor.positions
-    const behindMillis = (key: NodeKey) => {
-      const behind = this.#behind.get(key)
-      return isPaused(behind, now.mono) ? Infinity : behindOf(behind, now.mono)
-    }
-    const evidence: Evidence = { isComing: this.#isComingSoon, tripMillis, mayAwait, mayGuard, behindMillis }
+    const evidence = this.#proofs.evidence(liberty, now.mono)
     return { now, random: this.#clock.random(), inFlight: this.#inFlight, avoid, evidence }
   }
 
@@ -700,12 +640,6 @@ const PRIMARY: Target = { role: 'primary' }
 const NO_REFUSALS: Choice['refused'] = new Map()
 const DEFAULT_LAG_MILLIS = 1000
 const NOBODY: ReadonlySet<NodeKey> = new Set()
-
-/** What a read may still try on behalf of its proof. */
-type Liberty = Pick<Evidence, 'mayAwait' | 'mayGuard'>
-const FREE: Liberty = { mayAwait: true, mayGuard: true }
-const GUARDED: Liberty = { mayAwait: false, mayGuard: true }
-const PROVEN: Liberty = { mayAwait: false, mayGuard: false }
 
 /** What a new connection has met, a probe on an old one may not see: its server turns others away, or is no longer there. */
 function isOfNewConnection({ kind, sent }: Failure): boolean {

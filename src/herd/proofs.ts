@@ -1,0 +1,111 @@
+// How reads come to their proof: whether the position that one needs is on its way or can be asked for, what guards have taught of
+// each replica, and how reads have fared, counted. Chooses no node: core/freshness.ts does, by what is said here.
+
+import type { Clock } from '../clock.js'
+import type { Evidence } from '../core/balance.js'
+import { awaitedSince, type Behind, behindAfter, behindOf, isPaused } from '../core/freshness.js'
+import type { NodeKey } from '../core/node.js'
+import type { Choice, Target } from '../core/selection.js'
+import type { PositionQuestions } from './positions.js'
+import type { Store } from './store.js'
+
+/** How reads that asked for a replica fared, counted since the beginning. */
+export interface Freshness {
+  /** Went to a replica that was not proven yet, and proved itself together with the rows. */
+  readonly guardsPassed: number
+  /** It did not, so another node was asked. */
+  readonly guardsFailed: number
+  /** Waited for a position of the primary that was on its way. */
+  readonly awaited: number
+  /** No replica had replayed what the read must see. */
+  readonly tooFarBehind: number
+  /** No position of the primary was known that could tell. */
+  readonly unproven: number
+  /** How often the primary was asked how far its WAL reaches, for the sake of own writes; probes not counted. */
+  readonly positionsAsked: number
+  /** How often it said so in one trip with a write. */
+  readonly positionsCaptured: number
+}
+
+/** What a read may still try on behalf of its proof. */
+export type Liberty = Pick<Evidence, 'mayAwait' | 'mayGuard'>
+export const FREE: Liberty = { mayAwait: true, mayGuard: true }
+export const GUARDED: Liberty = { mayAwait: false, mayGuard: true }
+export const PROVEN: Liberty = { mayAwait: false, mayGuard: false }
+
+export class Proofs {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #positions: PositionQuestions
+  readonly #behind = new Map<NodeKey, Behind>()
+  readonly #counts = {
+    guardsPassed: 0,
+    guardsFailed: 0,
+    awaited: 0,
+    tooFarBehind: 0,
+    unproven: 0,
+    positionsCaptured: 0,
+  }
+  readonly #isComing = (since: number) => this.#isOnItsWay(since) || this.#canAsk(since)
+
+  constructor(store: Store, clock: Clock, positions: PositionQuestions) {
+    this.#store = store
+    this.#clock = clock
+    this.#positions = positions
+  }
+
+  get counts(): Freshness {
+    return { ...this.#counts, positionsAsked: this.#positions.asked }
+  }
+
+  evidence({ mayAwait, mayGuard }: Liberty, now: number): Evidence {
+    const { tripMillis } = this.#positions
+    const behindMillis = (key: NodeKey) => {
+      const behind = this.#behind.get(key)
+      return isPaused(behind, now) ? Infinity : behindOf(behind, now)
+    }
+    return { isComing: this.#isComing, tripMillis, mayAwait, mayGuard, behindMillis }
+  }
+
+  /** No replica was fit for a read, which comes here for the first time. */
+  missed(refused: Choice['refused']): void {
+    const refusals = new Set(refused.values())
+    if (refusals.has('too-far-behind')) this.#counts.tooFarBehind++
+    else if (refusals.has('unproven')) this.#counts.unproven++
+  }
+
+  captured(): void {
+    this.#counts.positionsCaptured++
+  }
+
+  /** A replica was asked on a guess, for a position taken so long ago. */
+  guarded(key: NodeKey, passed: boolean, ageMillis: number): void {
+    if (passed) this.#counts.guardsPassed++
+    else this.#counts.guardsFailed++
+    const behind = behindAfter(this.#behind.get(key), passed, ageMillis, this.#clock.mono())
+    if (behind === undefined) this.#behind.delete(key)
+    else this.#behind.set(key, behind)
+  }
+
+  /**
+   * Waits for the position of the primary that the target needs. If it is not on its way yet, it is asked for: whoever has read
+   * on the primary must see all that was there, and would read there for ever, each time having to see more than the last
+   * position tells.
+   */
+  async awaited(target: Target): Promise<void> {
+    if (target.role !== 'replica') return
+    const since = awaitedSince(target.need, this.#store.topology.epoch)
+    this.#counts.awaited++
+    if (!this.#isOnItsWay(since)) this.#positions.ask()
+    await this.#positions.after(since)
+  }
+
+  #isOnItsWay(since: number): boolean {
+    return this.#positions.after(since) !== null
+  }
+
+  #canAsk(since: number): boolean {
+    const { primary, nodes } = this.#store.topology
+    return since > -Infinity && primary !== null && nodes.get(primary)?.suspect === null
+  }
+}
