@@ -14,18 +14,30 @@ export interface SessionOptions {
   readonly invalidToken?: 'error' | 'ignore'
 }
 
+/** The sessions around the code that runs now, of all pools, from the inside out. */
+interface Around {
+  readonly of: Sessions
+  readonly scope: Scope
+  readonly outer: Around | undefined
+}
+
+/** One for all pools: a storage that was used once costs every promise of the process from then on (Node 20), ended pool or not. */
+const storage = new AsyncLocalStorage<Around>()
+
 export class Sessions {
-  readonly #storage = new AsyncLocalStorage<Scope>()
   #used = false
 
   /** The innermost session around the code that runs now. */
   get current(): Scope | undefined {
-    return this.#used ? this.#storage.getStore() : undefined
+    if (!this.#used) return undefined
+    let around = storage.getStore()
+    while (around !== undefined && around.of !== this) around = around.outer
+    return around?.scope
   }
 
   run<T>(scope: Scope, work: () => T): T {
     this.#used = true
-    return this.#storage.run(scope, work)
+    return storage.run({ of: this, scope, outer: storage.getStore() }, work)
   }
 }
 
