@@ -115,3 +115,44 @@ describe('a failover, told', () => {
     )
   })
 })
+
+describe('a failover, told beside instrumentation of pg', () => {
+  let cluster: Cluster
+  let sdk: Sdk
+  before(async () => {
+    cluster = await startCluster({ replicas: 1 })
+    await cluster.streaming(0, 1)
+    sdk = startSdk({ instrumented: true })
+  })
+  after(async () => {
+    await endPools()
+    await sdk.end()
+    await cluster.destroy()
+  })
+
+  it('has no part in what a caller asked for, which ends at the new primary', async () => {
+    const pool = poolOn(cluster, { max: 1 })
+    await pool.ready({ replicas: 1 })
+    await pool.query('create table t (a int)')
+    await cluster.caughtUp(1, 0)
+    await cluster.stop(0, 'immediate')
+    await eventually('the loss was noticed', () => pool.topology().primary === null)
+    sdk.reset()
+    const written = trace.getTracer('test').startActiveSpan('request', async (request) => {
+      await pool.query('insert into t values (1)')
+      request.end()
+    })
+    await cluster.promote(1)
+    await written
+    const names = (port: unknown) => (Number(port) === cluster.node(0).port ? 'old' : 'new')
+    const tree = treeOf(sdk.spans(), names)
+    assert.ok(tree.includes('pgherd.failover INTERNAL'), tree.join('\n'))
+    const from = tree.indexOf('request INTERNAL')
+    const own = tree.slice(from, from + 6).filter((line) => !line.includes('pgherd.failover') && !line.startsWith('*'))
+    assert.equal(own[1], '  INSERT t CLIENT new', tree.join('\n'))
+    assert.deepEqual(
+      own.slice(2).filter((line) => !line.includes('pg.connect')),
+      ['    pg-pool.connect CLIENT new', '    pg.query:INSERT app CLIENT new']
+    )
+  })
+})
