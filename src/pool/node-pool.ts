@@ -30,6 +30,13 @@ interface Ends {
   readonly reject: (error: unknown) => void
 }
 
+/** Somebody waits for a connection to a node. */
+interface Wanted {
+  readonly place: Place
+  readonly reject: (error: unknown) => void
+  readonly use: (client: PoolClient, wire: Wire) => void
+}
+
 type Release = (error?: Error | boolean) => void
 type Notice = (message: unknown) => void
 type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
@@ -233,7 +240,7 @@ export class NodePool {
   /** A client of this node, ready and of the role that was asked for. */
   connect(place: Place, wishes: Wishes = {}, scope?: Scope): Promise<PoolClient> {
     return new Promise((resolve, reject) => {
-      this.#acquire(place, reject, (client, wire) => {
+      const use = (client: PoolClient, wire: Wire) => {
         const give = () => {
           wire.held = true
           wire.node = place.node
@@ -245,14 +252,15 @@ export class NodePool {
         }
         if (needsProof(place, wire)) this.#prove(client, wire, place, give, reject)
         else give()
-      })
+      }
+      this.#acquire({ place, reject, use })
     })
   }
 
   /** One statement on a client of its own, as pg.Pool's query(): released when done, removed when it failed. */
   query(place: Place, args: QueryArgs, reading: boolean, notice?: Notice): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#acquire(place, reject, (client, wire) => {
+      const use = (client: PoolClient, wire: Wire) => {
         if (args.signal?.aborted) {
           client.release()
           return reject(args.signal.reason)
@@ -266,7 +274,8 @@ export class NodePool {
         const pair = isPairable(args) ? pairOn(client) : null
         if (pair === null) this.#prove(client, wire, place, () => run(null), reject)
         else this.#guard(pair, wire, place, { resolve, reject }, (ends) => run(pair, ends))
-      })
+      }
+      this.#acquire({ place, reject, use })
     })
   }
 
@@ -276,7 +285,7 @@ export class NodePool {
     return this.#owner.wires.writes(args.text, true)
   }
 
-  #acquire(place: Place, reject: (error: unknown) => void, use: (client: PoolClient, wire: Wire) => void): void {
+  #acquire({ place, reject, use }: Wanted): void {
     if (this.#condemned) {
       reject(dropped(this.key))
       return
@@ -293,8 +302,8 @@ export class NodePool {
         return reject(dropped(this.key))
       }
       if (!this.#condemned && !isDemoted(place, wire)) {
-        if (wire.released) this.#settled(client, wire, place, reject, use)
-        else if (!wire.identified && this.#owner.identifies()) this.#identify(client, wire, place, reject, use)
+        if (wire.released) this.#settled(client, wire, { place, reject, use })
+        else if (!wire.identified && this.#owner.identifies()) this.#identify(client, wire, { place, reject, use })
         else use(client, wire)
         return
       }
@@ -307,13 +316,7 @@ export class NodePool {
    * An address may have moved since its node was looked at, or lead to several servers: a new connection says where it leads
    * before anything is sent over it.
    */
-  #identify(
-    client: PoolClient,
-    wire: Wire,
-    place: Place,
-    reject: (error: unknown) => void,
-    use: (client: PoolClient, wire: Wire) => void
-  ): void {
+  #identify(client: PoolClient, wire: Wire, { place, reject, use }: Wanted): void {
     const refuse = (error: unknown) => {
       client.release(true)
       reject(error)
@@ -340,18 +343,12 @@ export class NodePool {
   }
 
   /** What its last holder has sent is over, and no transaction of that holder is open. */
-  #settled(
-    client: PoolClient,
-    wire: Wire,
-    place: Place,
-    reject: (error: unknown) => void,
-    use: (client: PoolClient, wire: Wire) => void
-  ): void {
+  #settled(client: PoolClient, wire: Wire, wanted: Wanted): void {
     const check = () => {
       if (isLeftInTransaction(client) || isEnding(client)) {
         client.release(true)
-        this.#acquire(place, reject, use)
-      } else use(client, wire)
+        this.#acquire(wanted)
+      } else wanted.use(client, wire)
     }
     const ready = inContext(() => void whenReady(client).then(check))
     const borrower = borrowerOf(client)

@@ -4,44 +4,16 @@
 import assert from 'node:assert/strict'
 import { setTimeout } from 'node:timers/promises'
 import type { Pool, PoolConfig } from '../../src/index.js'
-import { type Cluster, startCluster } from '../support/cluster.js'
-import { endPools, poolOn } from '../support/pools.js'
-
-const ANYWHERE = { replicaSafeFunctions: ['inet_server_port'] }
-const READ = 'select n, inet_server_port() as port from counter where id = 1'
-
-interface Seen {
-  readonly n: number
-  readonly port: number
-}
-
-async function read(pool: Pool): Promise<Seen> {
-  return (await pool.query<Seen>(READ)).rows[0] as Seen
-}
-
-async function bump(pool: Pick<Pool, 'query'>): Promise<number> {
-  const { rows } = await pool.query<{ n: number }>('update counter set n = n + 1 where id = 1 returning n')
-  return rows[0]?.n ?? Number.NaN
-}
+import type { Cluster } from '../support/cluster.js'
+import { ANYWHERE, bump, counterCluster, read } from '../support/counter.js'
+import { poolOn } from '../support/pools.js'
 
 describe('own writes', () => {
+  const counter = counterCluster()
   let cluster: Cluster
-  before(async () => {
-    cluster = await startCluster({ replicas: 2 })
-    await cluster.streaming(0, 2)
-    const setter = poolOn(cluster, {}, 'app', [0])
-    await setter.query('create table counter (id int primary key, n int not null)')
-    await setter.query('insert into counter values (1, 0)')
-    await endPools()
+  before(() => {
+    cluster = counter()
   })
-  beforeEach(async () => {
-    for (const index of [1, 2]) await cluster.caughtUp(index, 0)
-  })
-  afterEach(async () => {
-    await endPools()
-    for (const index of [1, 2]) await cluster.resumeReplay(index).catch(() => {})
-  })
-  after(() => cluster.destroy())
 
   /** Reading from both replicas, whose replay then stands still. */
   async function paused(options: PoolConfig = {}): Promise<Pool> {

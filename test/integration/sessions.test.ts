@@ -7,45 +7,15 @@ import { PositionQuestions } from '../../src/herd/positions.js'
 import type { Pool, PoolConfig, TokenLost } from '../../src/index.js'
 import { wireOf } from '../../src/pool/wire.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
+import { ANYWHERE, bump, counterCluster, READ, read, type Seen } from '../support/counter.js'
 import { endPools, eventually, keyOf, poolOn } from '../support/pools.js'
 
-/** Which server answers is asked on purpose. */
-const ANYWHERE = { replicaSafeFunctions: ['inet_server_port'] }
-const READ = 'select n, inet_server_port() as port from counter where id = 1'
-
-interface Seen {
-  readonly n: number
-  readonly port: number
-}
-
-async function read(pool: Pool, route?: 'primary'): Promise<Seen> {
-  const { rows } = await pool.query<Seen>(route === undefined ? { text: READ } : { text: READ, route })
-  return rows[0] as Seen
-}
-
-async function bump(pool: Pick<Pool, 'query'>): Promise<number> {
-  const { rows } = await pool.query<{ n: number }>('update counter set n = n + 1 where id = 1 returning n')
-  return rows[0]?.n ?? Number.NaN
-}
-
 describe('sessions', () => {
+  const counter = counterCluster()
   let cluster: Cluster
-  before(async () => {
-    cluster = await startCluster({ replicas: 2 })
-    await cluster.streaming(0, 2)
-    const setter = poolOn(cluster, {}, 'app', [0])
-    await setter.query('create table counter (id int primary key, n int not null)')
-    await setter.query('insert into counter values (1, 0)')
-    await endPools()
+  before(() => {
+    cluster = counter()
   })
-  beforeEach(async () => {
-    for (const index of [1, 2]) await cluster.caughtUp(index, 0)
-  })
-  afterEach(async () => {
-    await endPools()
-    for (const index of [1, 2]) await cluster.resumeReplay(index).catch(() => {})
-  })
-  after(() => cluster.destroy())
 
   const port = (index: number) => cluster.node(index).port
   /** Ready to read from both replicas, whose replay then stands still. */
