@@ -8,6 +8,7 @@ import { type Config, clientConfigFor, resolveConfig } from '../config.js'
 import type { Failure } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { elapsed, type Instant, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
+import { isLost } from '../core/outage.js'
 import { onlyShapes } from '../core/session.js'
 import type { Change, Topology, TopologyEvent } from '../core/topology.js'
 import { busyError, endedError } from '../errors.js'
@@ -631,14 +632,12 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     #tellFailover(after: Topology, before: Topology): void {
-      const lost = (topology: Topology) =>
-        topology.primary === null || topology.nodes.get(topology.primary)?.suspect !== null
       if (before.epoch > 0 && after.epoch !== before.epoch) {
         const now = clock.now()
         const millis = now.mono - (this.#lostAt ?? now).mono
         this.#tell('failover', { from: before.incumbent?.key ?? null, to: after.primary, millis })
       }
-      if (!lost(after)) this.#lostAt = null
+      if (!isLost(after)) this.#lostAt = null
       else this.#lostAt ??= clock.now()
     }
 

@@ -29,6 +29,8 @@ export function tracer(): Tracer | null {
 
 export function spanOf(tracing: Tracer, journey: Journey, namespace: Attributes): Span | null {
   const { kind, summary, operation, shape, intent, reason } = journey
+  // Of a client that is asked for only what it waited is counted.
+  if (kind === 'connect') return null
   const attributes: Attributes = {
     [A.system.name]: 'postgresql',
     ...namespace,
@@ -37,7 +39,6 @@ export function spanOf(tracing: Tracer, journey: Journey, namespace: Attributes)
     [A.intent.name]: intent,
     [A.reason.name]: reason,
   }
-  if (kind === 'connect') return null
   if (kind !== 'statement') return tracing.startSpan(SPANS[kind].name, { kind: SpanKind.INTERNAL, attributes })
   return tracing.startSpan(summary || 'postgresql', { kind: SpanKind.CLIENT, attributes })
 }

@@ -2,6 +2,7 @@
 // statement costs three looks. Decides nothing, and tells no value of a statement. What things are called: vocabulary.ts.
 
 import type { Attributes } from '@opentelemetry/api'
+import { failureOf, missedConnection } from '../core/failure.js'
 import { Memo } from '../core/memo.js'
 import { elapsed, type NodeAddress, type NodeKey } from '../core/node.js'
 import { isLost, isOver, type Outage, outageAfter } from '../core/outage.js'
@@ -17,11 +18,6 @@ import { ATTRIBUTES as A } from './vocabulary.js'
 
 const REMEMBERED = 1000
 const NO_TEXT: Summary = { operation: '', text: '' }
-/** pg-pool's two, without a code: all connections were out; a new one took too long. */
-const TIMED_OUT: ReadonlySet<string> = new Set([
-  'timeout exceeded when trying to connect',
-  'Connection terminated due to connection timeout',
-])
 
 export class Telemetry {
   readonly #gauges: Gauges
@@ -163,7 +159,7 @@ export class Telemetry {
     if (meters === null) return
     const pool = poolOf(address, this.#gauges.namespace)
     if (error === null) unharmed(() => meters.acquire.record(millis / 1000, pool), undefined)
-    else if (error instanceof Error && TIMED_OUT.has(error.message))
+    else if (missedConnection(failureOf(error, 'connect')) !== null)
       unharmed(() => meters.timeouts.add(1, pool), undefined)
   }
 
