@@ -2,7 +2,7 @@
 // Decides by who made the error object, then by what that may say: a server by severity, SQLSTATE and routine, a socket by its
 // code, pg by the texts of its errors that carry no code at all. What nobody of these made proves nothing.
 
-import { isUnread, meaningOf, rowAt, type Spoken, speaksOfSession } from './sqlstates.js'
+import { isUnparsed, meaningOf, rowAt, type Spoken, speaksOfSession } from './sqlstates.js'
 
 export type { Spoken } from './sqlstates.js'
 
@@ -25,10 +25,10 @@ export type FailureKind =
   | 'caller' // not the server's doing at all: a TypeError, a closed pool, what the application's own code threw
 
 /**
- * never: no byte of the statement left. refused: the server could not read it, so none of it was executed, however many statements
+ * never: no byte of the statement left. unparsed: the server could not read it, so none of it was executed, however many statements
  * it was. rejected: the server answered and nothing happened. maybe: it may have been executed.
  */
-export type Sent = 'never' | 'refused' | 'rejected' | 'maybe'
+export type Sent = 'never' | 'unparsed' | 'rejected' | 'maybe'
 
 /** Who made an error object; known by its identity, not by its class, code or text. */
 export type Source =
@@ -161,8 +161,8 @@ function spokenFailure(error: unknown, phase: Phase, spoken: Spoken): Failure {
   const { kind, accuses, undone } = meaningOf(spoken)
   // After CommandComplete an extended-protocol statement may commit yet: the server's last words prove nothing then.
   const early = phase !== 'completed' || (severity === 'ERROR' && AT_COMMIT.test(code ?? ''))
-  const unread = phase === 'handed' && isUnread(spoken)
-  const sent = phase === 'connect' ? 'never' : unread ? 'refused' : undone && early ? 'rejected' : 'maybe'
+  const answered = isUnparsed(spoken) ? 'unparsed' : undone && early ? 'rejected' : 'maybe'
+  const sent = phase === 'connect' ? 'never' : answered
   const origin = speaksOfSession(spoken) ? 'server' : 'statement'
   return { kind, sent, accuses, origin, severity, code, message: labelOf(error, code).message, error }
 }
@@ -264,7 +264,7 @@ export function mayRetry(failure: Failure, what: Repeatable): boolean {
   if (!CURABLE.has(failure.kind)) return false
   switch (failure.sent) {
     case 'never':
-    case 'refused':
+    case 'unparsed':
       return true
     case 'rejected':
       return what.whole
@@ -292,7 +292,7 @@ export function outcomeOf(failure: Failure, what: Repeatable): Outcome {
   switch (failure.sent) {
     case 'never':
       return 'not-sent'
-    case 'refused':
+    case 'unparsed':
       return 'rolled-back'
     case 'rejected':
       return what.whole ? 'rolled-back' : 'unknown'
@@ -319,7 +319,7 @@ export interface Situation {
 export function outcomeInSession(failure: Failure, { inBlock, commits, whole, alive }: Situation): Outcome {
   // A row that cannot be parsed, a query_timeout: the server has done it, or still does.
   const unanswered = failure.kind === 'caller' && alive
-  if (failure.sent === 'never' || failure.sent === 'refused' || !inBlock || unanswered)
+  if (failure.sent === 'never' || failure.sent === 'unparsed' || !inBlock || unanswered)
     return outcomeOf(failure, { read: false, whole })
   if (commits === 'no') return 'rolled-back'
   // A server that refuses to commit has undone everything; its last words (57P01) may have overtaken the commit.

@@ -14,6 +14,8 @@ export interface Spoken {
   readonly routine: string | null
   /** It arose in a function, or in a statement inside the statement (fields `W` and `q`). */
   readonly nested: boolean
+  /** A part of the text had been answered before. */
+  readonly begun: boolean
   /** The session was not ready yet: whatever the server says then ends it. */
   readonly starting: boolean
 }
@@ -120,7 +122,7 @@ export const STATEMENT: Readonly<Record<string, readonly Raised[]>> = {
 }
 
 /** SQLSTATE -> routines that refuse a text or its parameters before any of it is executed. */
-const UNREAD: Readonly<Record<string, ReadonlySet<string>>> = {
+export const UNPARSED: Readonly<Record<string, ReadonlySet<string>>> = {
   // syntax_error: the parser reads the whole text first.
   '42601': named('scanner_yyerror base_yyparse makeRangeVarFromQualifiedName exec_parse_message'),
   // protocol_violation: one parameter too many, or too few.
@@ -152,9 +154,9 @@ export function speaksOfSession({ severity, starting }: Spoken): boolean {
   return starting || severity === 'FATAL' || severity === 'PANIC'
 }
 
-/** None of the text was executed. Only for the first answer to it: a later part may say the same. */
-export function isUnread({ code, routine, nested, severity }: Spoken): boolean {
-  return severity === 'ERROR' && !nested && routine !== null && rowAt(UNREAD, code)?.has(routine) === true
+/** None of the text was executed: it was the first answer to it, and came from no function that it had called. */
+export function isUnparsed({ code, routine, nested, begun, severity }: Spoken): boolean {
+  return severity === 'ERROR' && !nested && !begun && routine !== null && rowAt(UNPARSED, code)?.has(routine) === true
 }
 
 function roleOf({ code, routine }: Spoken): Meaning | null {

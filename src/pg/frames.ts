@@ -132,7 +132,7 @@ class Reading {
 
   spoken(): Spoken {
     const severity = SEVERITIES.find((known) => known === this.#severity) ?? null
-    return { code: this.#code, severity, routine: this.#routine, nested: this.#nested, starting: false }
+    return { code: this.#code, severity, routine: this.#routine, nested: this.#nested, begun: false, starting: false }
   }
 }
 

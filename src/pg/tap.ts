@@ -79,16 +79,21 @@ function listen(
   noteSocket: (error: unknown) => void
 ): void {
   let ready = false
+  let begun = false
   let spoken: Spoken | null = null
+  connection.on('commandComplete', () => {
+    begun = true
+  })
   connection.on('readyForQuery', () => {
     ready = true
+    begun = false
   })
   connection.on('errorMessage', (error: { readonly code?: unknown; readonly routine?: unknown }) => {
     const said = spoken
     spoken = null
     // A message that the parser cannot read is an error of its own, and one that a listener's throw has kept comes again.
     if (said === null || (error.code ?? null) !== said.code || (error.routine ?? null) !== said.routine) return
-    note(error, ready ? said : { ...said, starting: true })
+    note(error, ready && !begun ? said : { ...said, begun, starting: !ready })
   })
   shadow<EventEmitter>(connection, 'attachListeners', (attach) => (stream) => {
     if (stream !== connection.stream) stream.on('error', noteSocket)
@@ -179,7 +184,14 @@ function sourceOfNative(error: unknown): Source {
   const { code, severity, routine } = (error ?? {}) as Record<'code' | 'severity' | 'routine', unknown>
   if (code === undefined) return 'driver'
   if (typeof code !== 'string' || typeof severity !== 'string') return 'unproven'
-  return { code, severity: null, routine: typeof routine === 'string' ? routine : null, nested: false, starting: false }
+  return {
+    code,
+    severity: null,
+    routine: typeof routine === 'string' ? routine : null,
+    nested: false,
+    begun: false,
+    starting: false,
+  }
 }
 
 /**

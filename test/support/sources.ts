@@ -24,6 +24,7 @@ export function usualSource(error: unknown): Source {
     severity: known.find((each) => each === said) ?? null,
     routine: routine ?? (code === '40001' ? null : (usual ?? null)),
     nested: false,
+    begun: false,
     starting: false,
   }
 }
