@@ -15,7 +15,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'guard.ts': ['errors', 'type:pg'],
   'quiet.ts': ['type:pg'],
   // The only folder that is to name pg's private members. What bytes say is read without them.
-  'pg/': ['core/', 'pg/', 'type:pg', 'type:node:events'],
+  'pg/': ['core/', 'errors', 'pg/', 'type:pg', 'type:node:events'],
   'pg/frames.ts': ['type:core/sqlstates'],
   'config.ts': ['core/', 'discovery/', 'errors', 'pg-connection-string', 'node:net'],
   'discovery/': ['core/node', 'clock', 'discovery/'],

@@ -149,7 +149,11 @@ export function failureOf(error: unknown, phase: Phase, source: Source = 'unprov
   const row = rowOf(code, message, source)
   const early = phase !== 'completed'
   const sent =
-    phase === 'connect' || isUnsent(code, message, source) ? 'never' : row.undone && early ? 'rejected' : 'maybe'
+    phase === 'connect' || (source === 'driver' && isRefusal(error))
+      ? 'never'
+      : row.undone && early
+        ? 'rejected'
+        : 'maybe'
   const accuses = row.accuses || (phase === 'connect' && row.kind === 'silent')
   const origin = source === 'unproven' ? 'caller' : source
   return { kind: row.kind, sent, accuses, origin, severity: null, code, message, error }
@@ -182,9 +186,10 @@ function labelOf(error: unknown, spoken: string | null = null): { code: string |
 /** Deferred constraints and triggers, and serialization, are checked right before the commit, and refuse it. */
 const AT_COMMIT = /^(?:23|40|P0)/
 
-/** pg has refused it, so no byte of it left. */
-function isUnsent(code: string | null, message: string, source: Source): boolean {
-  return source === 'driver' && (NOT_QUERYABLE.has(message) || (code === null && MALFORMED.test(message)))
+/** pg's words for a statement that it refuses, so that no byte of it leaves. They count where pg itself has said them. */
+export function isRefusal(error: unknown): boolean {
+  const { code, message } = labelOf(error)
+  return NOT_QUERYABLE.has(message) || (code === null && MALFORMED.test(message))
 }
 
 function rowOf(code: string | null, message: string, source: Exclude<Source, Spoken>): Row {

@@ -88,7 +88,7 @@ function pastWhole(chunk: Uint8Array, from: number): number {
 function lengthAt(chunk: Uint8Array, at: number): number {
   const [a, b] = [chunk[at] as number, chunk[at + 1] as number]
   const [c, d] = [chunk[at + 2] as number, chunk[at + 3] as number]
-  return a * 0x1000000 + ((b << 16) | (c << 8) | d)
+  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0
 }
 
 /** The fields of one message: each a letter and a text that ends with a zero, and a zero in the end. */

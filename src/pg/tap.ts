@@ -4,8 +4,9 @@
 
 import type { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
-import type { Source } from '../core/failure.js'
+import { isRefusal, type Source } from '../core/failure.js'
 import type { Spoken } from '../core/sqlstates.js'
+import { PgherdError } from '../errors.js'
 import { Frames } from './frames.js'
 
 type Parse = (chunk: Buffer) => void
@@ -52,7 +53,8 @@ export function tap(client: Client, owner: object): void {
     if (isObject(error)) made.set(error, { source, connection, owner, number: ++count })
   }
   const noteOther = (error: unknown) => {
-    if (!isObject(error) || made.get(error)?.connection !== connection) note(error, 'driver')
+    if (isObject(error) && made.get(error)?.connection === connection) return
+    note(error, error instanceof PgherdError ? 'pgherd' : 'driver')
   }
   const noteSocket = (error: unknown) => note(error, 'socket')
   let asking = false
@@ -206,6 +208,12 @@ export function sourceOfMissing(error: unknown, owner: object, since: number): S
 export function disown(error: unknown): void {
   if (isObject(error) && !made.has(error))
     made.set(error, { source: 'unproven', connection: error, owner: error, number: 0 })
+}
+
+/** sourceOf(), of a statement that pg itself may have refused: while nothing was `heard` since, no answer's parser has thrown it. */
+export function sourceOfStatement(error: unknown, client: Client, since: number, heard: number): Source {
+  const source = sourceOf(error, client, since)
+  return source === 'unproven' && heardOn(client) === heard && isRefusal(error) ? 'driver' : source
 }
 
 /** How often bytes have come on this client's connection: where none came, no answer was parsed and no code of the application ran. */

@@ -62,7 +62,10 @@ export function guarded(hooks: Hooks, isReplica: () => boolean, clock: Clock, fa
   const safe: { -readonly [K in keyof Hooks]: Hooks[K] } = {}
   if (typeof onConnect === 'function') {
     safe.onConnect = (client) => {
-      return heeded(() => (isReplica() ? unharmed(() => onConnect(client), clock) : onConnect(client)), failed)
+      const result = heeded(() => (isReplica() ? unharmed(() => onConnect(client), clock) : onConnect(client)), failed)
+      // pg-pool awaits it, too.
+      if (result instanceof Promise) result.catch(failed)
+      return result
     }
   }
   if (typeof verify === 'function') {
@@ -83,9 +86,7 @@ export function guarded(hooks: Hooks, isReplica: () => boolean, clock: Clock, fa
 
 function heeded(hook: () => unknown, failed: (error: unknown) => void): unknown {
   try {
-    const result = hook()
-    if (result instanceof Promise) result.catch(failed)
-    return result
+    return hook()
   } catch (error) {
     failed(error)
     throw error

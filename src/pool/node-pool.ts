@@ -12,7 +12,7 @@ import type { Node, NodeAddress, NodeKey, Position } from '../core/node.js'
 import { noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
-import { disown, heardOn, mark, sourceOf, sourceOfMissing, tap } from '../pg/tap.js'
+import { disown, heardOn, mark, sourceOf, sourceOfMissing, sourceOfStatement, tap } from '../pg/tap.js'
 import { ask } from '../quiet.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
@@ -387,7 +387,7 @@ export class NodePool {
     let settled = false
     const { signal } = args
     const since = mark()
-    const times = heardOn(client)
+    const heard = heardOn(client)
     const aborted = () => {
       // The caller is answered at once; the client comes back when its server has said what became of the statement.
       void this.cancel(client)
@@ -400,10 +400,9 @@ export class NodePool {
       client.removeListener('error', settle)
       deaf?.()
       if (error && place.phase === 'handed') {
-        place.source = sourceOf(error, client, since)
-        // pg refuses some statements itself. No answer has come, so no code of the application that reads one has run.
-        const unheard = heardOn(client) === times && !isSubmittable(args.query)
-        if (place.source === 'unproven' && unheard) place.source = 'driver'
+        place.source = isSubmittable(args.query)
+          ? sourceOf(error, client, since)
+          : sourceOfStatement(error, client, since, heard)
         if (wire.completed) place.phase = 'completed'
       }
       wire.reading = null

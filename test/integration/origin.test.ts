@@ -134,6 +134,22 @@ describe('who made an error', () => {
     unsuspected()
   })
 
+  it('a value that cannot be put into bytes: what its toPostgres throws is its own', async () => {
+    const codes = ['ECONNRESET', '57P01', 'PGHERD_DROPPED', undefined]
+    for (const code of codes) {
+      let calls = 0
+      const value = {
+        toPostgres() {
+          calls++
+          throw Object.assign(new Error('Connection terminated unexpectedly'), code === undefined ? {} : { code })
+        },
+      }
+      const error = await failed(pool.query('select $1::text', [value]))
+      assert.deepEqual([error.code, error.outcome, calls], [code, 'not-sent', 1])
+    }
+    unsuspected()
+  })
+
   it('08P01, one parameter too few: one run, nothing executed, nothing suspected', async () => {
     for (const text of ['insert into kept values ($1), ($2)', 'select $1::int, $2::int', 'call commits($1 || $2)']) {
       const error = await failed(pool.query(text, [1]))

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import type { Source } from '../../src/core/failure.js'
+import { PgherdError } from '../../src/errors.js'
 import { disown, mark, sourceOf, sourceOfMissing, tap } from '../../src/pg/tap.js'
 import { authenticated, dataRow, errorMessage, inPiecesOf, message, noticeMessage, ready } from '../support/messages.js'
 
@@ -149,6 +150,12 @@ describe('pg: who made an error', () => {
     secret.sends(message('R', Buffer.from([0, 0, 0, 3])))
     assert.equal(await connecting, thrown)
     assert.equal(sourceOf(thrown, owner, 0), 'unproven')
+
+    const refused = connected(owner)
+    const { connection } = refused.client as unknown as { connection: EventEmitter }
+    const weak = new PgherdError('PGHERD_WEAK_AUTH', 'refused')
+    connection.emit('error', weak)
+    assert.equal(sourceOf(await failing(refused.connecting), owner, 0), 'pgherd')
 
     const hooked = Object.assign(new Error('timeout expired'))
     assert.equal(sourceOfMissing(hooked, owner, 0), 'driver', 'pg-pool is the only other maker')
