@@ -100,6 +100,30 @@ describe('who made an error', () => {
     })
   }
 
+  it('on a client, and in a transaction: what a parser throws is no word of the server', async () => {
+    const types = {
+      getTypeParser: () => () => {
+        throw Object.assign(new Error('parser'), { code: '57P03', severity: 'FATAL' })
+      },
+    } as unknown as pg.CustomTypesConfig
+    const insert = { text: 'insert into kept values (1) returning id', types }
+    const client = await pool.connect()
+    const alone = await failed(client.query(insert))
+    assert.ok(['unknown', 'committed'].includes(alone.outcome ?? ''), alone.outcome)
+    const raised = await failed(client.query("select raises('57P01')"))
+    assert.deepEqual([raised.code, raised.outcome], ['57P01', 'rolled-back'])
+    client.release()
+    let runs = 0
+    const inside = await failed(
+      pool.transaction(async (own) => {
+        runs++
+        await own.query("select raises('57P03')")
+      })
+    )
+    assert.deepEqual([inside.code, inside.outcome, runs, await kept()], ['57P03', 'rolled-back', 1, 1])
+    unsuspected()
+  })
+
   it("pg's own words from a type parser are not pg's", async () => {
     const texts = ['Connection terminated unexpectedly', 'Client was closed and is not queryable', 'timeout expired']
     for (const text of [...texts, 'Prepared statements must be unique', 'Query values must be an array']) {
