@@ -89,5 +89,13 @@ export function withOutcome(error: unknown, outcome: Outcome): unknown {
 export function noteOutcome(error: unknown, outcome: Outcome): boolean {
   if (typeof error !== 'object' || error === null || 'outcome' in error || !Object.isExtensible(error)) return false
   Object.defineProperty(error, 'outcome', { value: outcome, enumerable: true, configurable: true, writable: true })
+  noted.add(error)
   return true
+}
+
+const noted = new WeakSet<object>()
+
+/** The application throws an error again that it had from an earlier statement: what became of that is nothing about this one. */
+export function clearOutcome(error: unknown): void {
+  if (typeof error === 'object' && error !== null && noted.delete(error)) Reflect.deleteProperty(error, 'outcome')
 }

@@ -4,7 +4,7 @@
 import type { Client } from 'pg'
 import { failureOf, outcomeInSession, type Situation } from '../core/failure.js'
 import { closingOf, onlyShapes } from '../core/session.js'
-import { noteOutcome } from '../errors.js'
+import { clearOutcome, noteOutcome } from '../errors.js'
 import { sourceOf } from '../pg/tap.js'
 import type { Internals } from './turn.js'
 import type { Wire } from './wire.js'
@@ -29,6 +29,7 @@ export function noteFate(error: unknown, client: Client, wire: Wire, isWhole: (t
   const unread = statement._canceledDueToError
   // Whatever a type parser throws is not the server's word.
   const source = unread ? 'unproven' : sourceOf(error, client, 0)
+  if (unread) clearOutcome(unread)
   const failure = failureOf(unread || error, wire.completed ? 'completed' : 'handed', source)
   noteOutcome(failure.error, outcomeInSession(failure, situation))
 }

@@ -9,7 +9,7 @@ import { type Failure, failureOf, type Source } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
 import type { Node, NodeAddress, NodeKey, Position } from '../core/node.js'
-import { noteOutcome, PgherdError } from '../errors.js'
+import { clearOutcome, noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
 import { disown, heardOn, mark, sourceOf, sourceOfMissing, sourceOfStatement, tap } from '../pg/tap.js'
@@ -309,6 +309,7 @@ export class NodePool {
         const failure = missing === null ? null : failureOf(error, 'connect', missing)
         telemetry.acquired(this.#node.address, clock.mono() - from, failure)
       }
+      if (missing === 'unproven') clearOutcome(error)
       if (missing !== null) return this.#condemned ? refuse(dropped(this.key)) : refuse(error, missing)
       const wire = client === undefined ? undefined : wireOf(client)
       if (client === undefined || wire === undefined) return reject(new Error('the pool gave no client of ours'))
@@ -403,6 +404,8 @@ export class NodePool {
         place.source = isSubmittable(args.query)
           ? sourceOf(error, client, since)
           : sourceOfStatement(error, client, since, heard)
+        // Until then only what cannot be put into bytes has failed, which says so itself.
+        if (place.source === 'unproven' && heardOn(client) > heard) clearOutcome(error)
         if (wire.completed) place.phase = 'completed'
       }
       wire.reading = null

@@ -153,8 +153,25 @@ describe('who made an error', () => {
         throw old
       },
     } as unknown as pg.CustomTypesConfig
-    await failed(pool.query({ text: 'insert into kept values (1) returning id', types }))
+    const insert = { text: 'insert into kept values (1) returning id', types }
+    assert.equal(old.outcome, 'rolled-back')
+    const again = await failed(pool.query(insert))
+    assert.equal(again, old)
+    assert.ok(['unknown', 'committed'].includes(again.outcome ?? ''), again.outcome)
     assert.equal(await kept(), 2, 'one run')
+    const holder = await pool.connect()
+    Object.assign(old, { outcome: 'rolled-back' })
+    const held = await failed(holder.query(insert))
+    assert.ok(['unknown', 'committed'].includes(held.outcome ?? ''), held.outcome)
+    holder.release()
+    const hooked = poolOn(cluster, {
+      onConnect: () => {
+        throw old
+      },
+    } as object)
+    await hooked.ready()
+    assert.equal((await failed(hooked.query(insert))).outcome, 'not-sent')
+    assert.equal(await kept(), 3)
     unsuspected()
   })
 
