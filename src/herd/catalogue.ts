@@ -63,7 +63,7 @@ union all select 'policy', relname, pg_get_expr(polqual, polrelid) from pg_polic
   where relrowsecurity and polcmd in ('r', '*') and polqual is not null
 order by 1, 2, 3`
 
-const POSITION = 'select pg_last_wal_replay_lsn()::text as position'
+const POSITION = 'select pg_catalog.pg_last_wal_replay_lsn()::pg_catalog.text as position'
 
 export interface CatalogueParts {
   readonly clock: Clock

@@ -404,7 +404,7 @@ export class Borrower {
     else loan.end(ended.error !== null)
     if (opening !== undefined) await this.#here(opening)
     if (ended !== null) return entry.settle?.(ended.error, ended.value)
-    await this.#here({ query: 'select 1/0' } as QueryArgs).catch(() => {})
+    await this.#here({ query: 'select 1 operator(pg_catalog./) 0' } as QueryArgs).catch(() => {})
     return this.#runHere(entry)
   }
 

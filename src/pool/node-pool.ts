@@ -570,13 +570,13 @@ function isDemoted({ node }: Place, { standby, standbyAt }: Wire): boolean {
 const CLOSE_MILLIS = 1000
 
 /** In recovery or not, when it was started in microseconds, how the session commits, and what a replica has replayed. */
-const IDENTITY = `select concat_ws(' ', pg_catalog.pg_is_in_recovery(),
-  (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint,
+const IDENTITY = `select pg_catalog.concat_ws(' ', pg_catalog.pg_is_in_recovery(),
+  (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)::pg_catalog.int8,
   pg_catalog.current_setting('synchronous_commit'), pg_catalog.pg_last_wal_replay_lsn()) as answer`
-const REPLAYED = 'select pg_catalog.pg_last_wal_replay_lsn()::text as answer'
-const INSERTED = 'select pg_catalog.pg_current_wal_insert_lsn()::text as answer'
-const COMMITTED = `select case pg_catalog.current_setting('synchronous_commit')
-  when 'off' then pg_catalog.pg_current_wal_insert_lsn() else pg_catalog.pg_current_wal_flush_lsn() end::text as answer`
+const REPLAYED = 'select pg_catalog.pg_last_wal_replay_lsn()::pg_catalog.text as answer'
+const INSERTED = 'select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as answer'
+const COMMITTED = `select case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'
+  then pg_catalog.pg_current_wal_insert_lsn() else pg_catalog.pg_current_wal_flush_lsn() end::pg_catalog.text as answer`
 
 /** pg sends what follows without waiting for it: no cursor, nothing that may turn the connection over to COPY. */
 function isPairable({ text, query }: QueryArgs): boolean {
