@@ -4,8 +4,10 @@
 import type { Clock } from '../clock.js'
 import { type DefinitionRow, type Definitions, define, doubted, UNREAD, unreadable } from '../core/definitions.js'
 import { failureOf } from '../core/failure.js'
+import type { Required } from '../core/horizon.js'
 import { parseLsn } from '../core/lsn.js'
-import type { Choice, Chosen, Target } from '../core/selection.js'
+import type { Node } from '../core/node.js'
+import type { Choice, Target } from '../core/selection.js'
 import type { Question } from './probe.js'
 
 /** Definitions made by others, or inside a DO, are noticed this late. */
@@ -73,6 +75,8 @@ export interface CatalogueParts {
   readonly unreadable: (message: string) => void
   /** What a read of the pool needs of a replica, with T as given. Null: no read goes to one. */
   readonly target: (since: number | null) => Target | null
+  /** Where it is read if no replica may answer: the primary has all that replicas will have. Null: a replica is waited for. */
+  readonly instead: (isFirst: boolean) => Node | null
 }
 
 export class Catalogue {
@@ -130,8 +134,14 @@ export class Catalogue {
     }
     if (!this.#due || this.#reading || now < this.#readAt + this.#pause() || this.#stopped.signal.aborted) return
     const target = this.#parts.target(this.#changedAt)
-    const choice = target === null ? null : this.#parts.choose(target)
-    if (choice !== null && choice.node !== null && choice.node.state.kind === 'replica') void this.#read(choice)
+    if (target === null) return
+    const choice = this.#parts.choose(target)
+    if (choice.node !== null && choice.node.state.kind === 'replica') {
+      void this.#read(choice.node, choice.required)
+      return
+    }
+    const instead = this.#parts.instead(this.#definitions === UNREAD && this.#failures === 0)
+    if (instead !== null) void this.#read(instead, null)
   }
 
   stop(): void {
@@ -139,7 +149,7 @@ export class Catalogue {
     this.#arrive()
   }
 
-  async #read({ node, required }: Chosen): Promise<void> {
+  async #read(node: Node, required: Required | null): Promise<void> {
     const { clock, ask } = this.#parts
     const startedAt = clock.mono()
     const changedAt = this.#changedAt
