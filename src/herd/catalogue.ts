@@ -17,6 +17,8 @@ const REFRESH_MILLIS = 60_000
  * to nothing it doubles, and after each failure; behind a change it does not, since reads wait for that on the primary.
  */
 const PAUSE_MILLIS = 250
+/** So long what has waited for the first look has the primary to itself. */
+const YIELD_MILLIS = 10
 const MOST_DOUBLINGS = 8
 const MOST_RETRY_MILLIS = 8_000
 const DEADLINE_MILLIS = 10_000
@@ -99,6 +101,8 @@ export class Catalogue {
   #readAt = -Infinity
   #tookMillis = 0
   #staleAt = Infinity
+  /** When it may be read on another node than a replica, on the monotonic clock. */
+  #insteadAt: number | null = null
 
   constructor(parts: CatalogueParts) {
     this.#parts = parts
@@ -141,7 +145,11 @@ export class Catalogue {
       return
     }
     const instead = this.#parts.instead(this.#definitions === UNREAD && this.#failures === 0)
-    if (instead !== null) void this.#read(instead, null)
+    if (instead === null) return
+    // The statements that have waited for this node go first.
+    this.#insteadAt ??= now + YIELD_MILLIS
+    if (now >= this.#insteadAt) void this.#read(instead, null)
+    else this.#parts.clock.alarm(this.#insteadAt - now, () => this.follow())
   }
 
   stop(): void {

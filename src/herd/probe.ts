@@ -222,9 +222,14 @@ class ConnectionProbe implements Probe {
     const fresh = this.#client === null
     const client = this.#client ?? (await this.#connect())
     const rowsOf = (text: string) => this.#rowsOf(client, text)
-    const row = await asked(rowsOf, LEAN, ROLE)
-    const detail = fresh || depth === 'full' ? detailOf(await asked(rowsOf, DETAIL, WHO)) : null
-    return sightingOf(row, detail)
+    const lean = asked(rowsOf, LEAN, ROLE)
+    if (!fresh && depth === 'lean') return sightingOf(await lean, null)
+    // In the same trip: statements wait for the first look. What is asked in a transaction is asked after it.
+    const ahead = this.#serializable ? null : answered(client, DETAIL)
+    ahead?.catch(() => {}) // told below, unless the lean question fails
+    const row = await lean
+    const first = (text: string) => (text === DETAIL && ahead !== null && !this.#serializable ? ahead : rowsOf(text))
+    return sightingOf(row, detailOf(await asked(first, DETAIL, WHO)))
   }
 
   async #rowsOf(client: pg.Client, text: string): Promise<readonly Row[]> {

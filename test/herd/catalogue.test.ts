@@ -76,7 +76,9 @@ describe('the catalogue', () => {
     const { herd, asked, start, clock } = herdWith(() => SLUG, {}, { a: server('primary') })
     await start()
     assert.deepEqual([asked, herd.informed, herd.informs], [[], false, false])
-    await herd.inform()
+    const informed = herd.inform()
+    await clock.advance(20)
+    await informed
     assert.deepEqual([asked, herd.informed, herd.informs], [['a'], true, true])
     herd.report({ kind: 'defined' })
     herd.open()
