@@ -76,13 +76,13 @@ function median(values: readonly number[]): number {
 async function compare(cluster: Cluster, runs: number): Promise<void> {
   const one = cluster.config(0)
   const nodes = cluster.nodes.map(({ index }) => cluster.config(index))
-  const all = { ...one, host: nodes.map(({ host }) => host), port: nodes.map(({ port }) => port) } as object
+  const all = { ...one, host: nodes.map(({ host }) => host), port: nodes.map(({ port }) => port) }
   const builds = ['pgherd', ...(process.env.COLD_BUILD === undefined ? [] : [process.env.COLD_BUILD])]
-  const kinds = [
-    { name: 'pg.Pool', library: 'pg', options: one },
+  const kinds: readonly { readonly name: string; readonly library: string; readonly options: pg.PoolConfig }[] = [
+    { name: 'pg.Pool', library: 'pg', options: one as pg.PoolConfig },
     ...builds.flatMap((library) => [
       { name: `${library}, one host`, library, options: one },
-      { name: `${library}, ${nodes.length} hosts`, library, options: all },
+      { name: `${library}, ${nodes.length} hosts`, library, options: all as object },
     ]),
   ]
   const found = new Map<string, { connects: Told[]; reads: Told[] }>()
