@@ -274,7 +274,7 @@ export class NodePool {
         // Promoted since it was looked at: a write that insists on a replica would be done here.
         if (!reading && place.node.state.kind === 'replica' && wire.standby === false) {
           client.release()
-          return reject(dropped(this.key))
+          return reject(notOnPrimary(this.key))
         }
         const run = (pair: Pair | null, ends = { resolve, reject }) => {
           const send = (end: Ends) => this.#dispatch(client, wire, place, args, reading, pair, end)

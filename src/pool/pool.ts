@@ -32,7 +32,7 @@ import { NodePools } from './node-pools.js'
 import { isOverdue } from './overdue.js'
 import { type Callback, type QueryArgs, queryArgs, signalOf, textOf, type Wishes, wishesOf } from './query-args.js'
 import type { Repairs } from './repairs.js'
-import { ON_PRIMARY, type Routed, Routing } from './routing.js'
+import { mayInsist, NOWHERE, ON_PRIMARY, type Routed, Routing } from './routing.js'
 import type { Scope, Written } from './scope.js'
 import type { SessionOptions, Tokens } from './sessions.js'
 import { type Explanation, explanationOf, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
@@ -69,9 +69,6 @@ type Connected = (error: Error | undefined, client: PoolClient | undefined, rele
 const NO_WISHES: Wishes = {}
 const INSISTING: Wishes = { route: 'replica' }
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
-/** It must not run on the primary, and no other node is used. */
-const isNowhere = ({ target, reading }: Routed) =>
-  target.role === 'replica' && !reading && target.otherwise === 'refuse'
 const NOTHING: InnerPool['_clients'] = []
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
@@ -188,11 +185,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const routed = this.#config.routing === 'on' && this.#herd.topology.plural && isolation !== 'serializable'
       const { scope } = this.#causality
       const own = { ...wishes, maxLagMillis }
-      const otherwise = await this.#whereNoReplica(own)
+      const otherwise = own.route === 'replica' ? await this.#whereNoReplica() : 'refuse'
       const errand = this.#routing.whole(own, this.#written(scope), readOnly && routed, otherwise)
       const attempt = async (place: Place) => {
         this.#decisions.count(place, errand)
-        return begun(await this.#poolOf(place).connect(place, wishes, scope), begin)
+        return begun(await this.#poolOf(place).connect(place, own, scope), begin)
       }
       return this.#observed('transaction', begin, errand, attempt, (client) => committed(client, work))
     }
@@ -361,7 +358,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const insists = attributes === 'any' && wishes.route === 'replica'
       const onReplica = attributes === 'standby' || (insists && (routed || this.#isAlone))
       const { scope } = this.#causality
-      const otherwise = await this.#whereNoReplica(wishes, signal)
+      const otherwise = wishes.route === 'replica' ? await this.#whereNoReplica(signal) : 'refuse'
       const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written(scope), otherwise) : ON_PRIMARY
       const attempt = (place: Place) => this.#poolOf(place).connect(place, wishes, scope)
       signal?.throwIfAborted()
@@ -393,7 +390,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (this.#config.routing !== 'observe') return this.#attempt(routed, args, true)
       this.#decisions.count(this.#herd.look(routed.target), routed, text)
       return this.#attempt(
-        ON_PRIMARY.target === routed.target || isNowhere(routed) ? routed : { ...routed, target: ON_PRIMARY.target },
+        ON_PRIMARY.target === routed.target || routed.reason === NOWHERE
+          ? routed
+          : { ...routed, target: ON_PRIMARY.target },
         args
       )
     }
@@ -407,14 +406,15 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
      * With one server a client that insists on a replica is of that server, where `whenStale` lets the primary serve reads. What
      * is a read there the catalogue tells, so that is waited for.
      */
-    async #whereNoReplica({ route }: Wishes, signal?: AbortSignal): Promise<'primary' | 'refuse'> {
-      if (route !== 'replica' || !this.#isAlone || this.#config.whenStale !== 'primary') return 'refuse'
+    async #whereNoReplica(signal?: AbortSignal): Promise<'primary' | 'refuse'> {
+      if (!this.#isAlone || this.#config.whenStale !== 'primary') return 'refuse'
       if (!this.#herd.informed) await this.#herd.inform(signal)
       return this.#isAlone ? 'primary' : 'refuse'
     }
 
     #refuses(first: unknown, insists: boolean): boolean {
-      if (first === null || first === undefined) return false
+      // Asked of every statement of a client: most say nothing of where they shall run.
+      if (first === null || first === undefined || !(insists || mayInsist(first))) return false
       const args = queryArgs(first, undefined, undefined)
       return !this.#routing.mayRunOnPrimary(args, textOf(args), insists ? INSISTING : NO_WISHES)
     }

@@ -77,6 +77,15 @@ const ASIDE = {
 const REMEMBERED = 1000
 /** A hint may stand at its beginning. */
 const COMMENTED = /^\s*\/\*/
+/** Why a statement goes nowhere. */
+export const NOWHERE = 'a replica was asked for, and only the primary is used'
+
+/** False: neither the config nor its text says anything of where the statement shall run. */
+export function mayInsist(first: unknown): boolean {
+  if (typeof first === 'string') return COMMENTED.test(first)
+  const { text, route } = first as { readonly text?: unknown; readonly route?: unknown }
+  return route === 'replica' || (typeof text === 'string' && COMMENTED.test(text))
+}
 const FORGET_MILLIS = 600_000
 const UNINFORMED =
   'only reads, but the catalogue has not been read, or not since definitions changed: a name may hide more'
@@ -202,8 +211,7 @@ export class Routing {
   /** All statements go to the primary, and this one must not. */
   #nowhere(written: Written, whole: boolean): Routed {
     const target = this.#replica(0, written, 'refuse')
-    const reason = 'a replica was asked for, and only the primary is used'
-    return { target, repeat: () => ({ read: false, whole }), repairs: false, reading: false, reason, word: '' }
+    return { target, repeat: () => ({ read: false, whole }), repairs: false, reading: false, reason: NOWHERE, word: '' }
   }
 
   /**
