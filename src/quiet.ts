@@ -7,6 +7,8 @@ import type { Client, Submittable } from 'pg'
 export type Row = Readonly<Record<string, string | null>>
 
 export type Told = (error: unknown, rows: readonly Row[]) => void
+/** The rows of each statement in the text that has any. */
+type ToldAll = (error: unknown, answers: readonly (readonly Row[])[]) => void
 
 /** What pg has and its published types do not name. The native client has no `connection`. */
 interface Internals {
@@ -29,11 +31,11 @@ interface DataRow {
 /** What pg's client tells of a text under way: pg's own Query, without what nobody here needs. */
 class Question {
   readonly text: string
-  readonly #told: Told
+  readonly #told: ToldAll
   #names: readonly string[] = []
-  #rows: Row[] = []
+  readonly #answers: Row[][] = []
 
-  constructor(text: string, told: Told) {
+  constructor(text: string, told: ToldAll) {
     this.text = text
     this.#told = told
   }
@@ -44,18 +46,18 @@ class Question {
 
   handleRowDescription({ fields }: RowDescription): void {
     this.#names = fields.map(({ name }) => name)
-    this.#rows = []
+    this.#answers.push([])
   }
 
   handleDataRow({ fields }: DataRow): void {
-    this.#rows.push(Object.fromEntries(this.#names.map((name, index) => [name, fields[index] ?? null])))
+    this.#answers.at(-1)?.push(Object.fromEntries(this.#names.map((name, index) => [name, fields[index] ?? null])))
   }
 
   handleCommandComplete(): void {}
   handleEmptyQuery(): void {}
 
   handleReadyForQuery(): void {
-    this.#told(null, this.#rows)
+    this.#told(null, this.#answers)
   }
 
   handleError(error: unknown): void {
@@ -84,10 +86,38 @@ export function ask(client: Client, text: string, told: Told): void {
     process.nextTick(told, new Error('the connection has ended'), [])
     return
   }
-  internals._queryQueue.push(new Question(text, told) as unknown as Submittable)
+  submit(internals, new Question(text, (error, answers) => told(error, answers.at(-1) ?? [])))
+}
+
+function submit(internals: Internals, question: Question): void {
+  internals._queryQueue.push(question as unknown as Submittable)
   internals._pulseQueryQueue()
 }
 
 export function answered(client: Client, text: string): Promise<readonly Row[]> {
   return new Promise((resolve, reject) => ask(client, text, (error, rows) => (error ? reject(error) : resolve(rows))))
 }
+
+/**
+ * The rows of each text, asked in one transaction that only reads, in one trip. `settings` (`set local ...`) end with it, so that
+ * a session which a pooler shares with others is left as it was. READ COMMITTED is said, since a standby refuses a role's default
+ * of SERIALIZABLE (0A000). After an error the transaction is rolled back before anything else is sent.
+ */
+export function answeredInside(
+  client: Client,
+  settings: readonly string[],
+  texts: readonly string[]
+): Promise<readonly (readonly Row[])[]> {
+  const internals = client as unknown as Internals
+  const text = [BEGIN, ...settings, ...texts, 'commit'].join('; ')
+  return new Promise((resolve, reject) => {
+    const rollBack = (error: unknown) => {
+      // A connection that has ended has rolled back.
+      if (!internals._queryable || internals._ending) return reject(error)
+      internals._queryQueue.unshift(new Question('rollback', () => reject(error)) as unknown as Submittable)
+    }
+    submit(internals, new Question(text, (error, answers) => (error ? rollBack(error) : resolve(answers))))
+  })
+}
+
+const BEGIN = 'begin isolation level read committed read only'

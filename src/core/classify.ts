@@ -46,7 +46,7 @@ export function classify(sql: string): Intent {
 /** The same with the reason. `policy` adds what is known of names that PostgreSQL does not ship. */
 export function inspect(sql: string, policy: NamePolicy = SHIPPED_ONLY): Verdict {
   const lexer = new Lexer(sql)
-  const hint = HINTS.get(lexer.leadingComment()?.trim().toLowerCase() ?? '') ?? null
+  const hint = hintIn(lexer)
   // The wire protocol ends a string at its first NUL: what the server would see is not what stands here.
   // Half a surrogate pair arrives as U+FFFD, which may end a literal elsewhere: $\ud800$ and $\ud801$ become the same tag.
   if (sql.includes('\0') || !sql.isWellFormed()) {
@@ -62,6 +62,15 @@ export function inspect(sql: string, policy: NamePolicy = SHIPPED_ONLY): Verdict
     }
   }
   return new Reading(lexer, sql, policy).verdict(hint)
+}
+
+/** The hint at the beginning of a text. Nothing behind it is read. */
+export function hintOf(sql: string): Verdict['hint'] {
+  return hintIn(new Lexer(sql))
+}
+
+function hintIn(lexer: Lexer): Verdict['hint'] {
+  return HINTS.get(lexer.leadingComment()?.trim().toLowerCase() ?? '') ?? null
 }
 
 const HINTS: ReadonlyMap<string, 'primary' | 'replica'> = new Map([

@@ -4,8 +4,10 @@
 import type { Clock } from '../clock.js'
 import { type DefinitionRow, type Definitions, define, doubted, UNREAD, unreadable } from '../core/definitions.js'
 import { failureOf } from '../core/failure.js'
+import type { Required } from '../core/horizon.js'
 import { parseLsn } from '../core/lsn.js'
-import type { Choice, Chosen, Target } from '../core/selection.js'
+import type { Node } from '../core/node.js'
+import type { Choice, Target } from '../core/selection.js'
 import type { Question } from './probe.js'
 
 /** Definitions made by others, or inside a DO, are noticed this late. */
@@ -15,6 +17,8 @@ const REFRESH_MILLIS = 60_000
  * to nothing it doubles, and after each failure; behind a change it does not, since reads wait for that on the primary.
  */
 const PAUSE_MILLIS = 250
+/** So long what has waited for the first look has the primary to itself. */
+const YIELD_MILLIS = 10
 const MOST_DOUBLINGS = 8
 const MOST_RETRY_MILLIS = 8_000
 const DEADLINE_MILLIS = 10_000
@@ -63,7 +67,7 @@ union all select 'policy', relname, pg_get_expr(polqual, polrelid) from pg_polic
   where relrowsecurity and polcmd in ('r', '*') and polqual is not null
 order by 1, 2, 3`
 
-const POSITION = 'select pg_last_wal_replay_lsn()::text as position'
+const POSITION = 'select pg_catalog.pg_last_wal_replay_lsn()::pg_catalog.text as position'
 
 export interface CatalogueParts {
   readonly clock: Clock
@@ -73,6 +77,8 @@ export interface CatalogueParts {
   readonly unreadable: (message: string) => void
   /** What a read of the pool needs of a replica, with T as given. Null: no read goes to one. */
   readonly target: (since: number | null) => Target | null
+  /** Where it is read if no replica may answer: the primary has all that replicas will have. Null: a replica is waited for. */
+  readonly instead: (isFirst: boolean) => Node | null
 }
 
 export class Catalogue {
@@ -95,6 +101,8 @@ export class Catalogue {
   #readAt = -Infinity
   #tookMillis = 0
   #staleAt = Infinity
+  /** When it may be read on another node than a replica, on the monotonic clock. */
+  #insteadAt: number | null = null
 
   constructor(parts: CatalogueParts) {
     this.#parts = parts
@@ -130,8 +138,18 @@ export class Catalogue {
     }
     if (!this.#due || this.#reading || now < this.#readAt + this.#pause() || this.#stopped.signal.aborted) return
     const target = this.#parts.target(this.#changedAt)
-    const choice = target === null ? null : this.#parts.choose(target)
-    if (choice !== null && choice.node !== null && choice.node.state.kind === 'replica') void this.#read(choice)
+    if (target === null) return
+    const choice = this.#parts.choose(target)
+    if (choice.node !== null && choice.node.state.kind === 'replica') {
+      void this.#read(choice.node, choice.required)
+      return
+    }
+    const instead = this.#parts.instead(this.#definitions === UNREAD && this.#failures === 0)
+    if (instead === null) return
+    // The statements that have waited for this node go first.
+    this.#insteadAt ??= now + YIELD_MILLIS
+    if (now >= this.#insteadAt) void this.#read(instead, null)
+    else this.#parts.clock.alarm(this.#insteadAt - now, () => this.follow())
   }
 
   stop(): void {
@@ -139,7 +157,7 @@ export class Catalogue {
     this.#arrive()
   }
 
-  async #read({ node, required }: Chosen): Promise<void> {
+  async #read(node: Node, required: Required | null): Promise<void> {
     const { clock, ask } = this.#parts
     const startedAt = clock.mono()
     const changedAt = this.#changedAt

@@ -128,6 +128,7 @@ export class Herd {
   readonly #inFlight = (key: NodeKey) => this.#loads.get(key)?.statements ?? 0
   #state: 'new' | 'open' | 'ended' = 'new'
   #running = 0
+  #wantsCatalogue = false
   #waited = 0
 
   constructor(config: Config, parts: HerdParts) {
@@ -157,6 +158,7 @@ export class Herd {
       ask: parts.ask ?? connectionQuestion(clock, (address) => probeConfigFor(config, address)),
       choose: (target) => this.#chooseReplica(target, NOBODY, PROVEN),
       target: (since) => this.#catalogueTarget(since),
+      instead: (isFirst) => this.#catalogueNode(isFirst),
       unreadable: parts.unreadable ?? (() => {}),
     })
     this.#store.subscribe((after, before, found) => {
@@ -187,6 +189,34 @@ export class Herd {
   /** False: what names hide is not known yet, so only the primary is safe. */
   get informed(): boolean {
     return this.#catalogue.current
+  }
+
+  /** The catalogue is read, as statements may be routed by it. With one server it is only where a statement asked for it. */
+  get informs(): boolean {
+    return this.topology.plural || this.#wantsCatalogue
+  }
+
+  /**
+   * Has the catalogue read though there is one server, and resolves when that was tried. Throws where no server can be asked, as
+   * a statement would.
+   */
+  async inform(signal?: AbortSignal): Promise<void> {
+    const startedAt = this.open()
+    this.#wantsCatalogue = true
+    this.#catalogue.follow()
+    this.#running++
+    const nothing = { target: PRIMARY, refused: () => NO_REFUSALS, newest: null, waitedMillis: 0 }
+    const find = (topology: Topology) => {
+      const error = hopeless(topology, this.#config, { ...nothing, now: this.#clock.now() })
+      if (error !== null) throw withOutcome(error, 'not-sent')
+      return topology.plural || this.#catalogueNode(true) !== null || undefined
+    }
+    try {
+      const left = () => this.#patience() - (this.#clock.mono() - startedAt)
+      if (await this.#store.waitFor(find, left(), signal)) await this.#within(left(), this.#catalogue.arrived)
+    } finally {
+      this.#running--
+    }
   }
 
   subscribe(listener: HerdListener): () => void {
@@ -580,13 +610,24 @@ export class Herd {
   /** What a read of this pool needs of a replica; the catalogue is asked for there. */
   #catalogueTarget(since: number | null): Target | null {
     const { attributes, maxLagMillis, maxLagBytes, maxStaleMillis } = this.#config
-    if (attributes !== 'any' || !this.topology.plural) return null
+    if (attributes !== 'any' || !this.informs) return null
     // Started without a primary: nothing can be proven, and reads that ask for no proof are served all the same.
     const orphaned = this.topology.epoch === 0 && lookedAround(this.topology)
     // A bound of 0 is of no replica's, but single statements may have others.
     const bound = orphaned ? Infinity : maxLagMillis || DEFAULT_LAG_MILLIS
     const need = { maxLagMillis: bound, since, asynchronous: true }
     return { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'refuse' }
+  }
+
+  /**
+   * Until it is read all reads are the primary's, so the first attempt is made there, as soon as that has answered. Afterwards
+   * replicas are asked; with one server there are none.
+   */
+  #catalogueNode(isFirst: boolean): Node | null {
+    const { topology } = this
+    if (topology.plural) return isFirst ? trustedPrimary(topology) : null
+    const only = onlyNode(topology, NOBODY)
+    return only === undefined || only.seen === null ? null : only
   }
 
   #patience(): number {

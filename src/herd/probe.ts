@@ -8,7 +8,7 @@ import { parseLsn } from '../core/lsn.js'
 import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting } from '../core/node.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import { sourceOf, tap } from '../pg/tap.js'
-import { answered, connected, type Row } from '../quiet.js'
+import { answered, answeredInside, connected, type Row } from '../quiet.js'
 
 export interface Probe {
   /** `full` asks for everything; the first look over a connection always does. Silence is reported after `millis`. */
@@ -33,45 +33,57 @@ export type ProbeFactory = (
   interrupted: () => void
 ) => Probe
 
+// Everything is named with its schema, operators included: a pooler may share the session with clients that set search_path or
+// have temporary tables, and no function of the database's users shall run with this role's rights (CVE-2018-1058).
+
 /** Role, positions and timeline: what every tick asks. About as cheap as `select 1`. */
-const LEAN = `select r::text as in_recovery,
-  case when not r then pg_current_wal_insert_lsn() end::text as insert,
-  case when not r then pg_current_wal_flush_lsn() end::text as flush,
-  pg_last_wal_replay_lsn()::text as replay,
-  case when not r then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline
-from (values (pg_is_in_recovery())) v(r)`
+const LEAN = `select r::pg_catalog.text as in_recovery,
+  case when not r then pg_catalog.pg_current_wal_insert_lsn() end::pg_catalog.text as insert,
+  case when not r then pg_catalog.pg_current_wal_flush_lsn() end::pg_catalog.text as flush,
+  pg_catalog.pg_last_wal_replay_lsn()::pg_catalog.text as replay,
+  case when not r then pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) end as timeline
+from (values (pg_catalog.pg_is_in_recovery())) v(r)`
 
 /** Fails on a standby (55000). */
-const POSITION = `select pg_current_wal_insert_lsn()::text as insert, pg_current_wal_flush_lsn()::text as flush,
-  substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline, current_setting('synchronous_commit') as synchronous_commit`
+const POSITION = `select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as insert,
+  pg_catalog.pg_current_wal_flush_lsn()::pg_catalog.text as flush,
+  pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) as timeline,
+  pg_catalog.current_setting('synchronous_commit') as synchronous_commit`
 
 /**
  * pg_control_* read a file and pg_stat_replication joins two views: asked at connect, on a change and now and then. What is set
  * for the role or the database counts on connections that were made later; this one may be older than them.
  */
-const DETAIL = `select (select system_identifier from pg_control_system())::text as system_identifier,
-  (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text as started_at,
-  greatest((select timeline_id from pg_control_checkpoint()),
-    (select min_recovery_end_timeline from pg_control_recovery()))::text as control_timeline,
-  (select received_tli from pg_stat_wal_receiver)::text as received_timeline,
-  (select json_agg(json_build_object('address', host(client_addr), 'name', application_name, 'state', state))
-    from pg_stat_replication)::text as senders,
-  case when exists (select from pg_db_role_setting, unnest(setconfig) as set
-      where set ~* '^synchronous_commit=(off|false|no|0)$'
-      and setdatabase in (0, (select oid from pg_database where datname = current_database()))
-      and setrole in (0, (select oid from pg_roles where rolname = session_user)))
-    then 'off' else current_setting('synchronous_commit') end as synchronous_commit,
-  (extract(epoch from current_setting('wal_writer_delay')::interval) * 1000)::text as wal_writer_delay,
-  pg_size_bytes(current_setting('wal_segment_size'))::text as wal_segment_size,
-  current_setting('standard_conforming_strings') as standard_conforming_strings,
-  current_setting('server_version') as version, current_user::text as role,
-  (select pg_has_role(oid, 'usage') from pg_roles where rolname = 'pg_read_all_stats')::text as reads_stats`
+const DETAIL = `select (select system_identifier from pg_catalog.pg_control_system())::pg_catalog.text as system_identifier,
+  (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)
+    ::pg_catalog.int8::pg_catalog.text as started_at,
+  greatest((select timeline_id from pg_catalog.pg_control_checkpoint()),
+    (select min_recovery_end_timeline from pg_catalog.pg_control_recovery()))::pg_catalog.text as control_timeline,
+  (select received_tli from pg_catalog.pg_stat_wal_receiver)::pg_catalog.text as received_timeline,
+  (select pg_catalog.json_agg(pg_catalog.json_build_object(
+      'address', pg_catalog.host(client_addr), 'name', application_name, 'state', state))
+    from pg_catalog.pg_stat_replication)::pg_catalog.text as senders,
+  case when exists (select from pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) as set
+      where set operator(pg_catalog.~*) '^synchronous_commit=(off|false|no|0)$'
+      and (setdatabase operator(pg_catalog.=) 0 or setdatabase operator(pg_catalog.=)
+        (select oid from pg_catalog.pg_database where datname operator(pg_catalog.=) pg_catalog.current_database()))
+      and (setrole operator(pg_catalog.=) 0 or setrole operator(pg_catalog.=)
+        (select oid from pg_catalog.pg_roles where rolname operator(pg_catalog.=) session_user)))
+    then 'off' else pg_catalog.current_setting('synchronous_commit') end as synchronous_commit,
+  (extract(epoch from pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval) operator(pg_catalog.*) 1000)
+    ::pg_catalog.text as wal_writer_delay,
+  pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::pg_catalog.text as wal_segment_size,
+  pg_catalog.current_setting('standard_conforming_strings') as standard_conforming_strings,
+  pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role,
+  (select pg_catalog.pg_has_role(oid, 'usage') from pg_catalog.pg_roles
+    where rolname operator(pg_catalog.=) 'pg_read_all_stats')::pg_catalog.text as reads_stats`
 
 /** Where a function of the above is forbidden: to whom. */
-const WHO = `select current_setting('server_version') as version, current_user::text as role`
+const WHO = `select pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role`
 
 /** Where even pg_control_* or WAL functions are forbidden or foreign (42501, 0A000): the role, and nothing else. */
-const ROLE = `select pg_is_in_recovery()::text as in_recovery, null as insert, null as flush, null as replay, null as timeline`
+const ROLE = `select pg_catalog.pg_is_in_recovery()::pg_catalog.text as in_recovery, null as insert, null as flush,
+  null as replay, null as timeline`
 
 const NO_DETAIL: Detail = {
   systemIdentifier: null,
@@ -88,7 +100,10 @@ const NO_DETAIL: Detail = {
   readsStats: null,
 }
 
-/** Asks a node over a connection of its own, which ends with the answers, with the deadline or with `signal`. */
+/**
+ * Asks a node over a connection of its own, which ends with the answers, with the deadline or with `signal`. In one transaction
+ * that only reads; a text sees what was committed before it began. Gives the rows of each text.
+ */
 export type Question = (
   address: NodeAddress,
   texts: readonly string[],
@@ -109,9 +124,7 @@ export function connectionQuestion(
     try {
       await connected(client)
       internals(client).unref()
-      await answered(client, OWN_SESSION)
-      const answers: (readonly Row[])[] = []
-      for (const text of texts) answers.push(await answered(client, text))
+      const answers = await answeredInside(client, OWN_SETTINGS, texts)
       client.end(() => {})
       return answers
     } catch (error) {
@@ -144,6 +157,8 @@ class ConnectionProbe implements Probe {
   /** The same, once it is connected. */
   #ready: pg.Client | null = null
   #looking = false
+  /** The role's default is SERIALIZABLE, which a standby refuses (0A000). What is asked here does not need it, and says so. */
+  #serializable = false
 
   constructor(clock: Clock, makeClient: () => pg.Client, interrupted: () => void) {
     this.#clock = clock
@@ -211,9 +226,28 @@ class ConnectionProbe implements Probe {
   async #ask(depth: 'lean' | 'full'): Promise<Sighting> {
     const fresh = this.#client === null
     const client = this.#client ?? (await this.#connect())
-    const row = await asked(client, LEAN, ROLE)
-    const detail = fresh || depth === 'full' ? detailOf(await asked(client, DETAIL, WHO)) : null
-    return sightingOf(row, detail)
+    const rowsOf = (text: string) => this.#rowsOf(client, text)
+    const lean = asked(rowsOf, LEAN, ROLE)
+    if (!fresh && depth === 'lean') return sightingOf(await lean, null)
+    // In the same trip: statements wait for the first look. What is asked in a transaction is asked after it.
+    const ahead = this.#serializable ? null : answered(client, DETAIL)
+    ahead?.catch(() => {}) // told below, unless the lean question fails
+    const row = await lean
+    const first = (text: string) => (text === DETAIL && ahead !== null && !this.#serializable ? ahead : rowsOf(text))
+    return sightingOf(row, detailOf(await asked(first, DETAIL, WHO)))
+  }
+
+  async #rowsOf(client: pg.Client, text: string): Promise<readonly Row[]> {
+    if (!this.#serializable) {
+      try {
+        return await answered(client, text)
+      } catch (error) {
+        if (failureOf(error, 'handed', sourceOf(error, client, 0)).kind !== 'isolation') throw error
+        this.#serializable = true
+      }
+    }
+    const [rows = []] = await answeredInside(client, [], [text])
+    return rows
   }
 
   async #connect(): Promise<pg.Client> {
@@ -258,26 +292,28 @@ function internals(client: pg.Client): Internals {
   return client as unknown as Internals
 }
 
-/** Nothing that the application's role has set may change what we ask, or how long that may take. */
-const OWN_SESSION = `set default_transaction_isolation to 'read committed'; set statement_timeout to 0;
-  set lock_timeout to 0; set search_path to pg_catalog`
-const READ_COMMITTED = "set default_transaction_isolation to 'read committed'"
+/**
+ * Nothing that the application's role has set may change what we ask, or how long that may take. Temporary tables, a neighbour's
+ * on the same pooler, are named last: unnamed they come first.
+ */
+const OWN_SETTINGS = [
+  'set local statement_timeout = 0',
+  'set local lock_timeout = 0',
+  'set local search_path = pg_catalog, pg_temp',
+]
 
 /** 55000 means that the role flipped between test and call: the failure says so, and the next look sees the new role. */
 const FORBIDDEN = new Set(['42501', '0A000', '42883', '42P01'])
 
-async function asked(client: pg.Client, text: string, fallback: string | null): Promise<Row | null> {
+type RowsOf = (text: string) => Promise<readonly Row[]>
+
+async function asked(rowsOf: RowsOf, text: string, fallback: string | null): Promise<Row | null> {
   try {
-    const [row] = await answered(client, text)
+    const [row] = await rowsOf(text)
     return row ?? null
   } catch (error) {
-    // The role's default is SERIALIZABLE, which a standby refuses (0A000). What we ask does not need it.
-    if (failureOf(error, 'handed', sourceOf(error, client, 0)).kind === 'isolation') {
-      await answered(client, READ_COMMITTED)
-      return asked(client, text, fallback)
-    }
     if (!FORBIDDEN.has((error as { readonly code?: string }).code ?? '')) throw error
-    return fallback === null ? null : asked(client, fallback, null)
+    return fallback === null ? null : asked(rowsOf, fallback, null)
   }
 }
 

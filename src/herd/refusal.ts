@@ -62,6 +62,9 @@ function failureOfNode(node: Node): Failure | null {
 
 /** Nothing is about to change by itself: the primary is known and every node has been looked at. */
 function settled(topology: Topology): boolean {
+  const [only, ...others] = [...topology.nodes.values()].filter(({ address }) => address.origin === 'configured')
+  // The only server is a standby: no primary will come.
+  if (!topology.plural && others.length === 0 && only?.state.kind === 'replica') return true
   if (topology.primary === null || topology.wal.samples.length < 2) return false
   return [...topology.nodes.values()].every(
     ({ suspect, probedAt, address }) => suspect === null && (probedAt !== null || address.origin !== 'configured')
@@ -93,7 +96,8 @@ const TEXTS: Readonly<Record<RefusalCode, (config: Config) => string>> = {
     'the configured hosts belong to different clusters (their system identifiers differ). ' +
     'Keep only the hosts of one cluster in connectionString or host.',
   PGHERD_NO_REPLICA: () =>
-    "no replica may serve this read. Raise maxLagMillis, or let the primary serve it with whenStale: 'primary'.",
+    "no replica may serve this statement. Raise maxLagMillis, or let the primary serve reads with whenStale: 'primary'. What is " +
+    'not taken for a read never runs there while a replica is asked for.',
   PGHERD_TIMEOUT: ({ connectionTimeoutMillis }) =>
     `no connection within connectionTimeoutMillis (${connectionTimeoutMillis} ms): timeout exceeded when trying to connect.`,
   PGHERD_QUEUE_FULL: ({ failoverQueue }) =>

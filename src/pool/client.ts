@@ -16,7 +16,7 @@ import {
 } from '../core/session.js'
 import { noteOutcome } from '../errors.js'
 import { giveBack, isolationOf, isPinned, type Loan, loanOf, pinned, remember } from './loan.js'
-import { type Callback, isSubmittable, type QueryArgs, queryArgs, type Wishes } from './query-args.js'
+import { type Callback, isSubmittable, type QueryArgs, queryArgs, textOf, type Wishes } from './query-args.js'
 import type { Scope } from './scope.js'
 import {
   type Entry,
@@ -404,7 +404,7 @@ export class Borrower {
     else loan.end(ended.error !== null)
     if (opening !== undefined) await this.#here(opening)
     if (ended !== null) return entry.settle?.(ended.error, ended.value)
-    await this.#here({ query: 'select 1/0' } as QueryArgs).catch(() => {})
+    await this.#here({ query: 'select 1 operator(pg_catalog./) 0' } as QueryArgs).catch(() => {})
     return this.#runHere(entry)
   }
 
@@ -437,14 +437,6 @@ export class Borrower {
 function failing({ settle, args }: Entry): (error: unknown) => void {
   if (settle !== null) return settle
   return (error) => (args.query as { handleError?: (error: unknown) => void }).handleError?.(error)
-}
-
-/** The text of a statement, also of one that submits itself, if it shows it. */
-function textOf({ text, query }: QueryArgs): string | null {
-  if (text !== null || !isSubmittable(query)) return text
-  const inner = query as { readonly text?: unknown; readonly cursor?: { readonly text?: unknown } }
-  const own = typeof inner.text === 'string' ? inner.text : inner.cursor?.text
-  return typeof own === 'string' ? own : null
 }
 
 /** Somebody gave the client back, and nothing that was sent will end its transaction. */

@@ -100,4 +100,4 @@ export async function isolationOf(client: PoolClient): Promise<string | null> {
   }
 }
 
-const ISOLATION = "select current_setting('default_transaction_isolation') as level"
+const ISOLATION = "select pg_catalog.current_setting('default_transaction_isolation') as level"

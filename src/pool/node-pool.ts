@@ -21,7 +21,7 @@ import { isOdd, noteFate, noteUnread, watchBinding } from './fate.js'
 import { guarded, lookedAfter } from './hooks.js'
 import { isOverdue, isTimed, noticed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
-import { isSubmittable, type QueryArgs, type Wishes } from './query-args.js'
+import { isSubmittable, type QueryArgs, refused, type Wishes } from './query-args.js'
 import type { Scope } from './scope.js'
 import { type Internals, inContext, isFree, free as whenReady } from './turn.js'
 import { discard, isGone, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
@@ -100,6 +100,8 @@ export interface NodePoolOwner {
   shown(node: Node, position: Position, required: Required | null): void
   accused(node: Node, failure: Failure): void
   isReplica(key: NodeKey): boolean
+  /** Not to be sent over a session that is not a replica's: it must run on a replica, and is not taken for a read. */
+  refuses(first: unknown, insists: boolean): boolean
   /** The holder of a client of a replica sends this. */
   noteReplica(client: Client, first: unknown): void
   /** A connection hook tried to write on a replica. */
@@ -224,6 +226,9 @@ export class NodePool {
         const { sending, held } = this.#wire
         if (sending) return super.query(first, second, third)
         const replica = owner.isReplica(key)
+        if (held && !(replica && this.#wire.standby !== false) && owner.refuses(first, this.#wire.insists)) {
+          return refused(first, second, third, notOnPrimary(key))
+        }
         noteScope(this.#wire, owner.scope())
         if (replica && held) owner.noteReplica(this as unknown as pg.Client, first)
         if (!replica && this.#borrower !== null) {
@@ -250,6 +255,7 @@ export class NodePool {
         const give = () => {
           wire.held = true
           wire.node = place.node
+          wire.insists = wishes.route === 'replica'
           wire.holder = scope ?? null
           wire.wroteAt = null
           wire.scopes = null
@@ -270,6 +276,11 @@ export class NodePool {
         if (args.signal?.aborted) {
           client.release()
           return reject(args.signal.reason)
+        }
+        // Promoted since it was looked at: a write that insists on a replica would be done here.
+        if (!reading && place.node.state.kind === 'replica' && wire.standby === false) {
+          client.release()
+          return reject(notOnPrimary(this.key))
         }
         const run = (pair: Pair | null, ends = { resolve, reject }) => {
           const send = (end: Ends) => this.#dispatch(client, wire, place, args, reading, pair, end)
@@ -352,6 +363,7 @@ export class NodePool {
       // A server that does not tell is taken for what it seems to be.
       if (recovery === undefined) return go()
       wire.proven = parseLsn(replayed)
+      if (recovery === 'f') wire.standby = false
       this.#owner.identified(place.node, startedAt, commits === 'off')
       const { state, seen } = place.node
       if (state.kind === 'primary' && recovery === 't') return refuse(notPrimary(this.key))
@@ -609,13 +621,13 @@ function isDemoted({ node }: Place, { standby, standbyAt }: Wire): boolean {
 const CLOSE_MILLIS = 1000
 
 /** In recovery or not, when it was started in microseconds, how the session commits, and what a replica has replayed. */
-const IDENTITY = `select concat_ws(' ', pg_catalog.pg_is_in_recovery(),
-  (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint,
+const IDENTITY = `select pg_catalog.concat_ws(' ', pg_catalog.pg_is_in_recovery(),
+  (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)::pg_catalog.int8,
   pg_catalog.current_setting('synchronous_commit'), pg_catalog.pg_last_wal_replay_lsn()) as answer`
-const REPLAYED = 'select pg_catalog.pg_last_wal_replay_lsn()::text as answer'
-const INSERTED = 'select pg_catalog.pg_current_wal_insert_lsn()::text as answer'
-const COMMITTED = `select case pg_catalog.current_setting('synchronous_commit')
-  when 'off' then pg_catalog.pg_current_wal_insert_lsn() else pg_catalog.pg_current_wal_flush_lsn() end::text as answer`
+const REPLAYED = 'select pg_catalog.pg_last_wal_replay_lsn()::pg_catalog.text as answer'
+const INSERTED = 'select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as answer'
+const COMMITTED = `select case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'
+  then pg_catalog.pg_current_wal_insert_lsn() else pg_catalog.pg_current_wal_flush_lsn() end::pg_catalog.text as answer`
 
 /** pg sends what follows without waiting for it: no cursor, nothing that may turn the connection over to COPY. */
 function isPairable({ text, query }: QueryArgs): boolean {
@@ -642,6 +654,14 @@ function staleError(key: NodeKey): PgherdError {
 
 export function dropped(key: NodeKey): PgherdError {
   return new PgherdError('PGHERD_DROPPED', `the connections to ${key} were given up before the statement was sent`)
+}
+
+function notOnPrimary(key: NodeKey): PgherdError {
+  return new PgherdError(
+    'PGHERD_NO_REPLICA',
+    `a replica was asked for (route: 'replica'), and ${key} is none. There only reads are run for that, and what begins, ` +
+      'ends or shapes a transaction. Leave the route out where the statement may run on the primary.'
+  )
 }
 
 function notPrimary(key: NodeKey): PgherdError {

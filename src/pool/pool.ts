@@ -31,9 +31,9 @@ import { lenderOf } from './lending.js'
 import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
 import { NodePools } from './node-pools.js'
 import { isOverdue } from './overdue.js'
-import { type Callback, type QueryArgs, queryArgs, signalOf, type Wishes, wishesOf } from './query-args.js'
+import { type Callback, type QueryArgs, queryArgs, signalOf, textOf, type Wishes, wishesOf } from './query-args.js'
 import type { Repairs } from './repairs.js'
-import { ON_PRIMARY, type Routed, Routing } from './routing.js'
+import { mayInsist, NOWHERE, ON_PRIMARY, type Routed, Routing } from './routing.js'
 import type { Scope, Written } from './scope.js'
 import type { SessionOptions, Tokens } from './sessions.js'
 import { type Explanation, explanationOf, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
@@ -68,6 +68,7 @@ type Release = (error?: Error | boolean) => void
 type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
 
 const NO_WISHES: Wishes = {}
+const INSISTING: Wishes = { route: 'replica' }
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
 const NOTHING: InnerPool['_clients'] = []
 
@@ -184,10 +185,12 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const { readOnly = false, isolation } = options
       const routed = this.#config.routing === 'on' && this.#herd.topology.plural && isolation !== 'serializable'
       const { scope } = this.#causality
-      const errand = this.#routing.whole({ ...wishes, maxLagMillis }, this.#written(scope), readOnly && routed)
+      const own = { ...wishes, maxLagMillis }
+      const otherwise = own.route === 'replica' ? await this.#whereNoReplica() : 'refuse'
+      const errand = this.#routing.whole(own, this.#written(scope), readOnly && routed, otherwise)
       const attempt = async (place: Place) => {
         this.#decisions.count(place, errand)
-        const client = await this.#poolOf(place).connect(place, {}, scope)
+        const client = await this.#poolOf(place).connect(place, own, scope)
         const [since, heard] = [mark(), heardOn(client)]
         return begun(client, begin).catch((error) => {
           place.source = sourceOfStatement(error, client, since, heard)
@@ -222,7 +225,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #explain(wishes: Wishes, query: unknown): Explanation {
       const args = queryArgs(query, undefined, undefined)
       const verdict = args.text === null ? null : this.#routing.read(args.text)
-      const alone = !this.#herd.topology.plural && this.#config.attributes === 'any'
+      const alone = this.#isAlone && !this.#routing.insists(args, wishes)
       const { target, reason } = alone
         ? ALONE
         : this.#routing.route(args, wishes, verdict, this.#written(this.#causality.scope))
@@ -358,9 +361,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     async #connect(wishes: Wishes, signal?: AbortSignal): Promise<PoolClient> {
       const { attributes } = this.#config
       const routed = this.#config.routing === 'on' && this.#herd.topology.plural
-      const onReplica = attributes === 'standby' || (routed && attributes === 'any' && wishes.route === 'replica')
+      const insists = attributes === 'any' && wishes.route === 'replica'
+      const onReplica = attributes === 'standby' || (insists && (routed || this.#isAlone))
       const { scope } = this.#causality
-      const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written(scope)) : ON_PRIMARY
+      const otherwise = wishes.route === 'replica' ? await this.#whereNoReplica(signal) : 'refuse'
+      const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written(scope), otherwise) : ON_PRIMARY
       const attempt = (place: Place) => this.#poolOf(place).connect(place, wishes, scope)
       signal?.throwIfAborted()
       return this.#errand('connect', null, { ...errand, signal }, attempt, (late) => late.release())
@@ -372,18 +377,52 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const args = scope === undefined ? given : { ...given, scope }
       const { text } = args
       // One server: nothing to decide, and nothing to remember for another.
-      if (!this.#herd.topology.plural && this.#config.attributes === 'any') {
-        return this.#attempt(text === null ? ON_PRIMARY : this.#routing.onlyServer(text), args)
+      if (this.#isAlone) {
+        if (!this.#routing.insists(args, wishes)) {
+          return this.#attempt(text === null ? ON_PRIMARY : this.#routing.onlyServer(text), args)
+        }
+        if (!this.#herd.informed && (text === null || this.#routing.read(text).intent !== 'read')) {
+          return this.#herd.inform(args.signal).then(() => this.#runRouted(args, wishes))
+        }
       }
+      return this.#runRouted(args, wishes)
+    }
+
+    #runRouted(args: QueryArgs, wishes: Wishes): Promise<unknown> {
+      const { text, scope } = args
       // A cursor or a stream lives as long as its reader pleases: it is the primary's, unless its view says otherwise.
       const verdict = text === null ? null : this.#routing.read(text)
       const routed = this.#routing.route(args, wishes, verdict, this.#written(scope))
       if (this.#config.routing !== 'observe') return this.#attempt(routed, args, true)
       this.#decisions.count(this.#herd.look(routed.target), routed, text)
       return this.#attempt(
-        ON_PRIMARY.target === routed.target ? routed : { ...routed, target: ON_PRIMARY.target },
+        ON_PRIMARY.target === routed.target || routed.reason === NOWHERE
+          ? routed
+          : { ...routed, target: ON_PRIMARY.target },
         args
       )
+    }
+
+    /** One server is known: all runs there, and nothing is read, unless a statement insists on a replica. */
+    get #isAlone(): boolean {
+      return !this.#herd.topology.plural && this.#config.attributes === 'any'
+    }
+
+    /**
+     * With one server a client that insists on a replica is of that server, where `whenStale` lets the primary serve reads. What
+     * is a read there the catalogue tells, so that is waited for.
+     */
+    async #whereNoReplica(signal?: AbortSignal): Promise<'primary' | 'refuse'> {
+      if (!this.#isAlone || this.#config.whenStale !== 'primary') return 'refuse'
+      if (!this.#herd.informed) await this.#herd.inform(signal)
+      return this.#isAlone ? 'primary' : 'refuse'
+    }
+
+    #refuses(first: unknown, insists: boolean): boolean {
+      // Asked of every statement of a client: most say nothing of where they shall run.
+      if (first === null || first === undefined || !(insists || mayInsist(first))) return false
+      const args = queryArgs(first, undefined, undefined)
+      return !this.#routing.mayRunOnPrimary(args, textOf(args), insists ? INSISTING : NO_WISHES)
     }
 
     #attempt(routed: Routed, args: QueryArgs, counted = false): Promise<unknown> {
@@ -462,7 +501,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
           writes: (text, sentAsWrite) => this.#writes(text, sentAsWrite),
           isWhole: (text) => this.#routing.read(text).repeatable,
           read: (wire) => this.#causality.read(wire),
-          defines: (text) => this.#herd.topology.plural && this.#routing.read(text).defines,
+          defines: (text) => this.#herd.informs && this.#routing.read(text).defines,
           defined: () => this.#herd.report({ kind: 'defined' }),
           legible: (is) => this.#noticeSession(is),
         },
@@ -478,6 +517,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         captured: (wire, node, lsn) => this.#causality.captured(wire, node, lsn),
         shown: (node, position, required) => this.#noteShown(node, position, required),
         isReplica: (key) => this.#isReplica(key),
+        refuses: (first, insists) => this.#refuses(first, insists),
         noteReplica: (client, first) => this.#noteReplica(client, first),
         hookRefused: () => this.#routing.setAside('hook'),
         lender: this.#lender(),

@@ -61,6 +61,28 @@ export function isSubmittable(query: unknown): query is Submittable {
   return typeof (query as ConfigLike | null)?.submit === 'function'
 }
 
+/** The text of a statement, also of one that submits itself, if it shows it. */
+export function textOf({ text, query }: QueryArgs): string | null {
+  if (text !== null || !isSubmittable(query)) return text
+  const inner = query as { readonly text?: unknown; readonly cursor?: { readonly text?: unknown } }
+  const own = typeof inner.text === 'string' ? inner.text : inner.cursor?.text
+  return typeof own === 'string' ? own : null
+}
+
+/** Answers a call of a client's query() with an error, in the form that the call has; nothing was sent. */
+export function refused(first: unknown, second: unknown, third: unknown, error: Error): unknown {
+  const { query, callback } = queryArgs(first, second, third)
+  const own = query as { readonly handleError?: (error: Error) => void; readonly callback?: Callback }
+  const told = callback ?? own.callback
+  if (isSubmittable(query)) {
+    process.nextTick(() => own.handleError?.(error))
+    return query
+  }
+  if (typeof told !== 'function') return Promise.reject(error)
+  process.nextTick(told, error)
+  return undefined
+}
+
 const ROUTES: ReadonlySet<unknown> = new Set<Route>(['primary', 'replica', 'auto'])
 
 /** Wishes as a caller gave them, checked. */

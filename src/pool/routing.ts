@@ -2,13 +2,13 @@
 // remembers texts already read and what replicas refused, and says once what keeps it from using replicas. Asks nobody.
 
 import type { Config } from '../config.js'
-import { inspect, type Verdict } from '../core/classify.js'
+import { hintOf, inspect, type Verdict } from '../core/classify.js'
 import { culprit, type Definitions, policyOf } from '../core/definitions.js'
 import type { Failure, Repeatable } from '../core/failure.js'
 import { Memo } from '../core/memo.js'
 import { type NamePolicy, SHIPPED_ONLY } from '../core/names.js'
 import type { Target } from '../core/selection.js'
-import { type Effect, effectOf } from '../core/session.js'
+import { type Effect, effectOf, onlyShapes } from '../core/session.js'
 import type { Errand } from '../herd/herd.js'
 import type { QueryArgs, Wishes } from './query-args.js'
 import { Repairs } from './repairs.js'
@@ -75,6 +75,17 @@ const ASIDE = {
 } as const
 
 const REMEMBERED = 1000
+/** A hint may stand at its beginning. */
+const COMMENTED = /^\s*\/\*/
+/** Why a statement goes nowhere. */
+export const NOWHERE = 'a replica was asked for, and only the primary is used'
+
+/** False: neither the config nor its text says anything of where the statement shall run. */
+export function mayInsist(first: unknown): boolean {
+  if (typeof first === 'string') return COMMENTED.test(first)
+  const { text, route } = first as { readonly text?: unknown; readonly route?: unknown }
+  return route === 'replica' || (typeof text === 'string' && COMMENTED.test(text))
+}
 const FORGET_MILLIS = 600_000
 const UNINFORMED =
   'only reads, but the catalogue has not been read, or not since definitions changed: a name may hide more'
@@ -106,7 +117,7 @@ export class Routing {
     const { definitions } = this.#knowledge
     // What replicas refused under other definitions says nothing any more.
     if (definitions !== this.#definitions) this.#follow(definitions)
-    return this.#legible ? this.#texts.of(text, this.#inspect) : ILLEGIBLE
+    return this.#legible ? this.#texts.of(text, this.#inspect) : { ...ILLEGIBLE, hint: hintOf(text) }
   }
 
   /** From now on no statement goes to a replica unless somebody asks for one. */
@@ -152,6 +163,9 @@ export class Routing {
     const wish = wished(args, wishes, verdict)
     const { attributes } = this.#config
     const bound = args.maxLagMillis ?? wishes.maxLagMillis
+    if (wish === 'replica' && !reading && (attributes === 'primary' || this.#config.routing === 'observe')) {
+      return this.#nowhere(written, whole)
+    }
     if (attributes === 'standby' || (wish === 'replica' && attributes === 'any')) {
       return this.#insisted(bound, written, reading, whole)
     }
@@ -194,6 +208,28 @@ export class Routing {
     return { target: this.#replica(bound, written, otherwise), repeat, repairs: false, reading, reason, word: '' }
   }
 
+  /** All statements go to the primary, and this one must not. */
+  #nowhere(written: Written, whole: boolean): Routed {
+    const target = this.#replica(0, written, 'refuse')
+    return { target, repeat: () => ({ read: false, whole }), repairs: false, reading: false, reason: NOWHERE, word: '' }
+  }
+
+  /**
+   * The caller insists on a replica, so what is not taken for a read must not run on the primary. Of a text only a comment at its
+   * beginning is read: with one server this is asked of every statement.
+   */
+  insists({ route, text }: QueryArgs, wishes: Wishes): boolean {
+    if (route !== undefined && route !== 'auto') return route === 'replica'
+    const hint = text !== null && COMMENTED.test(text) ? hintOf(text) : null
+    return (hint ?? (route === undefined ? wishes.route : 'auto')) === 'replica'
+  }
+
+  /** On a client whose session is not a replica's: what insists on one may only read, or begin, end and shape a transaction. */
+  mayRunOnPrimary(args: QueryArgs, text: string | null, wishes: Wishes): boolean {
+    if (!this.insists(args, wishes)) return true
+    return text !== null && (onlyShapes(text) || this.read(text).intent === 'read')
+  }
+
   /** On the only server: nothing is read before something has failed, and then only to tell what became of it. */
   onlyServer(text: string): Routed {
     return { ...ON_PRIMARY, repeat: () => ({ read: false, whole: this.read(text).repeatable }) }
@@ -207,18 +243,18 @@ export class Routing {
   }
 
   /** A whole transaction on a client of its own; BEGIN may be sent again. */
-  whole(wishes: Wishes, written: Written, mayRead: boolean): Routed {
+  whole(wishes: Wishes, written: Written, mayRead: boolean, otherwise: 'primary' | 'refuse' = 'refuse'): Routed {
     const repeat = () => ({ read: true, whole: true })
     const standby = this.#config.attributes === 'standby'
     if (standby || (wishes.route === 'replica' && this.#config.attributes === 'any')) {
-      return { ...this.anyReplica(wishes, written), repeat }
+      return { ...this.anyReplica(wishes, written, otherwise), repeat }
     }
     const args = { route: wishes.route, maxLagMillis: wishes.maxLagMillis } as QueryArgs
     const errand = mayRead ? this.transaction(args, written) : null
     if (errand === null) return { ...ON_PRIMARY, repeat, reason: 'a transaction' }
     const { target } = errand
-    const otherwise = this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
-    return { ...errand, repeat, target: target.role === 'replica' ? { ...target, otherwise } : target }
+    const reads = this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
+    return { ...errand, repeat, target: target.role === 'replica' ? { ...target, otherwise: reads } : target }
   }
 
   /** What a text does to its session, under all that is known of names. */
@@ -227,9 +263,9 @@ export class Routing {
     return verdict.intent === 'read' ? 'none' : this.#effects.of(text, this.#effectOf)
   }
 
-  /** A client to hold, where only replicas may serve. */
-  anyReplica(wishes: Wishes, written: Written): Routed {
-    const target = this.#replica(wishes.maxLagMillis, written, 'refuse')
+  /** A client to hold, where only replicas may serve. `otherwise`: where there is none. */
+  anyReplica(wishes: Wishes, written: Written, otherwise: 'primary' | 'refuse'): Routed {
+    const target = this.#replica(wishes.maxLagMillis, written, otherwise)
     return { ...ON_PRIMARY, target, reading: true, reason: 'a client of a replica was asked for' }
   }
 

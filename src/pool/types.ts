@@ -16,7 +16,10 @@ export interface PoolConfig extends Omit<pg.PoolConfig, 'host' | 'port'>, HerdOp
 
 /** What one statement may ask for beside pg's own query config: `pool.query({ text, values, route, maxLagMillis })`. */
 export interface StatementOptions {
-  /** Where it runs, whatever its text says. A write sent to a replica shows the server's own error 25006. */
+  /**
+   * Where it runs, whatever its text says. With 'replica', what is not taken for a read never runs on the primary: it fails with the
+   * replica's own 25006, or with PGHERD_NO_REPLICA.
+   */
   route?: Route
   /** This read's own lag bound, in milliseconds. */
   maxLagMillis?: number
@@ -49,7 +52,8 @@ export interface Pool extends pg.Pool {
   explain(query: string | (pg.QueryConfig<never> & StatementOptions)): Explanation
   /**
    * The same pool, whose statements go where `route` says and are as old as `maxLagMillis` allows, unless they say otherwise
-   * themselves. connect() with `route: 'replica'` gives a client of a replica. end() ends the view only.
+   * themselves. connect() with `route: 'replica'` gives a client of a replica; with one server, one of that server which runs only
+   * reads, and rejects what is none with PGHERD_NO_REPLICA. end() ends the view only.
    */
   view(wishes?: Wishes): Pool
   /** Statements that were taken for reads, that a replica refused, and that ran on the primary instead: each cost a trip. */

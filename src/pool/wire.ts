@@ -17,6 +17,8 @@ export interface Wire {
   standby: boolean | null
   /** When it was sent: a session that was opened before its server was promoted still says `on`. */
   standbyAt: Instant | null
+  /** Its holder asked for a replica, whatever this is. */
+  insists: boolean
   /** CommandComplete has come for the statement under way. In the extended protocol the commit comes after it. */
   completed: boolean
   /** What the pool said of what runs now: that it only reads, or that it may not; null: it is not the pool's. */
@@ -119,6 +121,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
   const wire: Wire = {
     readyAt: null,
     standby: null,
+    insists: false,
     standbyAt: null,
     completed: false,
     reading: null,

@@ -9,7 +9,11 @@ const SLUG: Answer = [{ kind: 'function', name: 'slug', text: '1' }]
 const three = () => ({ a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') })
 
 /** A herd whose catalogue is answered by the test. */
-function herdWith(answer: () => Promise<Answer> | Answer, options: object = {}, servers = three()) {
+function herdWith(
+  answer: () => Promise<Answer> | Answer,
+  options: object = {},
+  servers: Parameters<typeof scripted>[0] = three()
+) {
   const asked: string[] = []
   let position = 'FFFFFFFF/FFFFFFFF'
   const ask: Question = async ({ host }) => {
@@ -29,7 +33,7 @@ function herdWith(answer: () => Promise<Answer> | Answer, options: object = {}, 
 }
 
 describe('the catalogue', () => {
-  it('is asked for on a replica, once', async () => {
+  it('is asked for once: on the primary, as soon as that has answered', async () => {
     const { herd, asked, start, clock } = herdWith(() => SLUG)
     assert.equal(herd.informed, false)
     await start()
@@ -37,11 +41,11 @@ describe('the catalogue', () => {
     assert.equal(herd.definitions.functions.get('slug'), 'harmless')
     await clock.advance(5000)
     assert.equal(asked.length, 1)
-    assert.match(asked[0] ?? '', /^[bc]$/)
+    assert.deepEqual(asked, ['a'])
     herd.end()
   })
 
-  it('is not asked for while no replica may serve', async () => {
+  it('is not waited for until a replica may serve', async () => {
     const { herd, asked, start } = herdWith(
       () => SLUG,
       {},
@@ -52,7 +56,34 @@ describe('the catalogue', () => {
       }
     )
     await start()
-    assert.deepEqual([asked, herd.informed], [[], false])
+    assert.deepEqual([asked, herd.informed], [['a'], true])
+    herd.end()
+  })
+
+  it('which the primary did not give is asked for on replicas, and the primary is left alone', async () => {
+    let works = false
+    const { herd, asked, start, clock } = herdWith(() => (works ? SLUG : Promise.reject(coded('53300'))))
+    await start()
+    herd.open()
+    works = true
+    await clock.advance(2000)
+    assert.match(asked.join(''), /^a[bc]+$/)
+    assert.equal(herd.informed, true)
+    herd.end()
+  })
+
+  it('with one server it is read when a statement asks for it, and not before', async () => {
+    const { herd, asked, start, clock } = herdWith(() => SLUG, {}, { a: server('primary') })
+    await start()
+    assert.deepEqual([asked, herd.informed, herd.informs], [[], false, false])
+    const informed = herd.inform()
+    await clock.advance(20)
+    await informed
+    assert.deepEqual([asked, herd.informed, herd.informs], [['a'], true, true])
+    herd.report({ kind: 'defined' })
+    herd.open()
+    await clock.advance(2000)
+    assert.deepEqual([asked, herd.informed], [['a', 'a'], true])
     herd.end()
   })
 
@@ -147,8 +178,11 @@ describe('the catalogue', () => {
 
   it('a replica that went back since it was chosen is not believed', async () => {
     const { herd, start, goBack, clock } = herdWith(() => SLUG)
-    goBack('0/1')
     await start()
+    herd.report({ kind: 'defined' })
+    goBack('0/1')
+    herd.open()
+    await clock.advance(600)
     assert.equal(herd.informed, false)
     goBack('0/100')
     herd.open()
@@ -170,7 +204,7 @@ describe('the catalogue', () => {
     let works = false
     const { herd, asked, start, clock } = herdWith(() => (works ? SLUG : Promise.reject(coded('ECONNRESET'))))
     await start()
-    assert.deepEqual([asked.length, herd.informed], [1, false])
+    assert.deepEqual([asked.length, herd.informed], [2, false])
     herd.open()
     await clock.advance(2000)
     assert.deepEqual([asked.length, herd.informed], [3, true])
