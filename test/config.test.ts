@@ -95,7 +95,7 @@ describe('config: what a node is dialed with', () => {
     ['no TLS', {}, false],
     ['true', { ssl: true }, { servername: 'db-a' }],
     ['an object', { ssl: { ca: 'CA' } }, { servername: 'db-a', ca: 'CA' }],
-    ['the user names the server', { ssl: { servername: 'x' } }, { servername: 'x' }],
+    ['as with pg, the name that was dialed beats one in `ssl`', { ssl: { servername: 'x' } }, { servername: 'db-a' }],
     ['no-verify', { ssl: 'no-verify' }, { servername: 'db-a', rejectUnauthorized: false }],
     [
       'sslmode in the URL',

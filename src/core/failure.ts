@@ -1,6 +1,8 @@
 // Any error -> a Failure: what happened, whether the statement can have run, whether it accuses the node. And mayRetry().
 // Decides by code, never by a message's text, except for pg's own errors that carry no code at all.
 
+import { propertyOf, textOf } from './thrown.js'
+
 /** What went wrong, in the words the rest of the code switches on. */
 export type FailureKind =
   | 'unreachable' // nobody listens there, or no way there
@@ -153,18 +155,12 @@ const MALFORMED =
 
 const SQLSTATE = /^[0-9A-Z]{5}$/
 
-interface ErrorLike {
-  readonly code?: unknown
-  readonly message?: unknown
-  readonly severity?: unknown
-  readonly routine?: unknown
-}
-
 /** Never throws, whatever was thrown. */
 export function failureOf(error: unknown, phase: Phase): Failure {
-  const { code: raw, message: text, severity, routine } = (error ?? {}) as ErrorLike
+  const [raw, text] = [propertyOf(error, 'code'), propertyOf(error, 'message')]
+  const [severity, routine] = [propertyOf(error, 'severity'), propertyOf(error, 'routine')]
   const code = typeof raw === 'string' ? raw : null
-  const message = typeof text === 'string' && text !== '' ? text : (code ?? String(error))
+  const message = typeof text === 'string' && text !== '' ? text : (code ?? textOf(error))
   if (NOT_QUERYABLE.has(message)) return { kind: 'lost', sent: 'never', accuses: true, code, message, error }
   if (code === null && MALFORMED.test(message)) {
     return { kind: 'caller', sent: 'never', accuses: false, code, message, error }

@@ -3,7 +3,9 @@
 
 import { createHook, executionAsyncId } from 'node:async_hooks'
 import type { EventEmitter } from 'node:events'
+import type { Complain } from '../application.js'
 import type { Clock } from '../clock.js'
+import { errorOf, propertyOf, wordsOf } from '../core/thrown.js'
 
 const ignore = () => {}
 /** So long after a hook was called what it has set going is still looked after. Connections are made rarely, and live long. */
@@ -56,23 +58,53 @@ export function unharmed<T>(hook: () => T, clock: Clock): T {
   }
 }
 
-/** pg-pool's hooks, made safe for as long as `isReplica` says so. */
-export function guarded(hooks: Hooks, isReplica: () => boolean, clock: Clock): Hooks {
-  const { onConnect, verify } = hooks
+/**
+ * pg-pool's hooks, made safe: what they throw is the error of the statement that needed the connection. `isReplica`: for as long
+ * as it says so, what they leave going cannot end the process either.
+ */
+export function guarded(hooks: Hooks, isReplica: () => boolean, clock: Clock, complain: Complain = ignore): Hooks {
+  const { onConnect, verify, log } = hooks
   const safe: { -readonly [K in keyof Hooks]: Hooks[K] } = {}
   if (typeof onConnect === 'function') {
-    safe.onConnect = (client) => (isReplica() ? unharmed(() => onConnect(client), clock) : onConnect(client))
+    safe.onConnect = async (client) => {
+      try {
+        return await (isReplica() ? unharmed(() => onConnect(client), clock) : onConnect(client))
+      } catch (error) {
+        throw errorOf(error, 'option onConnect')
+      }
+    }
   }
-  if (typeof verify === 'function') {
-    safe.verify = (client, done) => {
-      if (!isReplica()) return verify(client, done)
-      const result: unknown = unharmed(() => verify(client, done), clock)
-      // An async one that fails before it calls back would leave its caller waiting for ever.
-      if (result instanceof Promise) result.catch(done)
-      return result
+  if (typeof verify === 'function') safe.verify = (client, done) => verified(verify, client, done, isReplica, clock)
+  if (typeof log === 'function') {
+    safe.log = (...words) => {
+      told(
+        () => Reflect.apply(log, undefined, words),
+        (error) => complain('option log', `threw ${wordsOf(error)}. The pool goes on.`)
+      )
     }
   }
   return safe
+}
+
+/** One that throws, or an async one that fails, before it calls back would leave its caller waiting for ever. */
+function verified(
+  verify: NonNullable<Hooks['verify']>,
+  client: unknown,
+  done: Done,
+  isReplica: () => boolean,
+  clock: Clock
+): unknown {
+  let isDone = false
+  const once: Done = (error) => {
+    if (isDone) return
+    isDone = true
+    done(error)
+  }
+  const call = () => verify(client, once)
+  return told(
+    () => (isReplica() ? unharmed(call, clock) : call()),
+    (error) => once(errorOf(error, 'option verify'))
+  )
 }
 
 type Query = (first: unknown, second: unknown, third: unknown) => unknown
@@ -83,7 +115,7 @@ type Query = (first: unknown, second: unknown, third: unknown) => unknown
  */
 export function lookedAfter(query: Query, args: Parameters<Query>, refused: () => void): unknown {
   const notice = (error: unknown) => {
-    if ((error as { readonly code?: unknown } | null | undefined)?.code === '25006') refused()
+    if (propertyOf(error, 'code') === '25006') refused()
   }
   const [first, second, third] = args.map((arg) =>
     typeof arg === 'function' ? noticing(arg as Listener, notice) : arg
@@ -102,12 +134,27 @@ export function noticing(done: Listener, notice: (error: unknown) => void): List
   }
 }
 
+type Done = (error?: unknown) => void
+
 export interface Hooks {
   readonly onConnect?: (client: unknown) => unknown
-  readonly verify?: (client: unknown, done: (error?: unknown) => void) => unknown
+  readonly verify?: (client: unknown, done: Done) => unknown
+  readonly log?: (...words: unknown[]) => unknown
 }
 
 export type Listener = (...args: unknown[]) => unknown
+
+/** Calls a listener of an event of ours. What it throws, or its promise rejects with, is told to `failed`. */
+export function told(call: () => unknown, failed: (error: unknown) => void): unknown {
+  try {
+    const result = call()
+    if (result instanceof Promise) result.catch(failed)
+    return result
+  } catch (error) {
+    failed(error)
+    return undefined
+  }
+}
 
 /** Calls each listener as emit() would; a promise that one returns is nobody's to await. Lazy ones are not set going. */
 export function callEach(listeners: readonly unknown[], self: unknown, values: readonly unknown[]): void {

@@ -4,11 +4,13 @@
 import type pg from 'pg'
 import type { Client, PoolClient } from 'pg'
 import { onAbort } from '../abort.js'
+import type { Complain } from '../application.js'
 import type { Clock } from '../clock.js'
 import { type Failure, failureOf } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
 import type { Node, NodeAddress, NodeKey, Position } from '../core/node.js'
+import { errorOf } from '../core/thrown.js'
 import { noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
@@ -82,6 +84,7 @@ export interface NodePoolOwner {
   relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean
   /** Of every client's wire; `standby` is this node's own business. */
   readonly wires: Omit<WireEvents, 'standby'>
+  readonly complain: Complain
   /** Who looks on how connections are made and given out. */
   readonly telemetry: Pick<Telemetry, 'measures' | 'created' | 'acquired'>
   /** New connections are to say which server they lead to. */
@@ -122,7 +125,7 @@ export class NodePool {
     this.#node = node
     this.#owner = owner
     const config = owner.clientConfig(node)
-    const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock)
+    const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock, owner.complain)
     this.inner = new owner.PoolClass({ ...config, ...hooks, Client: this.#clientClass() })
     const tell = this.inner.emit.bind(this.inner)
     this.inner.emit = (event, first, second) => {
@@ -382,10 +385,13 @@ export class NodePool {
       if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
       wire.reading = null
       const over = (broken: boolean) => {
-        // A cancel request may come late: the next statement must not be the one that it hits.
-        client.release(broken || signal?.aborted ? true : (error as Error))
-        if (error) reject(error)
-        else resolve(result)
+        try {
+          // A cancel request may come late: the next statement must not be the one that it hits.
+          client.release(broken || signal?.aborted ? true : (error as Error))
+        } finally {
+          if (error) reject(error)
+          else resolve(result)
+        }
       }
       // Acknowledged: the caller is told together with the position behind it.
       if (!error && wire.capturing && signal?.aborted !== true) wire.trailing = over
@@ -406,8 +412,9 @@ export class NodePool {
       query.call(client, args.query, args.values, settle)
       if (pair !== null && !reading) this.#capture(pair, wire, place, args)
     } catch (error) {
-      place.phase = 'connect'
-      settle(error as Error, undefined)
+      // What submits itself, or a client class of the application's, may have sent something before it threw.
+      if (isFree(client)) place.phase = 'connect'
+      settle(errorOf(error, 'query()') as Error, undefined)
     } finally {
       wire.sending = false
       pair?.sent()
