@@ -156,7 +156,7 @@ class ConnectionProbe implements Probe {
       return { kind: 'answer', sighting: await this.#within(millis, this.#ask(depth)) }
     } catch (error) {
       this.close()
-      return { kind: 'failure', failure: error instanceof Overdue ? SILENCE : failureOf(error, 'connect') }
+      return { kind: 'failure', failure: error === OVERDUE ? SILENCE : failureOf(error, 'connect') }
     } finally {
       this.#looking = false
     }
@@ -193,7 +193,7 @@ class ConnectionProbe implements Probe {
     let alarm: { cancel(): void } | undefined
     const overdue = new Promise<never>((_, reject) => {
       alarm = this.#clock.alarm(millis, () => {
-        this.#clock.turn().then(() => reject(new Overdue()))
+        this.#clock.turn().then(() => reject(OVERDUE))
       })
     })
     try {
@@ -229,7 +229,7 @@ class ConnectionProbe implements Probe {
   }
 }
 
-class Overdue extends Error {}
+const OVERDUE = new Error('overdue')
 
 const SILENCE: Failure = {
   kind: 'silent',

@@ -49,6 +49,7 @@ export interface InnerPool {
   readonly idleCount: number
   readonly waitingCount: number
   readonly expiredCount: number
+  Promise: PromiseConstructor
   readonly _clients: readonly Client[]
   readonly _idle: readonly unknown[]
   readonly _pendingQueue: { readonly callback: Connected }[]
@@ -127,6 +128,8 @@ export class NodePool {
     const config = owner.clientConfig(node)
     const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock, owner.complain)
     this.inner = new owner.PoolClass({ ...config, ...hooks, Client: this.#clientClass() })
+    // A class of the application's is for its callers: what the pool waits for itself it need not be trusted with.
+    this.inner.Promise = Promise
     const tell = this.inner.emit.bind(this.inner)
     this.inner.emit = (event, first, second) => {
       // Tracers listen to the pool whose connect() they see: this one.
