@@ -125,7 +125,10 @@ export function unsent<T>(error: T): T {
 
 /** Of the whole that failed, whatever is said of the part: what was not sent in a transaction was undone with the rest. */
 export function noteWhole(error: unknown, outcome: Outcome): void {
-  if (noteOutcome(error, outcome) || typeof error !== 'object' || error === null) return
+  const isNoted = noteOutcome(error, outcome)
+  if (typeof error !== 'object' || error === null) return
+  delivered.add(error)
+  if (isNoted) return
   try {
     if (isOurs(error) && (error as { readonly outcome?: unknown }).outcome === 'not-sent') write(error, outcome)
   } catch {

@@ -60,6 +60,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
     'type:pg',
     'type:node:events',
   ],
+  'pool/copy.ts': ['node:module', 'errors', 'type:pool/pool'],
   'pool/sessions.ts': ['node:async_hooks', 'core/token', 'errors', 'pool/'],
   'pool/turn.ts': ['node:async_hooks', 'type:pg', 'pool/query-args'],
   'pool/hooks.ts': ['node:async_hooks', 'type:node:events', 'clock', 'core/thrown', 'type:application'],

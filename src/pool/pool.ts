@@ -24,6 +24,7 @@ import { Telemetry } from '../telemetry/telemetry.js'
 import { abortable } from './cancel.js'
 import { Causality } from './causality.js'
 import { borrowerOf, isLeftInTransaction, type Lender } from './client.js'
+import { abilitiesOf } from './copy.js'
 import { Decisions } from './decisions.js'
 import { describe } from './describe.js'
 import { callEach, told, unharmed } from './hooks.js'
@@ -75,6 +76,7 @@ const NOTHING: InnerPool['_clients'] = []
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
 export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstructor {
+  const { pipelines } = abilitiesOf(pg)
   const Base = pg.Pool as BaseClass
 
   // Libraries recognise a pool by this very name as well as by instanceof.
@@ -623,6 +625,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {
       this.#pools.follow(after, found)
       this.#telemetry.follow(after, before, found)
+      if (after.plural && !pipelines) this.#routing.tellUnpaired()
       if (after.plural && !before.plural) this.#causality.mayHaveWritten()
       this.#noticeLegible(after)
       this.#routing.forget(clock.mono())
