@@ -299,6 +299,8 @@ export class Herd {
   /** Where to try again after a failure; throws the error where there is no trying again. */
   #judge(error: unknown, place: Place, errand: Errand, target: Target, history: History, startedAt: number): Target {
     const { node, phase } = place
+    // The caller's own object, perhaps of many statements: it says nothing of a node, and is given back as it is.
+    if (errand.signal?.aborted && error === errand.signal.reason) throw error
     const failure = failureOf(error, phase)
     // What a replica refused as if it wrote is no read: should its reply be lost, nobody knows what became of it.
     const repeat = place.doubtful ? { ...errand.repeat(), read: false } : errand.repeat()

@@ -18,7 +18,7 @@ import { ask } from '../quiet.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
-import { isOdd, noteFate, noteUnread, watchBinding } from './fate.js'
+import { isOdd, noteFate, noteUnread, unsubmitted, watchBinding } from './fate.js'
 import { guarded, lookedAfter } from './hooks.js'
 import { isOverdue, isTimed, noticed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
@@ -208,7 +208,11 @@ export class NodePool {
 
       override _handleReadyForQuery(message: unknown): void {
         noteUnread(this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
-        super._handleReadyForQuery?.(message)
+        try {
+          super._handleReadyForQuery?.(message)
+        } catch (error) {
+          if (!unsubmitted(this as unknown as pg.Client, error)) throw error
+        }
       }
 
       override end(callback?: unknown): unknown {

@@ -13,8 +13,6 @@ import {
   type WayName,
 } from '../support/misbehaviour.js'
 
-const script = fileURLToPath(new URL('../support/misbehaving.js', import.meta.url))
-
 describe('functions of the application that misbehave', () => {
   let cluster: Cluster
   before(async () => {
@@ -30,13 +28,29 @@ describe('functions of the application that misbehave', () => {
   })
   after(() => cluster.destroy())
 
+  it('what pg and Node leave uncaught loses no client and no statement, where the process goes on', async () => {
+    const { code, stdout, stderr } = await run(cluster, 'uncaught', [])
+    assert.equal(code, 0, stderr)
+    const lines = stdout.split('\n').filter((line) => line.startsWith('{'))
+    assert.equal(lines.length, 20, stderr)
+    for (const line of lines) {
+      const { name, answered, left, uncaught, told } = JSON.parse(line)
+      assert.deepEqual([answered, left], [12, 0], line)
+      const isUncaught = name !== 'submittable' && name !== 'a class of client'
+      assert.equal(uncaught, isUncaught, line)
+      if (name === 'a handler of abort') assert.deepEqual(told, { message: 'This operation was aborted' }, line)
+      // Something may have been sent before it threw.
+      if (!isUncaught) assert.deepEqual(told, { message: 'thrown by the application', outcome: 'unknown' })
+    }
+  }).timeout(60_000)
+
   for (const name of Object.keys(FUNCTIONS) as FunctionName[]) {
     describe(name, () => {
       let ended: { readonly code: unknown; readonly stderr: string }
       const results = new Map<string, Result>()
       before(async function () {
         this.timeout(60_000)
-        const { stdout, ...end } = await run(cluster, name)
+        const { stdout, ...end } = await run(cluster, 'misbehaving', [name])
         ended = end
         for (const line of stdout.split('\n')) {
           if (!line.startsWith('{')) continue
@@ -83,7 +97,14 @@ function assertAsExpected({ kind, fine = [] }: Expectation, way: WayName, result
   }
 }
 
-function run(cluster: Cluster, name: FunctionName): Promise<{ code: unknown; stdout: string; stderr: string }> {
+interface Ended {
+  readonly code: unknown
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function run(cluster: Cluster, program: string, args: readonly string[]): Promise<Ended> {
+  const script = fileURLToPath(new URL(`../support/${program}.js`, import.meta.url))
   const { user, password, database } = cluster.config(0)
   const env = {
     ...process.env,
@@ -95,7 +116,7 @@ function run(cluster: Cluster, name: FunctionName): Promise<{ code: unknown; std
     PGPORT: cluster.nodes.map(({ port }) => port).join(','),
   }
   return new Promise((resolve) => {
-    execFile(process.execPath, [script, name], { env, timeout: 50_000 }, (error, stdout, stderr) =>
+    execFile(process.execPath, [script, ...args], { env, timeout: 50_000 }, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : (error.code ?? error.signal), stdout, stderr })
     )
   })
