@@ -77,6 +77,8 @@ async function run(name: string, options: PoolConfig): Promise<void> {
   await pool.query('select count(*) from items')
   await pool.end()
   channel.unsubscribe(subscriber as never)
+  // What subscribers throw is uncaught one turn later.
+  await new Promise((resolve) => setImmediate(resolve))
   // A socket may end after its pool has.
   for (let i = 0; i < 1000 && name === 'remove' && uncaught === 0; i++) await pause(5)
   const error =
