@@ -1,6 +1,7 @@
 // The connections of one node in one generation: an inner pg.Pool that dials one address with the right TLS name. Condemning
 // drops it whole. Decides nothing about nodes; what happens on its wires it tells its owner.
 
+import type { EventEmitter } from 'node:events'
 import type pg from 'pg'
 import type { Client, PoolClient } from 'pg'
 import { onAbort } from '../abort.js'
@@ -71,6 +72,7 @@ type QueryableClass = new (
   _errorAllQueries(error: unknown): void
   _handleErrorMessage?(message: unknown): void
   _handleReadyForQuery?(message: unknown): void
+  _getPassword?(done: () => void): void
   end(callback?: unknown): unknown
 }
 
@@ -127,7 +129,8 @@ export class NodePool {
     this.#owner = owner
     const config = owner.clientConfig(node)
     const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock, owner.complain)
-    this.inner = new owner.PoolClass({ ...config, ...hooks, Client: this.#clientClass() })
+    const promises = isPromiseClass(config.Promise) ? {} : { Promise: undefined }
+    this.inner = new owner.PoolClass({ ...config, ...promises, ...hooks, Client: this.#clientClass() })
     // A class of the application's is for its callers: what the pool waits for itself it need not be trusted with.
     this.inner.Promise = Promise
     const tell = this.inner.emit.bind(this.inner)
@@ -204,6 +207,16 @@ export class NodePool {
       override _errorAllQueries(error: unknown): void {
         noteFate(error, this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
         super._errorAllQueries(error)
+      }
+
+      /** In the handler of a socket's data, where a Promise class of the application's is asked first. */
+      override _getPassword(done: () => void): void {
+        try {
+          super._getPassword?.(done)
+        } catch (error) {
+          const { connection } = this as unknown as pg.Client & { readonly connection: EventEmitter }
+          connection.emit('error', errorOf(error, 'option Promise'))
+        }
       }
 
       override _handleReadyForQuery(message: unknown): void {
@@ -554,6 +567,16 @@ export class NodePool {
 function overdue(client: pg.Client, wire: Wire, statement: unknown): void {
   wire.overdue = statement
   if (!wire.held && isOverdue(client, wire)) void client.end()
+}
+
+/** pg asks it for the password, in a handler that nothing catches from; absent, Node's is taken. */
+function isPromiseClass(given: unknown): boolean {
+  try {
+    const { resolve } = given as Partial<PromiseConstructor>
+    return typeof resolve === 'function' && typeof Reflect.apply(resolve, given, [undefined]).then === 'function'
+  } catch {
+    return false
+  }
 }
 
 const NOBODY: ReadonlySet<Client> = new Set()

@@ -71,7 +71,7 @@ const DOES: Readonly<Record<WayName, (pool: () => Pool) => Listener>> = {
 
 const THROWN: readonly unknown[] = [plain, coded, frozen, 'a string', opaque, proxy]
 
-const { PGHOST = '', PGPORT = '' } = process.env
+const { PGHOST = '', PGPORT = '', PGPASSWORD = '' } = process.env
 const servers = (): PoolConfig => ({
   host: PGHOST.split(','),
   port: PGPORT.split(',').map(Number),
@@ -93,7 +93,7 @@ function poolOf(name: FunctionName, does: Listener): Pool {
     case 'log':
       return silent(new Pool({ ...servers(), log: does as never }))
     case 'Promise':
-      return silent(new Pool({ ...servers(), Promise: constructing(does) as never }))
+      return silent(new Pool({ ...servers(), password: () => PGPASSWORD, Promise: constructing(does) as never }))
     case 'password':
       return silent(new Pool({ ...servers(), password: does as never }))
     case 'onConnect':
