@@ -6,6 +6,7 @@ import { parse } from 'pg-connection-string'
 import { type BalancePolicy, type PolicyName, policies } from './core/balance.js'
 import type { NameOptions } from './core/definitions.js'
 import { keyOf, type NodeAddress } from './core/node.js'
+import { errorOf } from './core/thrown.js'
 import type { ReplicationSettings, ReplicationSource } from './discovery/replication.js'
 import { PgherdError } from './errors.js'
 
@@ -214,10 +215,17 @@ function shown(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : typeof value === 'object' ? 'an object' : String(value)
 }
 
+/** pg throws a TypeError for these, too, but shows what it was given, and a connection string has a password in it. */
+function optionsOf(given: unknown): Options {
+  if (typeof given === 'object' && given !== null && !(given instanceof URL)) return given as Options
+  const error = new TypeError("new Pool() takes an object of options: { connectionString: 'postgres://...' }")
+  throw Object.assign(error, { code: 'PGHERD_CONFIG', outcome: 'not-sent' })
+}
+
 /** Reads everything once. `given` is the user's own options object, before pg hides the password in its copy. */
-export function resolveConfig(given: object, environment: Environment, defaults: Defaults): Config {
-  const raw = given as Options
-  const url = typeof raw.connectionString === 'string' ? parseUrl(raw.connectionString) : null
+export function resolveConfig(given: unknown, environment: Environment, defaults: Defaults): Config {
+  const raw = optionsOf(given)
+  const url = raw.connectionString ? parseUrl(raw.connectionString) : null
   // As pg does: whatever the connection string says beats the option beside it.
   const options: Options = { ...copied(raw), ...url?.options }
   const word = raw.targetSessionAttrs ?? options.target_session_attrs ?? (environment.PGTARGETSESSIONATTRS || undefined)
@@ -289,7 +297,22 @@ const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set([
 ])
 
 function clientOptions(options: Options): Readonly<Record<string, unknown>> {
-  return Object.freeze(Object.fromEntries(Object.entries(options).filter(([name]) => !NOT_FOR_CLIENTS.has(name))))
+  const named = Object.fromEntries(Object.entries(options).filter(([name]) => !NOT_FOR_CLIENTS.has(name)))
+  const { password } = named
+  return Object.freeze(typeof password === 'function' ? { ...named, password: failing(password as Password) } : named)
+}
+
+type Password = (this: unknown, ...given: unknown[]) => unknown
+
+/** pg takes a connection for ready whose password function threw `undefined`, and it never answers. */
+function failing(password: Password): Password {
+  return async function (this: unknown, ...given) {
+    try {
+      return await Reflect.apply(password, this, given)
+    } catch (error) {
+      throw errorOf(error, 'the password function')
+    }
+  }
 }
 
 interface Url {
@@ -306,7 +329,9 @@ interface HostPort {
 const AUTHORITY = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*)(.*)$/is
 
 /** pg's own parser reads everything but a list of hosts, which no URL parser takes: that list is cut out first. */
-function parseUrl(text: string): Url {
+function parseUrl(given: unknown): Url {
+  if (typeof given !== 'string') refuse('option connectionString must be a string: of a URL, its href')
+  const text = given
   const [, scheme, authority, rest] = AUTHORITY.exec(text) ?? []
   const at = authority?.lastIndexOf('@') ?? -1
   const list = authority?.slice(at + 1) ?? ''
@@ -348,8 +373,9 @@ function seedsOf(
   environment: Environment,
   defaults: Defaults
 ): readonly Seed[] {
-  const names = hosts?.map(({ host }) => host) ?? list(options.host || environment.PGHOST || defaults.host)
+  const names = hosts?.map(({ host }) => host) ?? list(hostsOf(options.host) || environment.PGHOST || defaults.host)
   const common = list(options.port || environment.PGPORT || defaults.port)
+  if (common.length === 0) refuse('option port is an empty array; leave it out, or name a port for each host')
   if (common.length > 1 && common.length !== names.length) {
     refuse(`option port must be one port, or one for each of the ${names.length} hosts; ${common.length} were given`)
   }
@@ -358,6 +384,13 @@ function seedsOf(
     return seedOf(name || 'localhost', own || common[i] || common[0] || '5432')
   })
   return [...new Map(seeds.map((seed) => [keyOf(seed), seed])).values()]
+}
+
+function hostsOf(host: unknown): unknown {
+  if (!Array.isArray(host)) return host
+  if (host.length === 0) refuse('option host is an empty array; leave it out, or name at least one host')
+  if (host.every((name) => typeof name === 'string')) return host
+  return refuse('option host must be a host name, or an array of host names')
 }
 
 /** pg takes anything here, and a comma list is libpq's. */
@@ -426,5 +459,6 @@ export function probeConfigFor(config: Config, address: NodeAddress): Record<str
 
 function withServername(ssl: Config['ssl'], servername: string | null): unknown {
   if (ssl === false || servername === null) return ssl === true || ssl === false ? ssl : { ...ssl }
-  return ssl === true ? { servername } : { servername, ...ssl }
+  // As in pg, a host that was named is checked by that name, also where `ssl` has another: each of several hosts by its own.
+  return ssl === true ? { servername } : { ...ssl, servername }
 }

@@ -61,7 +61,7 @@ export function endedError(): Error {
 }
 
 /** drain() has waited in vain. The node is still left alone. */
-export function busyError(key: NodeKey, clients: number, millis: number): PgherdError {
+export function busyError(key: string, clients: number, millis: number): PgherdError {
   return new PgherdError(
     'PGHERD_BUSY',
     `${clients} connections to ${key} are still in use after ${millis} ms. It gets no new statements: wait for those ` +
@@ -81,19 +81,75 @@ function listed(nodes: ReadonlyMap<NodeKey, NodeReport> | undefined): string {
 
 /** noteOutcome(), and as pg does: a stack that ends in the parser of a socket's data leads nobody to the caller. */
 export function withOutcome(error: unknown, outcome: Outcome): unknown {
-  if (noteOutcome(error, outcome) && error instanceof Error) Error.captureStackTrace(error)
+  const isNoted = noteOutcome(error, outcome)
+  if (typeof error === 'object' && error !== null) delivered.add(error)
+  try {
+    if (isNoted && error instanceof Error) Error.captureStackTrace(error)
+  } catch {
+    // Its stack cannot be written: it stays as it was.
+  }
   return error
 }
 
-/** Adds what is known of the statement's fate to an error that is passed through. False: it has one, or is frozen. */
+/** Errors whose `outcome` was written here, or by PgherdError: any other `outcome` is the application's own. */
+const noted = new WeakSet<object>()
+/** Of those, the ones that a caller has: if they come once more, they are of another statement. */
+const delivered = new WeakSet<object>()
+
+/**
+ * Adds what is known of the statement's fate to an error that is passed through. Who knows better has written it before, so
+ * what is there stays. An error object that is thrown a second time, of another statement, says what is true of both. False:
+ * it was there, or the error cannot take it (it is frozen, or no object).
+ */
 export function noteOutcome(error: unknown, outcome: Outcome): boolean {
-  if (typeof error !== 'object' || error === null || 'outcome' in error || !Object.isExtensible(error)) return false
-  Object.defineProperty(error, 'outcome', { value: outcome, enumerable: true, configurable: true, writable: true })
-  noted.add(error)
-  return true
+  if (typeof error !== 'object' || error === null) return false
+  try {
+    if ('outcome' in error) {
+      if (delivered.delete(error) && isOurs(error)) write(error, common(error.outcome as Outcome, outcome))
+      return false
+    }
+    if (!Object.isExtensible(error)) return false
+    write(error, outcome)
+    return true
+  } catch {
+    // A proxy refuses it.
+    return false
+  }
 }
 
-const noted = new WeakSet<object>()
+/** What was refused before any of it was sent. Its stack stays. */
+export function unsent<T>(error: T): T {
+  noteOutcome(error, 'not-sent')
+  return error
+}
+
+/** Of the whole that failed, whatever is said of the part: what was not sent in a transaction was undone with the rest. */
+export function noteWhole(error: unknown, outcome: Outcome): void {
+  const isNoted = noteOutcome(error, outcome)
+  if (typeof error !== 'object' || error === null) return
+  delivered.add(error)
+  if (isNoted) return
+  try {
+    if (isOurs(error) && (error as { readonly outcome?: unknown }).outcome === 'not-sent') write(error, outcome)
+  } catch {
+    // It cannot be read or written: it stays as it was.
+  }
+}
+
+function isOurs(error: object): boolean {
+  return noted.has(error) || error instanceof PgherdError
+}
+
+function write(error: object, outcome: Outcome): void {
+  Object.defineProperty(error, 'outcome', { value: outcome, enumerable: true, configurable: true, writable: true })
+  noted.add(error)
+}
+
+/** Nothing of the one stays, and nothing of the other: so it is of both. In any other case something may have happened. */
+function common(a: Outcome, b: Outcome): Outcome {
+  if (a === b) return a
+  return a === 'unknown' || b === 'unknown' ? 'unknown' : 'rolled-back'
+}
 
 /** The application throws an error again that it had from an earlier statement: what became of that is nothing about this one. */
 export function clearOutcome(error: unknown): void {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { inspect } from 'node:util'
 import { type Config, clientConfigFor, type Environment, resolveConfig } from '../src/config.js'
 import type { NodeAddress } from '../src/core/node.js'
 import { replication } from '../src/discovery/replication.js'
@@ -56,6 +57,45 @@ describe('config: hosts', () => {
     it(what, () => assert.deepEqual(seeds(options, environment), expected))
   }
 
+  const odd: readonly (readonly [string, object, RegExp])[] = [
+    ['no host in the array', { host: [] }, /option host is an empty array/],
+    ['what is no name', { host: ['a', null] }, /option host must be a host name, or an array of host names/],
+    ['no port in the array', { host: ['a', 'b'], port: [] }, /option port is an empty array/],
+    ['a URL object', { connectionString: new URL('postgres://u:SECRET@a/b') }, /connectionString must be a string/],
+  ]
+  for (const [what, options, pattern] of odd) it(`refuses ${what}`, () => refused(options, pattern))
+
+  const SECRET = 'postgres://user:SECRET@db/shop'
+  for (const given of [SECRET, new URL(SECRET), 5, true, () => SECRET, Symbol('s')]) {
+    it(`takes no ${given instanceof URL ? 'URL' : typeof given} for options, and shows nothing of it`, () => {
+      assert.throws(
+        () => resolveConfig(given, {}, defaults),
+        (error: Error) => {
+          // As with pg, a TypeError.
+          assert.ok(error instanceof TypeError)
+          assert.equal(Reflect.get(error, 'code'), 'PGHERD_CONFIG')
+          assert.match(error.message, /an object of options: \{ connectionString/)
+          assert.ok(!inspect(error).includes('SECRET'))
+          return true
+        }
+      )
+    })
+  }
+
+  it('what cannot be read of a URL shows no password either', () => {
+    for (const connectionString of [
+      'postgres://user:SECRET@[/x',
+      'postgres://user:SECRET@a,b:x/y',
+      'postgres://u:SEC%RET@a,b/c',
+    ]) {
+      try {
+        resolve({ connectionString })
+      } catch (error) {
+        assert.ok(!/SECRET|SEC%RET/.test(inspect(error).replace(/ {4}at .*/g, '')), inspect(error))
+      }
+    }
+  })
+
   it('looks names up, and neither addresses nor localhost nor sockets', () => {
     const found = resolve({ host: ['db.test', '10.0.0.1', '::1', 'localhost', '/run/pg'] }).seeds
     assert.deepEqual(
@@ -95,7 +135,7 @@ describe('config: what a node is dialed with', () => {
     ['no TLS', {}, false],
     ['true', { ssl: true }, { servername: 'db-a' }],
     ['an object', { ssl: { ca: 'CA' } }, { servername: 'db-a', ca: 'CA' }],
-    ['the user names the server', { ssl: { servername: 'x' } }, { servername: 'x' }],
+    ['as with pg, the name that was dialed beats one in `ssl`', { ssl: { servername: 'x' } }, { servername: 'db-a' }],
     ['no-verify', { ssl: 'no-verify' }, { servername: 'db-a', rejectUnauthorized: false }],
     [
       'sslmode in the URL',

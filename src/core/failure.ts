@@ -6,6 +6,8 @@ import { isUnparsed, meaningOf, rowAt, type Spoken, speaksOfSession } from './sq
 
 export type { Spoken } from './sqlstates.js'
 
+import { propertyOf, textOf } from './thrown.js'
+
 /** What went wrong, in the words the rest of the code switches on. */
 export type FailureKind =
   | 'unreachable' // nobody listens there, or no way there
@@ -135,11 +137,6 @@ const NOT_QUERYABLE = new Set([
 const MALFORMED =
   /^(?:A query must have either text or a name|Query values must be an array|Prepared statements must be unique)/
 
-interface ErrorLike {
-  readonly code?: unknown
-  readonly message?: unknown
-}
-
 const NOT_OURS: Row = { kind: 'caller', accuses: false, undone: false }
 
 /** Never throws, whatever was thrown. `source`: who made it, as far as that is proven. */
@@ -173,14 +170,9 @@ function spokenFailure(error: unknown, phase: Phase, spoken: Spoken): Failure {
 
 /** Code and text of whatever was thrown. */
 function labelOf(error: unknown, spoken: string | null = null): { code: string | null; message: string } {
-  try {
-    const { code: raw, message: text } = (error ?? {}) as ErrorLike
-    const code = spoken ?? (typeof raw === 'string' ? raw : null)
-    return { code, message: typeof text === 'string' && text !== '' ? text : (code ?? String(error)) }
-  } catch {
-    // A getter that throws, an object that is no string.
-    return { code: spoken, message: 'an error without a text' }
-  }
+  const [raw, text] = [propertyOf(error, 'code'), propertyOf(error, 'message')]
+  const code = spoken ?? (typeof raw === 'string' ? raw : null)
+  return { code, message: typeof text === 'string' && text !== '' ? text : (code ?? textOf(error)) }
 }
 
 /** Deferred constraints and triggers, and serialization, are checked right before the commit, and refuse it. */

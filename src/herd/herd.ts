@@ -2,6 +2,7 @@
 // of every statement; report(fact) takes in what a face noticed; subscribe(listener) tells faces what changed. Holds no
 // application connection and knows nothing of the faces.
 
+import { type Complain, complaints, decisive, defects } from '../application.js'
 import type { Alarm, Clock } from '../clock.js'
 import { type Config, probeConfigFor } from '../config.js'
 import type { Moment } from '../core/balance.js'
@@ -31,7 +32,7 @@ import { History } from './history.js'
 import { Monitor } from './monitor.js'
 import { connectionProbe, connectionQuestion, type ProbeFactory, type Question } from './probe.js'
 import { FREE, type Freshness, GUARDED, type Liberty, PROVEN, Proofs } from './proofs.js'
-import { fitReplicas, isReady, trustedPrimary, type Wanted } from './readiness.js'
+import { fitReplicas, isReady, trustedPrimary, unready, type Wanted } from './readiness.js'
 import { hopeless, type RefusalCode, refusal } from './refusal.js'
 import { Sources } from './sources.js'
 import { Store } from './store.js'
@@ -109,6 +110,8 @@ export interface HerdParts {
   readonly heard?: (event: TopologyEvent) => void
   /** Begins what outlives the statement that asked for it, apart from that statement's asynchronous context. */
   readonly apart?: (begin: () => void) => void
+  /** Told of functions of the application that fail to decide, once for each. */
+  readonly complain?: Complain
   /** The face has work on its connections that no run() covers: somebody holds a client. */
   readonly busy?: () => boolean
 }
@@ -131,7 +134,8 @@ export class Herd {
   #wantsCatalogue = false
   #waited = 0
 
-  constructor(config: Config, parts: HerdParts) {
+  constructor(given: Config, parts: HerdParts) {
+    const config = decisive(given, parts.complain ?? complaints())
     const { clock } = parts
     const probes = parts.probes ?? connectionProbe(clock)
     this.#config = config
@@ -142,7 +146,7 @@ export class Herd {
       silentMillis: config.silentMillis,
       strictAsyncCommit: config.strictAsyncCommit,
     }
-    this.#store = new Store(emptyTopology(rules), clock, parts.heard)
+    this.#store = new Store(emptyTopology(rules), clock, parts.heard, defects())
     const probeOf = (address: NodeAddress, interrupted: () => void) =>
       probes(probeConfigFor(config, address), address.origin, interrupted)
     const busy = () => this.#running > 0 || parts.busy?.() === true
@@ -328,6 +332,8 @@ export class Herd {
   /** Where to try again after a failure; throws the error where there is no trying again. */
   #judge(error: unknown, place: Place, errand: Errand, target: Target, history: History, startedAt: number): Target {
     const { node, phase } = place
+    // The caller's own object, perhaps of many statements: it says nothing of a node, and is given back as it is.
+    if (errand.signal?.aborted && error === errand.signal.reason) throw error
     const failure = failureOf(error, phase, place.source)
     // What a replica refused as if it wrote is no read: should its reply be lost, nobody knows what became of it.
     const repeat = place.doubtful ? { ...errand.repeat(), read: false } : errand.repeat()
@@ -467,8 +473,8 @@ export class Herd {
     const patient = { ...this.#config, patient: true }
     const nothing = { target: PRIMARY, refused: () => NO_REFUSALS, newest: null, waitedMillis: 0 }
     const find = (topology: Topology) => {
-      const error = hopeless(topology, patient, { ...nothing, now: this.#clock.now() })
-      if (error !== null) throw error
+      const given = hopeless(topology, patient, { ...nothing, now: this.#clock.now() })
+      if (given !== null) throw given.error
       return isReady(topology, wanted, this.#clock.now()) || undefined
     }
     try {
@@ -477,8 +483,22 @@ export class Herd {
         const informed = wanted.replicas === 0 || this.#config.attributes !== 'any'
         if (informed || (await this.#within(left(), this.#catalogue.arrived))) return
       }
-      const code = wanted.primary && trustedPrimary(this.topology) === null ? 'PGHERD_NO_PRIMARY' : 'PGHERD_NO_REPLICA'
-      throw refusal(code, this.topology, new Map(), { ...patient, failoverTimeoutMillis: millis }, null)
+      throw unready(this.topology, wanted, millis, this.#clock.now())
+    } finally {
+      this.#running--
+    }
+  }
+
+  /** The addresses of a host that was configured by name, once it has been looked up; undefined: it is none, or has none in time. */
+  async resolved(name: string, millis: number): Promise<readonly NodeKey[] | undefined> {
+    if (!this.#config.seeds.some((seed) => seed.lookup && keyOf(seed) === name)) return undefined
+    this.#running++
+    try {
+      const find = (topology: Topology) => {
+        const found = namedSo(topology, name)
+        return found.length === 0 ? undefined : found
+      }
+      return await this.#store.waitFor(find, Math.min(millis, this.#config.failoverTimeoutMillis))
     } finally {
       this.#running--
     }
@@ -595,8 +615,8 @@ export class Herd {
       const place = this.#choose(target, history, GUARDED)
       if (place !== undefined && place !== 'awaits') return place
       const waitedMillis = now.mono - startedAt
-      const error = hopeless(this.topology, this.#config, { target, refused, newest, waitedMillis, now })
-      if (error !== null) throw error
+      const given = hopeless(this.topology, this.#config, { target, refused, newest, waitedMillis, now })
+      if (given !== null) throw given.error
       return undefined
     }
     if (this.topology.epoch > 0 && this.#store.waiting >= this.#config.failoverQueue) throw told('PGHERD_QUEUE_FULL')
@@ -679,6 +699,13 @@ export class Herd {
       this.#store.dispatch({ kind: 'discovery-failed', source, failure: failureOf(error, 'connect'), at })
     }
   }
+}
+
+/** The nodes that the application means by `host:port`: the node of this name, or all addresses of a host of this name. */
+export function namedSo({ nodes }: Topology, name: string): readonly NodeKey[] {
+  if (nodes.has(name as NodeKey)) return [name as NodeKey]
+  const isOf = ({ servername, port }: NodeAddress) => servername !== null && keyOf({ host: servername, port }) === name
+  return [...nodes.values()].filter(({ address }) => isOf(address)).map(({ key }) => key)
 }
 
 const PRIMARY: Target = { role: 'primary' }

@@ -3,7 +3,15 @@
 
 import { type Alarm, type Clock, jittered } from '../clock.js'
 import { failureOf } from '../core/failure.js'
-import { elapsed, type Instant, isUp, type Node, type NodeAddress, type NodeKey } from '../core/node.js'
+import {
+  elapsed,
+  type Instant,
+  isUp,
+  type Node,
+  type NodeAddress,
+  type NodeKey,
+  type ProbeResult,
+} from '../core/node.js'
 import type { Topology } from '../core/topology.js'
 import { PositionQuestions } from './positions.js'
 import type { Probe } from './probe.js'
@@ -281,14 +289,23 @@ export class Monitor {
   async #lookNow(loop: Loop): Promise<void> {
     if (loop.stopped) return
     const startedAt = this.#clock.now()
-    if (loop.renew || this.#isOrphanedFor(loop, startedAt)) loop.probe.close()
-    loop.renew = false
     const depth = this.#wantsFull(loop, startedAt) ? 'full' : 'lean'
-    const result = await loop.probe.look(depth, this.#deadlineOf(loop, startedAt))
+    const result = await this.#asked(loop, depth, startedAt)
     if (loop.stopped) return
     loop.misses = result.kind === 'answer' ? 0 : loop.misses + 1
     if (result.kind === 'answer' && result.sighting.detail !== null) loop.fullAt = startedAt
     this.#store.dispatch({ kind: 'probed', key: loop.key, startedAt, at: this.#clock.now(), result })
+  }
+
+  /** A socket of the application's own (option `stream`) may throw where it is closed: the loop must go on. */
+  async #asked(loop: Loop, depth: 'lean' | 'full', startedAt: Instant): Promise<ProbeResult> {
+    try {
+      if (loop.renew || this.#isOrphanedFor(loop, startedAt)) loop.probe.close()
+      loop.renew = false
+      return await loop.probe.look(depth, this.#deadlineOf(loop, startedAt))
+    } catch (error) {
+      return { kind: 'failure', failure: failureOf(error, 'connect') }
+    }
   }
 
   /** Without a primary an address may have been moved to one, while the probe's own connection still leads to the old server. */

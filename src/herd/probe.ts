@@ -172,7 +172,7 @@ class ConnectionProbe implements Probe {
       return { kind: 'answer', sighting: await this.#within(millis, this.#ask(depth)) }
     } catch (error) {
       this.close()
-      return { kind: 'failure', failure: error instanceof Overdue ? SILENCE : this.#failureOf(error) }
+      return { kind: 'failure', failure: error === OVERDUE ? SILENCE : this.#failureOf(error) }
     } finally {
       this.#looking = false
     }
@@ -213,7 +213,7 @@ class ConnectionProbe implements Probe {
     let alarm: { cancel(): void } | undefined
     const overdue = new Promise<never>((_, reject) => {
       alarm = this.#clock.alarm(millis, () => {
-        this.#clock.turn().then(() => reject(new Overdue()))
+        this.#clock.turn().then(() => reject(OVERDUE))
       })
     })
     try {
@@ -269,7 +269,7 @@ class ConnectionProbe implements Probe {
   }
 }
 
-class Overdue extends Error {}
+const OVERDUE = new Error('overdue')
 
 const SILENCE: Failure = {
   kind: 'silent',

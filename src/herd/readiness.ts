@@ -3,6 +3,9 @@
 import { lagOf } from '../core/horizon.js'
 import type { Instant, Node } from '../core/node.js'
 import type { Topology } from '../core/topology.js'
+import type { PgherdError } from '../errors.js'
+import { counted, listed } from '../text.js'
+import { reported } from './refusal.js'
 
 export interface Wanted {
   readonly primary: boolean
@@ -28,4 +31,26 @@ export function fitReplicas(topology: Topology, maxLagMillis: number, now: Insta
     if (lagOf(topology.wal, state.position.lsn, now) <= maxLagMillis) fit++
   }
   return fit
+}
+
+/** What ready() has waited for in vain, what was there at the end, and what can be done. */
+export function unready(topology: Topology, wanted: Wanted, millis: number, now: Instant): PgherdError {
+  const { primary, replicas, maxLagMillis } = wanted
+  const hasPrimary = trustedPrimary(topology) !== null
+  const fit = fitReplicas(topology, maxLagMillis, now)
+  const within = `within maxLagMillis (${maxLagMillis} ms)`
+  const goals = [
+    ...(primary ? ['a primary'] : []),
+    ...(replicas > 0 ? [`${counted(replicas, 'replica')} ${within}`] : []),
+  ]
+  const found = [hasPrimary ? 'a primary' : 'no primary', ...(replicas > 0 ? [counted(fit, 'replica')] : [])]
+  const lacksPrimary = primary && !hasPrimary
+  const text =
+    `ready() waited ${millis} ms for ${listed(goals)}, and found ${listed(found)}. ` +
+    (lacksPrimary
+      ? 'Promote a replica, or name a host that leads to the primary.'
+      : fit < replicas
+        ? 'Ask for fewer replicas, name more hosts, or raise maxLagMillis or timeoutMillis.'
+        : 'The catalogue could not be read in time, so reads are not routed yet: raise timeoutMillis.')
+  return reported(lacksPrimary ? 'PGHERD_NO_PRIMARY' : 'PGHERD_NO_REPLICA', text, topology)
 }

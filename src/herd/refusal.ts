@@ -6,7 +6,7 @@ import type { Failure } from '../core/failure.js'
 import { elapsed, type Instant, isUp, type Node, type NodeKey } from '../core/node.js'
 import type { Refusal, Target } from '../core/selection.js'
 import type { Topology } from '../core/topology.js'
-import { type NodeReport, PgherdError, type PgherdErrorCode } from '../errors.js'
+import { type NodeReport, PgherdError, type PgherdErrorCode, withOutcome } from '../errors.js'
 
 /** A statement, or a caller of ready(), that has no node yet. */
 export interface Waiting {
@@ -18,8 +18,17 @@ export interface Waiting {
   readonly now: Instant
 }
 
-/** The error to throw at once, or null: waiting may help. */
-export function hopeless(topology: Topology, config: Config, waiting: Waiting): unknown {
+/** The error to throw at once, whatever it is, `outcome` included; or null: waiting may help. */
+export function hopeless(topology: Topology, config: Config, waiting: Waiting): Hopeless | null {
+  const error = despair(topology, config, waiting)
+  return error === null ? null : { error: withOutcome(error, 'not-sent') }
+}
+
+export interface Hopeless {
+  readonly error: unknown
+}
+
+function despair(topology: Topology, config: Config, waiting: Waiting): unknown {
   const { target, refused, newest, waitedMillis, now } = waiting
   if (topology.mixed !== null) return refusal('PGHERD_MIXED_CLUSTERS', topology, refused(), config, null)
   const { contested } = topology
@@ -112,13 +121,24 @@ export function refusal(
   newest: Failure | null,
   spent = ''
 ): PgherdError {
+  const cause = newest === null ? {} : { cause: newest.error }
+  return reported(code, TEXTS[code](config) + spent, topology, refused, cause)
+}
+
+/** An error that tells of every node, and of every name that did not resolve. */
+export function reported(
+  code: RefusalCode,
+  text: string,
+  topology: Topology,
+  refused: ReadonlyMap<NodeKey, Refusal> = new Map(),
+  cause: { readonly cause?: unknown } = {}
+): PgherdError {
   const nodes = new Map<NodeKey, NodeReport>()
   for (const node of topology.nodes.values()) {
     nodes.set(node.key, { state: stateText(node), refused: refused.get(node.key) ?? null, detail: detailText(node) })
   }
   const blind = [...topology.blind].map(([source, { message }]) => `\n  ${source}: ${message}`).join('')
-  const cause = newest === null ? {} : { cause: newest.error }
-  return new PgherdError(code, TEXTS[code](config) + spent + blind, { nodes, ...cause })
+  return new PgherdError(code, text + blind, { nodes, ...cause })
 }
 
 function stateText({ state }: Node): string {

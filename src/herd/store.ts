@@ -2,7 +2,8 @@
 
 import { onAbort } from '../abort.js'
 import type { Alarm, Clock } from '../clock.js'
-import { type Change, changes, reduce, type Topology, type TopologyEvent } from '../core/topology.js'
+import { type Change, changes, type Topology, type TopologyEvent } from '../core/topology.js'
+import { folded } from './fold.js'
 
 export type Listener = (after: Topology, before: Topology, found: readonly Change[]) => void
 
@@ -19,6 +20,7 @@ const BETWEEN_GROUPS_MILLIS = 5
 export class Store {
   readonly #clock: Clock
   readonly #heard: (event: TopologyEvent) => void
+  readonly #defect: (error: unknown) => void
   readonly #listeners = new Set<Listener>()
   readonly #waiters = new Set<Waiter>()
   readonly #drained: (() => void)[] = []
@@ -28,10 +30,17 @@ export class Store {
   /** The next group of waiters is due. */
   #release: Alarm | null = null
 
-  constructor(initial: Topology, clock: Clock, heard: (event: TopologyEvent) => void = () => {}) {
+  /** `defect` is told what should not have been thrown: by the reducer, or by a subscriber. */
+  constructor(
+    initial: Topology,
+    clock: Clock,
+    heard: (event: TopologyEvent) => void = () => {},
+    defect: (error: unknown) => void = () => {}
+  ) {
     this.#topology = initial
     this.#clock = clock
     this.#heard = heard
+    this.#defect = defect
   }
 
   get topology(): Topology {
@@ -43,7 +52,7 @@ export class Store {
     return this.#waiters.size
   }
 
-  /** An event dispatched by a listener is folded after the present one has been told to everybody. */
+  /** An event dispatched by a listener is folded after the present one has been told to everybody. Never throws. */
   dispatch(event: TopologyEvent): void {
     this.#news.push(event)
     if (this.#folding) return
@@ -56,17 +65,30 @@ export class Store {
   }
 
   #fold(event: TopologyEvent): void {
-    this.#heard(event)
+    try {
+      this.#heard(event)
+    } catch (error) {
+      this.#defect(error)
+    }
     const before = this.#topology
-    const after = reduce(before, event)
+    const after = folded(before, event, this.#clock, this.#defect)
     if (after === before) return
     this.#topology = after
     // Positions come with every write and many a read, and are no change to follow.
     if (event.kind !== 'sampled' && event.kind !== 'shown') {
       const found = changes(before, after)
-      for (const listener of [...this.#listeners]) listener(after, before, found)
+      for (const listener of [...this.#listeners]) this.#tell(listener, after, before, found)
     }
     this.#ask()
+  }
+
+  /** One subscriber that throws must not keep the news from the others, nor from those who wait. */
+  #tell(listener: Listener, ...news: Parameters<Listener>): void {
+    try {
+      listener(...news)
+    } catch (error) {
+      this.#defect(error)
+    }
   }
 
   /** FIFO: a Set keeps the order of arrival, and a waiter that ends takes itself out. A crowd is let go in growing groups. */

@@ -4,6 +4,7 @@
 import type { Client } from 'pg'
 import { failureOf, outcomeInSession, type Situation } from '../core/failure.js'
 import { closingOf, onlyShapes } from '../core/session.js'
+import { errorOf } from '../core/thrown.js'
 import { clearOutcome, noteOutcome } from '../errors.js'
 import { sourceOf } from '../pg/tap.js'
 import type { Internals } from './turn.js'
@@ -15,6 +16,11 @@ interface Statement {
   readonly cursor?: { readonly text?: unknown }
   /** A row of it could not be read: that is what its sender will hear. */
   readonly _canceledDueToError?: unknown
+  handleError?(error: unknown, connection: unknown): void
+}
+
+interface Connection {
+  readonly stream: { destroy(): void }
 }
 
 /** COMMIT or PREPARE TRANSACTION, perhaps among others. */
@@ -39,6 +45,21 @@ export function noteUnread(client: Client, wire: Wire, isWhole: (text: string) =
   const { _activeQuery } = client as unknown as Internals
   const unread = (_activeQuery as Statement | null | undefined)?._canceledDueToError
   if (unread) noteFate(unread, client, wire, isWhole)
+}
+
+/**
+ * What waited in line submits itself, and threw: pg would leave its sender waiting. How much of it was sent is not known, so the
+ * connection ends. False: something else threw, and nothing is under way.
+ */
+export function unsubmitted(client: Client, error: unknown): boolean {
+  const internals = client as unknown as { _activeQuery?: Statement | null; connection?: Connection }
+  const statement = internals._activeQuery
+  if (!statement) return false
+  internals._activeQuery = null
+  noteOutcome(error, 'unknown')
+  statement.handleError?.(errorOf(error, 'submit()'), internals.connection)
+  internals.connection?.stream.destroy()
+  return true
 }
 
 /** pg may refuse it for its form, before it is sent. */

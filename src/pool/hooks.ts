@@ -3,7 +3,9 @@
 
 import { createHook, executionAsyncId } from 'node:async_hooks'
 import type { EventEmitter } from 'node:events'
+import type { Complain } from '../application.js'
 import type { Clock } from '../clock.js'
+import { errorOf, wordsOf } from '../core/thrown.js'
 
 const ignore = () => {}
 /** So long after a hook was called what it has set going is still looked after. Connections are made rarely, and live long. */
@@ -56,41 +58,72 @@ export function unharmed<T>(hook: () => T, clock: Clock): T {
   }
 }
 
-/** pg-pool's hooks, made safe for as long as `isReplica` says so. What they throw or tell is told to `failed` first. */
-export function guarded(hooks: Hooks, isReplica: () => boolean, clock: Clock, failed: (error: unknown) => void): Hooks {
-  const { onConnect, verify } = hooks
+/**
+ * pg-pool's hooks, made safe: what they throw is the error of the statement that needed the connection, and told to `failed`
+ * first. `isReplica`: for as long as it says so, what they leave going cannot end the process either.
+ */
+export function guarded(
+  hooks: Hooks,
+  isReplica: () => boolean,
+  clock: Clock,
+  failed: (error: unknown) => void,
+  complain: Complain = ignore
+): Hooks {
+  const { onConnect, verify, log } = hooks
+  const thrown = (error: unknown, hook: string) => {
+    const told = errorOf(error, hook)
+    failed(told)
+    return told
+  }
   const safe: { -readonly [K in keyof Hooks]: Hooks[K] } = {}
   if (typeof onConnect === 'function') {
-    safe.onConnect = (client) => {
-      const result = heeded(() => (isReplica() ? unharmed(() => onConnect(client), clock) : onConnect(client)), failed)
-      // pg-pool awaits it, too.
-      if (result instanceof Promise) result.catch(failed)
-      return result
+    safe.onConnect = async (client) => {
+      try {
+        return await (isReplica() ? unharmed(() => onConnect(client), clock) : onConnect(client))
+      } catch (error) {
+        throw thrown(error, 'option onConnect')
+      }
     }
   }
   if (typeof verify === 'function') {
-    safe.verify = (client, tell) => {
-      const done = (error?: unknown) => {
-        failed(error)
-        tell(error)
+    safe.verify = (client, done) => {
+      const told: Done = (error) => {
+        if (error) failed(error)
+        done(error)
       }
-      if (!isReplica()) return heeded(() => verify(client, done), failed)
-      const result: unknown = heeded(() => unharmed(() => verify(client, done), clock), failed)
-      // An async one that fails before it calls back would leave its caller waiting for ever.
-      if (result instanceof Promise) result.catch(done)
-      return result
+      return verified(verify, client, told, isReplica, clock)
+    }
+  }
+  if (typeof log === 'function') {
+    safe.log = (...words) => {
+      told(
+        () => Reflect.apply(log, undefined, words),
+        (error) => complain('option log', `threw ${wordsOf(error)}. The pool goes on.`)
+      )
     }
   }
   return safe
 }
 
-function heeded(hook: () => unknown, failed: (error: unknown) => void): unknown {
-  try {
-    return hook()
-  } catch (error) {
-    failed(error)
-    throw error
+/** One that throws, or an async one that fails, before it calls back would leave its caller waiting for ever. */
+function verified(
+  verify: NonNullable<Hooks['verify']>,
+  client: unknown,
+  done: Done,
+  isReplica: () => boolean,
+  clock: Clock
+): unknown {
+  let isDone = false
+  const once: Done = (error) => {
+    if (isDone) return
+    isDone = true
+    done(error)
   }
+  const call = () => verify(client, once)
+  return told(
+    () => (isReplica() ? unharmed(call, clock) : call()),
+    (error) => once(errorOf(error, 'option verify'))
+  )
 }
 
 type Query = (first: unknown, second: unknown, third: unknown) => unknown
@@ -117,12 +150,27 @@ export function noticing(done: Listener, notice: (error: unknown) => void): List
   }
 }
 
+type Done = (error?: unknown) => void
+
 export interface Hooks {
   readonly onConnect?: (client: unknown) => unknown
-  readonly verify?: (client: unknown, done: (error?: unknown) => void) => unknown
+  readonly verify?: (client: unknown, done: Done) => unknown
+  readonly log?: (...words: unknown[]) => unknown
 }
 
 export type Listener = (...args: unknown[]) => unknown
+
+/** Calls a listener of an event of ours. What it throws, or its promise rejects with, is told to `failed`. */
+export function told(call: () => unknown, failed: (error: unknown) => void): unknown {
+  try {
+    const result = call()
+    if (result instanceof Promise) result.catch(failed)
+    return result
+  } catch (error) {
+    failed(error)
+    return undefined
+  }
+}
 
 /** Calls each listener as emit() would; a promise that one returns is nobody's to await. Lazy ones are not set going. */
 export function callEach(listeners: readonly unknown[], self: unknown, values: readonly unknown[]): void {

@@ -1,14 +1,17 @@
 // The connections of one node in one generation: an inner pg.Pool that dials one address with the right TLS name. Condemning
 // drops it whole. Decides nothing about nodes; what happens on its wires it tells its owner.
 
+import type { EventEmitter } from 'node:events'
 import type pg from 'pg'
 import type { Client, PoolClient } from 'pg'
 import { onAbort } from '../abort.js'
+import type { Complain } from '../application.js'
 import type { Clock } from '../clock.js'
 import { type Failure, failureOf, type Source } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
 import type { Node, NodeAddress, NodeKey, Position } from '../core/node.js'
+import { errorOf } from '../core/thrown.js'
 import { clearOutcome, noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
@@ -17,7 +20,7 @@ import { ask } from '../quiet.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
-import { isOdd, noteFate, noteUnread, watchBinding } from './fate.js'
+import { isOdd, noteFate, noteUnread, unsubmitted, watchBinding } from './fate.js'
 import { guarded, lookedAfter } from './hooks.js'
 import { isOverdue, isTimed, noticed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
@@ -48,6 +51,7 @@ export interface InnerPool {
   readonly idleCount: number
   readonly waitingCount: number
   readonly expiredCount: number
+  Promise: PromiseConstructor
   readonly _clients: readonly Client[]
   readonly _idle: readonly unknown[]
   readonly _pendingQueue: { readonly callback: Connected }[]
@@ -69,6 +73,7 @@ type QueryableClass = new (
   _errorAllQueries(error: unknown): void
   _handleErrorMessage?(message: unknown): void
   _handleReadyForQuery?(message: unknown): void
+  _getPassword?(done: () => void): void
   end(callback?: unknown): unknown
 }
 
@@ -83,6 +88,7 @@ export interface NodePoolOwner {
   relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean
   /** Of every client's wire; `standby` is this node's own business. */
   readonly wires: Omit<WireEvents, 'standby'>
+  readonly complain: Complain
   /** Who looks on how connections are made and given out. */
   readonly telemetry: Pick<Telemetry, 'measures' | 'created' | 'acquired'>
   /** New connections are to say which server they lead to. */
@@ -125,8 +131,11 @@ export class NodePool {
     this.#node = node
     this.#owner = owner
     const config = owner.clientConfig(node)
-    const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock, disown)
-    this.inner = new owner.PoolClass({ ...config, ...hooks, Client: this.#clientClass() })
+    const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock, disown, owner.complain)
+    const promises = isPromiseClass(config.Promise) ? {} : { Promise: undefined }
+    this.inner = new owner.PoolClass({ ...config, ...promises, ...hooks, Client: this.#clientClass() })
+    // A class of the application's is for its callers: what the pool waits for itself it need not be trusted with.
+    this.inner.Promise = Promise
     const tell = this.inner.emit.bind(this.inner)
     this.inner.emit = (event, first, second) => {
       // Tracers listen to the pool whose connect() they see: this one.
@@ -205,9 +214,23 @@ export class NodePool {
         super._errorAllQueries(error)
       }
 
+      /** In the handler of a socket's data, where a Promise class of the application's is asked first. */
+      override _getPassword(done: () => void): void {
+        try {
+          super._getPassword?.(done)
+        } catch (error) {
+          const { connection } = this as unknown as pg.Client & { readonly connection: EventEmitter }
+          connection.emit('error', errorOf(error, 'option Promise'))
+        }
+      }
+
       override _handleReadyForQuery(message: unknown): void {
         noteUnread(this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
-        super._handleReadyForQuery?.(message)
+        try {
+          super._handleReadyForQuery?.(message)
+        } catch (error) {
+          if (!unsubmitted(this as unknown as pg.Client, error)) throw error
+        }
       }
 
       override end(callback?: unknown): unknown {
@@ -422,10 +445,13 @@ export class NodePool {
       }
       wire.reading = null
       const over = (broken: boolean) => {
-        // A cancel request may come late: the next statement must not be the one that it hits.
-        client.release(broken || signal?.aborted ? true : (error as Error))
-        if (error) reject(error)
-        else resolve(result)
+        try {
+          // A cancel request may come late: the next statement must not be the one that it hits.
+          client.release(broken || signal?.aborted ? true : (error as Error))
+        } finally {
+          if (error) reject(error)
+          else resolve(result)
+        }
       }
       // Acknowledged: the caller is told together with the position behind it.
       if (!error && wire.capturing && signal?.aborted !== true) wire.trailing = over
@@ -447,9 +473,9 @@ export class NodePool {
       query.call(client, args.query, args.values, settle)
       if (pair !== null && !reading) this.#capture(pair, wire, place, args)
     } catch (error) {
-      // What submits itself may have sent something before it threw.
-      if (written === null || written === writtenOn(client)) place.phase = 'connect'
-      settle(error as Error, undefined)
+      // What submits itself, or a client class of the application's, may have sent something before it threw.
+      if (isFree(client) || (written !== null && written === writtenOn(client))) place.phase = 'connect'
+      settle(errorOf(error, 'query()') as Error, undefined)
     } finally {
       wire.sending = false
       pair?.sent()
@@ -585,6 +611,16 @@ export class NodePool {
 function overdue(client: pg.Client, wire: Wire, statement: unknown): void {
   wire.overdue = statement
   if (!wire.held && isOverdue(client, wire)) void client.end()
+}
+
+/** pg asks it for the password, in a handler that nothing catches from; absent, Node's is taken. */
+function isPromiseClass(given: unknown): boolean {
+  try {
+    const { resolve } = given as Partial<PromiseConstructor>
+    return typeof resolve === 'function' && typeof Reflect.apply(resolve, given, [undefined]).then === 'function'
+  } catch {
+    return false
+  }
 }
 
 const NOBODY: ReadonlySet<Client> = new Set()

@@ -3,6 +3,7 @@
 
 import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
+import { complaints } from '../application.js'
 import { type Alarm, type Clock, systemClock } from '../clock.js'
 import { type Config, clientConfigFor, resolveConfig } from '../config.js'
 import type { Failure } from '../core/failure.js'
@@ -10,10 +11,11 @@ import type { Required } from '../core/horizon.js'
 import { elapsed, type Instant, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
 import { isLost } from '../core/outage.js'
 import { onlyShapes } from '../core/session.js'
+import { errorOf, wordsOf } from '../core/thrown.js'
 import type { Change, Topology, TopologyEvent } from '../core/topology.js'
-import { busyError, endedError } from '../errors.js'
+import { busyError, endedError, unsent } from '../errors.js'
 import type { ClientClass } from '../guard.js'
-import { type Freshness, type Health, Herd, type Place } from '../herd/herd.js'
+import { type Freshness, type Health, Herd, namedSo, type Place } from '../herd/herd.js'
 import { heardOn, mark, sourceOfStatement } from '../pg/tap.js'
 import { channels } from '../telemetry/channels.js'
 import type { Task } from '../telemetry/journey.js'
@@ -23,9 +25,10 @@ import { Telemetry } from '../telemetry/telemetry.js'
 import { abortable } from './cancel.js'
 import { Causality } from './causality.js'
 import { borrowerOf, isLeftInTransaction, type Lender } from './client.js'
+import { abilitiesOf } from './copy.js'
 import { Decisions } from './decisions.js'
 import { describe } from './describe.js'
-import { callEach, unharmed } from './hooks.js'
+import { callEach, told, unharmed } from './hooks.js'
 import { INSPECT, type Inspect, type InspectOptions, inspected } from './inspect.js'
 import { lenderOf } from './lending.js'
 import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
@@ -69,11 +72,13 @@ type Connected = (error: Error | undefined, client: PoolClient | undefined, rele
 
 const NO_WISHES: Wishes = {}
 const INSISTING: Wishes = { route: 'replica' }
+const CALLED = 'a function of the application'
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
 const NOTHING: InnerPool['_clients'] = []
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
 export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstructor {
+  const { pipelines } = abilitiesOf(pg)
   const Base = pg.Pool as BaseClass
 
   // Libraries recognise a pool by this very name as well as by instanceof.
@@ -87,6 +92,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     readonly #telemetry: Telemetry
     /** Sessions that read string literals in another way than the lexer. */
     #oddSessions = 0
+    readonly #complain = complaints()
     #lostAt: Instant | null = null
     #ending = false
     #ended = false
@@ -98,7 +104,14 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const unreadable = (message: string) => this.#routing.tellUnreadable(message)
       const heard = (event: TopologyEvent) => this.#telemetry.heard(event)
       const apart = inContext(outside)
-      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable, heard, apart })
+      this.#herd = new Herd(config, {
+        clock,
+        busy: () => this.#pools.held,
+        unreadable,
+        heard,
+        apart,
+        complain: this.#complain,
+      })
       this.#routing = new Routing(config, this.#herd)
       this.#causality = new Causality(config, this.#herd, clock, (lost) => this.#tell('tokenLost', lost))
       this.#telemetry = new Telemetry(this.#gauges())
@@ -117,7 +130,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         const args = queryArgs(query, second, third)
         return this.#answer(this.#run(args, wishes), args.callback)
       } catch (error) {
-        return this.#answer(Promise.reject(error), (typeof second === 'function' ? second : third) as Callback)
+        return this.#answer(Promise.reject(unsent(error)), (typeof second === 'function' ? second : third) as Callback)
       }
     }
 
@@ -132,7 +145,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (!callback) return this.#promised(client)
       client.then(
         (ready) => process.nextTick(callback, undefined, ready, ready.release),
-        (error) => process.nextTick(callback, error, undefined, () => {})
+        (error) => process.nextTick(callback, errorOf(error, CALLED), undefined, () => {})
       )
       return undefined
     }
@@ -178,7 +191,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       given: TransactionOptions | null
     ): Promise<T> {
       if (this.#ending) throw endedError()
-      if (typeof work !== 'function') throw new TypeError('transaction() must be given a function (client) => ...')
+      if (typeof work !== 'function')
+        throw unsent(new TypeError('transaction() must be given a function (client) => ...'))
       const options = given ?? {}
       const begin = beginOf(options)
       const { maxLagMillis } = wishesOf({ maxLagMillis: options.maxLagMillis ?? wishes.maxLagMillis })
@@ -290,25 +304,36 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     async drain(node: string, { timeoutMillis = Infinity }: { readonly timeoutMillis?: number } = {}): Promise<void> {
-      const key = this.#known(node)
-      this.#herd.report({ kind: 'drained', key })
+      const startedAt = clock.mono()
+      const keys = this.#known(node) ?? (await this.#herd.resolved(node, timeoutMillis)) ?? this.#unknown(node)
+      for (const key of keys) this.#herd.report({ kind: 'drained', key })
       let alarm: Alarm | undefined
       const late = new Promise<true>((resolve) => {
-        if (timeoutMillis !== Infinity) alarm = clock.alarm(timeoutMillis, () => resolve(true), 'process')
+        const millis = Math.max(0, timeoutMillis - (clock.mono() - startedAt))
+        if (timeoutMillis !== Infinity) alarm = clock.alarm(millis, () => resolve(true), 'process')
       })
-      const isLate = await Promise.race([this.#pools.left(key), late])
+      const left = Promise.all(keys.map((key) => this.#pools.left(key)))
+      const isLate = (await Promise.race([left, late])) === true
       alarm?.cancel()
-      if (isLate) throw busyError(key, this.#pools.busy(key), timeoutMillis)
+      const busy = keys.reduce((sum, key) => sum + this.#pools.busy(key), 0)
+      if (isLate) throw busyError(node, busy, timeoutMillis)
     }
 
     resume(node: string): void {
-      this.#herd.report({ kind: 'resumed', key: this.#known(node) })
+      for (const key of this.#known(node) ?? this.#unknown(node)) this.#herd.report({ kind: 'resumed', key })
     }
 
-    #known(node: string): NodeKey {
-      const { nodes } = this.#herd.topology
-      if (nodes.has(node as NodeKey)) return node as NodeKey
-      throw new TypeError(`there is no node ${node}: known are ${[...nodes.keys()].join(', ') || 'none yet'}`)
+    /** The node of this name, or all that a host leads to which was named so; null: there is none, or none yet. */
+    #known(node: string): readonly NodeKey[] | null {
+      // Whoever names a server before the first statement means one that the pool was given.
+      if (!this.#ending) this.#herd.open()
+      const found = namedSo(this.#herd.topology, node)
+      return found.length === 0 ? null : found
+    }
+
+    #unknown(node: string): never {
+      const known = [...this.#herd.topology.nodes.keys()].join(', ') || 'none yet'
+      throw new TypeError(`there is no node ${node}: known are ${known}`)
     }
 
     decisions(): ReturnType<Decisions['list']> {
@@ -505,6 +530,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
           defined: () => this.#herd.report({ kind: 'defined' }),
           legible: (is) => this.#noticeSession(is),
         },
+        complain: this.#complain,
         telemetry: this.#telemetry,
         identifies: () => this.#herd.topology.plural,
         identified: ({ key }, startedAt, asynchronous) => {
@@ -582,15 +608,26 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (event === 'release') {
         this.#telemetry.connection(event, pool.address, second as Client)
         this.#noticeRelease(pool, second as Client)
-        return this.#isReplica(pool.key) ? this.#tellOfReplica(event, first, second) : this.emit(event, first, second)
+        return this.#tellOfClient(pool, event, first, second)
       }
-      if (event !== 'error')
-        return this.#isReplica(pool.key) ? this.#tellOfReplica(event, first) : this.emit(event, first)
+      if (event !== 'error') return this.#tellOfClient(pool, event, first)
       // Connections that we gave up ourselves end as they were meant to.
       if (pool.condemned) return false
       // The herd deals with a lost idle connection. Only a single server's loss ends the process, as pg has it.
       if (this.#herd.topology.plural && this.listenerCount('error') === 0) return false
       return this.emit('error', first, second)
+    }
+
+    /** What a listener throws is uncaught, as with pg; but the pool it is told by must not lose its count of clients for that. */
+    #tellOfClient({ key }: NodePool, event: string, ...values: unknown[]): boolean {
+      try {
+        return this.#isReplica(key) ? this.#tellOfReplica(event, ...values) : this.emit(event, ...values)
+      } catch (error) {
+        process.nextTick(() => {
+          throw error
+        })
+        return true
+      }
     }
 
     /** A listener written for one server may write, and nobody awaits what it returns. */
@@ -634,6 +671,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {
       this.#pools.follow(after, found)
       this.#telemetry.follow(after, before, found)
+      if (after.plural && !pipelines) this.#routing.tellUnpaired()
       if (after.plural && !before.plural) this.#causality.mayHaveWritten()
       this.#noticeLegible(after)
       this.#routing.forget(clock.mono())
@@ -666,15 +704,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#routing.setLegible(this.#oddSessions === 0 && [...nodes.values()].every(server))
     }
 
-    /** What a listener throws is its own: it must not stop the loop whose news it was told. */
+    /** Our own events. What a listener throws must not stop the loop whose news it was told, nor the other listeners. */
     #tell(event: string, ...values: unknown[]): void {
-      try {
-        this.emit(event, ...values)
-      } catch (error) {
-        process.nextTick(() => {
-          throw error
-        })
-      }
+      const complain = (error: unknown) =>
+        this.#complain(`a listener of '${event}'`, `threw ${wordsOf(error)}. The pool goes on.`)
+      for (const listener of this.rawListeners(event)) told(() => Reflect.apply(listener, this, values), complain)
     }
 
     #tellFailover(after: Topology, before: Topology): void {
@@ -689,7 +723,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     #refuseFunction(callback: Callback): unknown {
       const text = 'Passing a function as the first parameter to pool.query is not supported'
-      return this.#answer(Promise.reject(new Error(text)), callback)
+      return this.#answer(Promise.reject(unsent(new Error(text))), callback)
     }
 
     /** A callback gets its answer outside any promise, so that what it throws is not ours to swallow. */
@@ -697,13 +731,19 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       if (!callback) return this.#promised(result)
       result.then(
         (value) => process.nextTick(callback, undefined, value),
-        (error) => process.nextTick(callback, error)
+        (error) => process.nextTick(callback, errorOf(error, CALLED))
       )
       return undefined
     }
 
     #promised<T>(result: Promise<T>): Promise<T> {
-      return this.Promise === Promise ? result : new this.Promise<T>((resolve, reject) => result.then(resolve, reject))
+      if (this.Promise === Promise) return result
+      try {
+        return new this.Promise<T>((resolve, reject) => result.then(resolve, reject))
+      } catch (error) {
+        this.#complain('option Promise', `threw ${wordsOf(error)}. The caller gets a Promise of Node's.`)
+        return result
+      }
     }
   }
 

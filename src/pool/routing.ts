@@ -60,6 +60,11 @@ const UNREADABLE =
   'the catalogue cannot be read, so your functions run on the primary, and what views and policies reach is not seen: ' +
   'give the role the right to read pg_catalog, or list what needs the primary in primaryFunctions and primaryRelations'
 
+const UNPAIRED =
+  'this copy of pg cannot send two statements on one connection at a time (pg 8.23 and newer can), so a replica shows its ' +
+  'position in a trip of its own before a read, and no position comes with a write. Reads behind writes take longer, or run ' +
+  'on the primary; what they are proven to see is the same.'
+
 /** Why all replicas are left alone, and what the reader of the warning can do. */
 const ASIDE = {
   isolation: {
@@ -137,6 +142,11 @@ export class Routing {
   /** Without a catalogue nobody knows what views and policies reach: the user may. */
   tellUnreadable(message: string): void {
     this.#warn('PGHERD_CATALOGUE', `${UNREADABLE} (${message}).`)
+  }
+
+  /** This copy of pg sends one statement at a time, so no question can travel with one. */
+  tellUnpaired(): void {
+    this.#warn('PGHERD_PIPELINE', UNPAIRED)
   }
 
   /** What a single odd moment of a replica taught is forgotten some day; what it refused for good it will refuse again. */

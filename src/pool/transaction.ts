@@ -2,7 +2,7 @@
 // any case. Chooses no node and repeats nothing but BEGIN.
 
 import type { PoolClient } from 'pg'
-import { noteOutcome, PgherdError } from '../errors.js'
+import { noteWhole, PgherdError, unsent } from '../errors.js'
 
 export interface TransactionOptions {
   /** It only reads, so a replica may have it. Default false. */
@@ -18,10 +18,10 @@ const LEVELS: ReadonlySet<unknown> = new Set(['read committed', 'repeatable read
 /** The BEGIN of these options; throws where one cannot be what it is. */
 export function beginOf({ readOnly = false, isolation }: TransactionOptions): string {
   if (typeof readOnly !== 'boolean')
-    throw new TypeError(`option readOnly must be true or false, not ${String(readOnly)}`)
+    throw unsent(new TypeError(`option readOnly must be true or false, not ${String(readOnly)}`))
   if (isolation !== undefined && !LEVELS.has(isolation)) {
     const allowed = [...LEVELS].map((level) => `'${level}'`).join(', ')
-    throw new TypeError(`option isolation must be one of ${allowed}, not ${String(isolation)}`)
+    throw unsent(new TypeError(`option isolation must be one of ${allowed}, not ${String(isolation)}`))
   }
   return `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly ? ' read only' : ''}`
 }
@@ -44,7 +44,7 @@ export async function committed<T>(client: PoolClient, work: (client: PoolClient
     result = await work(client)
   } catch (error) {
     // Whoever has ended the transaction by himself knows better.
-    noteOutcome(error, client.getTransactionStatus() === 'I' ? 'unknown' : 'rolled-back')
+    noteWhole(error, client.getTransactionStatus() === 'I' ? 'unknown' : 'rolled-back')
     client.release(await undone(client))
     throw error
   }

@@ -73,7 +73,7 @@ export class Telemetry {
     }
     const over = (error: unknown) => {
       const now = clock.mono()
-      journey.ends(error, now)
+      unharmed(() => journey.ends(error, now), undefined)
       const meters = instruments()
       const seconds = (now - startedAt) / 1000
       if (meters !== null) unharmed(() => measure(meters, journey, this.#gauges.namespace, seconds), undefined)

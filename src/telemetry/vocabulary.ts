@@ -220,7 +220,7 @@ export const METRICS = {
     'pgherd.outcome_unknown',
     'counter',
     '{statement}',
-    'Statements whose error has the outcome `unknown`: they may have been executed. A COMMIT has no outcome.',
+    'Statements, and calls of transaction(), whose error has the outcome `unknown`: they may have been executed. What the holder of a client sends is not counted, its COMMIT included; its errors say the same.',
     'error'
   ),
   waiting: metric(

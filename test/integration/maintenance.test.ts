@@ -117,6 +117,42 @@ describe('maintenance', () => {
     assert.equal(pool.health().primary, keyOf(cluster, 1))
   }).timeout(30_000)
 
+  it('a host that was configured may be drained before anything was looked at', async () => {
+    const replica = keyOf(cluster, 1)
+    const pool = poolOn(cluster)
+    await pool.drain(replica)
+    await pool.ready({ replicas: 1 })
+    assert.deepEqual(
+      pool.topology().nodes.flatMap(({ key, draining }) => (draining ? [key] : [])),
+      [replica]
+    )
+    pool.resume(replica)
+    await pool.ready({ replicas: 2 })
+    await assert.rejects(pool.drain('nowhere:1'), /there is no node nowhere:1: known are/)
+    assert.throws(() => pool.resume('nowhere:1'), TypeError)
+  }).timeout(30_000)
+
+  it('ready() tells what it has waited for, and what was there', async () => {
+    const pool = poolOn(cluster)
+    await assert.rejects(pool.ready({ replicas: 9, timeoutMillis: 1500 }), (error: Error) => {
+      assert.equal(Reflect.get(error, 'code'), 'PGHERD_NO_REPLICA')
+      assert.match(
+        error.message,
+        /^ready\(\) waited 1500 ms for a primary and 9 replicas within maxLagMillis \(1000 ms\), /
+      )
+      assert.match(error.message, /found a primary and 2 replicas\. Ask for fewer replicas, name more hosts, or raise/)
+      assert.doesNotMatch(error.message, /this read/)
+      return true
+    })
+    await Promise.all([0, 1, 2].map((index) => cluster.stop(index, 'fast')))
+    await eventually('it is seen', () => pool.health().primary === null)
+    await assert.rejects(pool.ready({ timeoutMillis: 50 }), (error: Error) => {
+      assert.equal(Reflect.get(error, 'code'), 'PGHERD_NO_PRIMARY')
+      assert.match(error.message, /^ready\(\) waited 50 ms for a primary, and found no primary\. Promote a replica/)
+      return true
+    })
+  }).timeout(30_000)
+
   it('health() follows what is there', async () => {
     const pool = poolOn(cluster, { maxStaleMillis: 60_000 })
     assert.deepEqual(pool.health(), {

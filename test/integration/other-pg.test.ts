@@ -51,6 +51,38 @@ describe('createPool binds to the copy of pg that it is given', () => {
     }
   })
 
+  it('one that cannot pipeline: warned once, and what is proven is as proven as ever', async () => {
+    class Client extends pg.Client {
+      constructor(config?: pg.ClientConfig) {
+        super(config)
+        Reflect.set(this, 'pipeline', undefined)
+      }
+    }
+    const warned: string[] = []
+    const listen = (warning: Error) => void warned.push(String(Reflect.get(warning, 'code')))
+    process.on('warning', listen)
+    const { user, database, host, port } = cluster.config(0)
+    const Pool = createPool({ ...pg, Client })
+    const pool = new Pool({ user, database, host: [host, host], port: [port, cluster.config(1).port], Client })
+    try {
+      await pool.ready({ replicas: 1 })
+      await pool.query('create table plain (n int)')
+      for (let n = 1; n <= 50; n++) {
+        await pool.query('insert into plain values ($1)', [n])
+        assert.deepEqual((await pool.query('select max(n) as n from plain')).rows, [{ n }])
+      }
+      await eventually('a replica serves', async () => {
+        await pool.query('select 1')
+        return (served(pool)[keyOf(cluster, 1)] ?? 0) > 0
+      })
+      assert.equal(pool.freshness().positionsCaptured, 0)
+      assert.deepEqual(warned, ['PGHERD_PIPELINE'])
+    } finally {
+      process.off('warning', listen)
+      await pool.end()
+    }
+  })
+
   it('pg.native, where pg-native is installed', async function () {
     if (pgherd.native === null) return this.skip()
     const { user, database, host, port } = cluster.config(0)

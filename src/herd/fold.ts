@@ -1,0 +1,39 @@
+// reduce(), from which the process must survive: a picture that cannot be made of some news is a failure of the node that the
+// news is of, as if its probe had failed.
+
+import type { Clock } from '../clock.js'
+import { type Failure, failureOf } from '../core/failure.js'
+import type { Node, NodeKey } from '../core/node.js'
+import { reduce, type Topology, type TopologyEvent } from '../core/topology.js'
+
+/** `defect` is told what reduce() threw. */
+export function folded(
+  topology: Topology,
+  event: TopologyEvent,
+  clock: Pick<Clock, 'now'>,
+  defect: (error: unknown) => void
+): Topology {
+  try {
+    return reduce(topology, event)
+  } catch (error) {
+    defect(error)
+    return instead(topology, event, clock, { ...failureOf(error, 'connect'), kind: 'lost', accuses: true })
+  }
+}
+
+function instead(topology: Topology, event: TopologyEvent, clock: Pick<Clock, 'now'>, failure: Failure): Topology {
+  try {
+    if (event.kind === 'probed') return reduce(topology, { ...event, result: { kind: 'failure', failure } })
+    if (event.kind === 'discovered') return reduce(topology, { ...event, kind: 'discovery-failed', failure })
+  } catch {
+    // The picture itself cannot be settled any more.
+  }
+  return 'key' in event ? suspected(topology, event.key, { since: clock.now(), failure }) : topology
+}
+
+/** Nothing new is sent there before a probe has been answered, and understood. */
+function suspected(topology: Topology, key: NodeKey, suspect: NonNullable<Node['suspect']>): Topology {
+  const node = topology.nodes.get(key)
+  if (node === undefined || node.suspect !== null) return topology
+  return { ...topology, nodes: new Map(topology.nodes).set(key, { ...node, suspect }) }
+}
