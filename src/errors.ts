@@ -87,7 +87,13 @@ export function withOutcome(error: unknown, outcome: Outcome): unknown {
 
 /** Adds what is known of the statement's fate to an error that is passed through. False: it has one, or is frozen. */
 export function noteOutcome(error: unknown, outcome: Outcome): boolean {
-  if (typeof error !== 'object' || error === null || 'outcome' in error || !Object.isExtensible(error)) return false
+  if (typeof error !== 'object' || error === null || 'outcome' in error) return false
+  return setOutcome(error, outcome)
+}
+
+/** The same of a whole transaction, whatever the error says of one statement of it. */
+export function setOutcome(error: unknown, outcome: Outcome): boolean {
+  if (typeof error !== 'object' || error === null || !Object.isExtensible(error)) return false
   Object.defineProperty(error, 'outcome', { value: outcome, enumerable: true, configurable: true, writable: true })
   return true
 }

@@ -5,6 +5,7 @@ import type pg from 'pg'
 import type { Client, PoolClient } from 'pg'
 import { onAbort } from '../abort.js'
 import type { Clock } from '../clock.js'
+import { phaseOf, stepsOf } from '../core/commit.js'
 import { type Failure, failureOf } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
@@ -191,17 +192,17 @@ export class NodePool {
       }
 
       override _handleErrorMessage(message: unknown): void {
-        noteFate(message, this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
+        noteFate(message, this as unknown as pg.Client, this.#wire, owner.wires.undone)
         super._handleErrorMessage?.(message)
       }
 
       override _errorAllQueries(error: unknown): void {
-        noteFate(error, this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
+        noteFate(error, this as unknown as pg.Client, this.#wire, owner.wires.undone)
         super._errorAllQueries(error)
       }
 
       override _handleReadyForQuery(message: unknown): void {
-        noteUnread(this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
+        noteUnread(this as unknown as pg.Client, this.#wire)
         super._handleReadyForQuery?.(message)
       }
 
@@ -379,7 +380,7 @@ export class NodePool {
       wire.handed = false
       client.removeListener('error', settle)
       deaf?.()
-      if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
+      if (error && place.phase === 'handed') place.phase = reached(client, wire, args.text)
       wire.reading = null
       const over = (broken: boolean) => {
         // A cancel request may come late: the next statement must not be the one that it hits.
@@ -540,6 +541,17 @@ export class NodePool {
 function overdue(client: pg.Client, wire: Wire, statement: unknown): void {
   wire.overdue = statement
   if (!wire.held && isOverdue(client, wire)) void client.end()
+}
+
+/** How far the statement was that has failed now. */
+function reached(client: Client, { exchange, ending, reading }: Wire, text: string | null): Place['phase'] {
+  const { readyForQuery } = client as unknown as Internals
+  // Answered to its end, and its rows could not be read.
+  if (readyForQuery) return ending === 'committed' ? 'committed' : 'completed'
+  if (exchange.completed === 0) return 'handed'
+  const phase = phaseOf(text === null ? null : stepsOf(text), exchange)
+  // What only reads may run again elsewhere.
+  return reading && phase === 'committed' ? 'completed' : phase
 }
 
 const NOBODY: ReadonlySet<Client> = new Set()

@@ -2,7 +2,8 @@
 // any case. Chooses no node and repeats nothing but BEGIN.
 
 import type { PoolClient } from 'pg'
-import { noteOutcome, PgherdError } from '../errors.js'
+import { PgherdError, setOutcome } from '../errors.js'
+import { wireOf } from './wire.js'
 
 export interface TransactionOptions {
   /** It only reads, so a replica may have it. Default false. */
@@ -39,20 +40,23 @@ export async function begun(client: PoolClient, begin: string): Promise<PoolClie
 
 /** What `work` gives, committed. `client` has begun, and is released whatever happens. */
 export async function committed<T>(client: PoolClient, work: (client: PoolClient) => Promise<T> | T): Promise<T> {
+  const before = landedOn(client)
   let result: T
   try {
     result = await work(client)
   } catch (error) {
-    // Whoever has ended the transaction by himself knows better.
-    noteOutcome(error, client.getTransactionStatus() === 'I' ? 'unknown' : 'rolled-back')
-    client.release(await undone(client))
+    const own = client.getTransactionStatus() === 'I'
+    // All that was sent before is answered when this is, so it is known by then whether something was committed in between.
+    const failure = await undone(client)
+    setOutcome(error, stays(before, landedOn(client), own) ? 'unknown' : 'rolled-back')
+    client.release(failure)
     throw error
   }
   let answer: string
   try {
     answer = (await client.query('commit')).command
   } catch (error) {
-    // Nobody knows whether it was committed; that is the caller's to find out.
+    // Where it was not answered, its outcome says so: whether it was committed is the caller's to find out.
     client.release(error as Error)
     throw error
   }
@@ -60,6 +64,17 @@ export async function committed<T>(client: PoolClient, work: (client: PoolClient
   // How the server says that there was nothing left to commit.
   if (answer === 'ROLLBACK') throw new PgherdError('PGHERD_ROLLED_BACK', SWALLOWED, ROLLED_BACK)
   return result
+}
+
+/** How often something was committed on this client; null: the native one does not tell. */
+function landedOn(client: PoolClient): number | null {
+  const wire = wireOf(client)
+  return wire === undefined || wire.readyAt === null ? null : wire.landed
+}
+
+/** `own`: the function has ended the transaction by itself. */
+function stays(before: number | null, after: number | null, own: boolean): boolean {
+  return before === null || after === null ? own : before !== after
 }
 
 const ROLLED_BACK = { outcome: 'rolled-back' } as const

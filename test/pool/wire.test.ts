@@ -12,7 +12,7 @@ const silent: WireEvents = {
   acknowledged() {},
   notified() {},
   writes: () => false,
-  isWhole: () => true,
+  undone: () => 'whole',
   read() {},
   standby() {},
   defines: () => false,
@@ -107,7 +107,7 @@ describe('wire: what it notices', () => {
       notified: () => notified++,
       read: () => read++,
       writes: (text) => text === null || /^(?:insert|create|call|select f)/.test(text),
-      isWhole: (text) => !text.startsWith('call'),
+      undone: (text) => (text.startsWith('call') ? 'parts' : 'whole'),
       standby: (is) => standby.push(is),
       defines: (text) => text.startsWith('create'),
       defined: () => defined++,
@@ -120,7 +120,7 @@ describe('wire: what it notices', () => {
     const run = (text: string, status: string, tag = text.split(' ')[0]?.toUpperCase()) => {
       begin(text)
       connection.emit('commandComplete', { text: tag })
-      const completed = wire.completed
+      const completed = wire.exchange.completed > 0
       connection.emit('readyForQuery', { status })
       return completed
     }
@@ -297,7 +297,7 @@ describe('wire: what it notices', () => {
   it('CommandComplete is noticed until the session is ready', () => {
     const { wire, run } = watched()
     assert.equal(run('select 1', 'I'), true)
-    assert.equal(wire.completed, false)
+    assert.equal(wire.exchange.completed, 0)
   })
   it('a session on a standby writes nothing, until it says that it is on none any more', () => {
     const { connection, acknowledged, standby, run } = watched()
