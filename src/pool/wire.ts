@@ -268,9 +268,9 @@ function ended(wire: Wire, { ending, tag, before }: Ended, active: string | null
   const undone = failed !== null && !committed && text !== null && isUndone(events.undone(text), before !== 'I')
   if (wrote && !undone) wire.wrote = true
   // What acts outside of the block has done so, whatever becomes of that.
-  const acts = ending === 'open' && wrote && failed === null && text !== null && actsOutside(events.undone(text))
-  if (acts || (committed && wire.wrote && !failed?.told)) landed(wire, events)
-  else if (open && text !== null && LOCKS.test(text)) events.acknowledged(wire)
+  const acts = ending === 'open' && wrote && failed === null && text !== null ? events.undone(text) : 'whole'
+  if (acts === 'outside' || (committed && wire.wrote && !failed?.told)) landed(wire, events)
+  else if (actsOutside(acts) || (open && text !== null && LOCKS.test(text))) events.acknowledged(wire)
   if (committed && wire.defined) events.defined()
   if (ending === 'open') return
   // Behind COMMIT; BEGIN; INSERT the next block has written already.
