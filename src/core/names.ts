@@ -30,8 +30,8 @@ export interface NamePolicy {
   readonly sequences: boolean
   /** What is said of a function that nothing is known of. */
   readonly unknown: Objection
-  /** What acts outside of its transaction; absent: the catalogue has not been read, so a function of the user's may. */
-  readonly acting?: Acting | undefined
+  /** What acts outside of its transaction; absent: nothing is known of the user's functions. */
+  readonly acting?: Acting
 }
 
 /** What of the database's own acts outside of its transaction, or may do so unseen. */
@@ -39,6 +39,8 @@ export interface Acting {
   readonly functions: ReadonlyMap<string, 'hidden' | 'outside'>
   /** `reading`: also where it is only read. */
   readonly relations: ReadonlyMap<string, { readonly undone: 'hidden' | 'outside'; readonly reading: boolean }>
+  /** Functions that are not here are undone with their statement. False: the catalogue is not read, or outdated. */
+  readonly complete: boolean
 }
 
 const write = (reason: string): Objection => ({ intent: 'write', reason })
@@ -291,7 +293,7 @@ export function undoneOfCall(name: string, policy: NamePolicy, what: 'only-known
   if (shipped !== 'whole') return shipped
   const found = policy.acting?.functions.get(cut)
   if (found !== undefined) return found
-  const known = policy.acting !== undefined && standing !== undefined
+  const known = policy.acting?.complete === true && standing !== undefined
   return what === 'only-known' || known || !isOpaqueCall(name) ? 'whole' : 'hidden'
 }
 

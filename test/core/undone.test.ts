@@ -148,6 +148,7 @@ describe('undone: what a server takes back of a statement', () => {
 
 describe('undone: what the catalogue says of functions, tables and views', () => {
   const acting: Acting = {
+    complete: true,
     functions: new Map([
       ['logs_apart', 'outside'],
       ['in_python', 'hidden'],

@@ -6,7 +6,7 @@ import type { Client } from 'pg'
 import type { Pool, PoolClient, PoolConfig } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { Cutter } from '../support/cutter.js'
-import { endPools, eventually, tracked } from '../support/pools.js'
+import { endPools, eventually, poolOn, tracked } from '../support/pools.js'
 import { Relay } from '../support/relay.js'
 
 interface Failed {
@@ -510,5 +510,66 @@ describe('what is undone, and what is committed', () => {
     } finally {
       await relay.close()
     }
+  })
+})
+
+describe('what is undone, as the catalogue has it', () => {
+  let cluster: Cluster
+  let admin: Client
+  let pool: Pool
+  before(async () => {
+    cluster = await startCluster({ replicas: 1 })
+    await cluster.streaming(0, 1)
+    admin = await cluster.connect(0, 'postgres')
+    const { host, port, database, user, password } = cluster.config(0, 'postgres')
+    const server = `host=${host} port=${port} dbname=${database} user=${user} password=${String(password)}`
+    await admin.query(`create extension dblink; create table items (id int); create table audited (id int);
+      create function apart(int) returns int language plpgsql as $$ begin
+        perform dblink_exec('${server}', 'insert into items values (' || $1 || ')'); return $1; end $$;
+      create function over_it(int) returns int language sql as $$ select apart($1) $$;
+      create function audit() returns trigger language plpgsql as $$ begin perform over_it(new.id); return new; end $$;
+      create trigger audit before insert on audited for each row execute function audit();
+      create function plain(int) returns int language plpgsql as $$ begin insert into items values ($1); return $1; end $$;
+      create view acting as select apart(3) as id`)
+    await cluster.caughtUp(1, 0)
+    pool = poolOn(cluster, { maxLagMillis: Infinity }, 'postgres')
+    await pool.ready({ replicas: 1 })
+  })
+  after(async () => {
+    await endPools()
+    await cluster.destroy()
+  })
+  beforeEach(() => admin.query('truncate items, audited'))
+
+  for (const [text, outcome] of [
+    ['select apart(1), pg_sleep(60)', 'unknown'],
+    ['select over_it(2), pg_sleep(60)', 'unknown'],
+    ['select id, pg_sleep(60) from acting', 'unknown'],
+    ['insert into audited values (4) returning pg_sleep(60)', 'unknown'],
+    ['with x as (insert into audited values (5) returning 1) select pg_sleep(60) from x', 'unknown'],
+  ] as const) {
+    it(`${text}: not again, ${outcome}`, async () => {
+      const work = pool.query(text)
+      work.catch(() => {})
+      const mine = "from pg_stat_activity where query = $1 and wait_event = 'PgSleep'"
+      await eventually('it waits', async () => (await admin.query(`select 1 ${mine}`, [text])).rowCount === 1)
+      await admin.query(`select pg_terminate_backend(pid) ${mine}`, [text])
+      const error = await failed(work)
+      assert.deepEqual([error.code, error.outcome], ['57P01', outcome])
+      assert.equal((await admin.query('select 1 from items')).rowCount, 1)
+    })
+  }
+
+  it('a function that keeps to its transaction runs again, once', async () => {
+    const other = await cluster.connect(0, 'postgres')
+    await other.query('begin; lock table items in access exclusive mode')
+    const text = 'select plain(7)'
+    const work = pool.query(text)
+    const mine = "from pg_stat_activity where query = $1 and wait_event_type = 'Lock'"
+    await eventually('it waits', async () => (await admin.query(`select 1 ${mine}`, [text])).rowCount === 1)
+    await admin.query(`select pg_terminate_backend(pid) ${mine}`, [text])
+    await other.query('commit')
+    await work
+    assert.equal((await admin.query('select 1 from items')).rowCount, 1)
   })
 })
