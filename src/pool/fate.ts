@@ -3,7 +3,7 @@
 
 import type { Client } from 'pg'
 import { type End, fateOf, type Step, stepsOf } from '../core/commit.js'
-import { type Failure, failureOf } from '../core/failure.js'
+import { type Failure, failureOf, type Outcome } from '../core/failure.js'
 import { outcomeInSession, outcomeOfEnding, type Situation } from '../core/outcome.js'
 import type { Undone } from '../core/undone.js'
 import { noteOutcome } from '../errors.js'
@@ -38,7 +38,7 @@ export function noteFate(error: unknown, client: Client, wire: Wire, undone: (te
   const outcome = outcomeInSession(failure, situation)
   // In a block that goes on everything is open yet.
   if (outcome === 'committed' || (outcome === 'unknown' && endOf(failure) !== 'refused')) wire.landed++
-  noteOutcome(statement._canceledDueToError || error, outcome)
+  tell(statement._canceledDueToError || error, outcome, wire)
 }
 
 /** The answer is complete, and a row of it could not be read. */
@@ -46,7 +46,13 @@ export function noteUnread(client: Client, wire: Wire): void {
   const { _activeQuery } = client as unknown as Internals
   const unread = (_activeQuery as Statement | null | undefined)?._canceledDueToError
   if (!unread || !(wire.held || wire.released) || wire.ending === null) return
-  noteOutcome(unread, outcomeOfEnding(wire.ending))
+  tell(unread, outcomeOfEnding(wire.ending), wire)
+}
+
+/** To the holder of the client, by the error of a statement on it. */
+export function tell(error: unknown, outcome: Outcome, wire: Wire): void {
+  wire.told = error
+  noteOutcome(error, outcome)
 }
 
 function endOf({ sent, kind }: Failure): End {

@@ -17,7 +17,7 @@ import { ask } from '../quiet.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
-import { isOdd, noteFate, noteUnread, watchBinding } from './fate.js'
+import { isOdd, noteFate, noteUnread, tell, watchBinding } from './fate.js'
 import { guarded, lookedAfter } from './hooks.js'
 import { isOverdue, isTimed, noticed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
@@ -181,7 +181,7 @@ export class NodePool {
         const { held } = this.#wire
         const plain = (a: unknown, b?: unknown, c?: unknown) => super.query(a, b, c)
         const late = (statement: unknown, error: unknown) => {
-          if (held) noteOutcome(error, 'unknown')
+          if (held) tell(error, 'unknown', this.#wire)
           overdue(client, this.#wire, statement)
         }
         const inTime = (a: unknown, b?: unknown, c?: unknown) => timed(client, plain, [a, b, c], late)

@@ -48,7 +48,8 @@ export async function committed<T>(client: PoolClient, work: (client: PoolClient
     const own = client.getTransactionStatus() === 'I'
     // All that was sent before is answered when this is, so it is known by then whether something was committed in between.
     const failure = await undone(client)
-    setOutcome(error, stays(before, landedOn(client), own) ? 'unknown' : 'rolled-back')
+    const outcome = stays(before, landedOn(client), own) || happened(error, client) ? 'unknown' : 'rolled-back'
+    setOutcome(error, outcome)
     client.release(failure)
     throw error
   }
@@ -70,6 +71,12 @@ export async function committed<T>(client: PoolClient, work: (client: PoolClient
 function landedOn(client: PoolClient): number | null {
   const wire = wireOf(client)
   return wire === undefined || wire.readyAt === null ? null : wire.landed
+}
+
+/** It is the error of a statement on another connection, which may have been executed there. */
+function happened(error: unknown, client: PoolClient): boolean {
+  const { outcome } = (error ?? {}) as { readonly outcome?: unknown }
+  return (outcome === 'unknown' || outcome === 'committed') && wireOf(client)?.told !== error
 }
 
 /** `own`: the function has ended the transaction by itself. */

@@ -23,6 +23,8 @@ export interface Wire {
   readonly exchange: Exchange
   /** How often something was committed here, or may have been: counted on, never reset. */
   landed: number
+  /** The error whose outcome was last told to the holder of the client. */
+  told: unknown
   /** How the statement whose rows could not be read had ended, when that is told. */
   ending: Ending | null
   /** What the pool said of what runs now: that it only reads, or that it may not; null: it is not the pool's. */
@@ -127,6 +129,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     standbyAt: null,
     exchange,
     landed: 0,
+    told: null,
     ending: null,
     reading: null,
     sending: false,

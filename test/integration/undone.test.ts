@@ -63,7 +63,7 @@ describe('what is undone, and what is committed', () => {
   }
   /** Ends the session that runs this text, when it has come to what it waits for. */
   async function terminate(text: string): Promise<void> {
-    const mine = "from pg_stat_activity where query = $1 and state = 'active' and wait_event is not null"
+    const mine = "from pg_stat_activity where query = $1 and (wait_event = 'PgSleep' or wait_event_type = 'Lock')"
     await eventually('it waits', async () => (await admin.query(`select 1 ${mine}`, [text])).rowCount === 1)
     await admin.query(`select pg_terminate_backend(pid) ${mine}`, [text])
   }
@@ -280,32 +280,20 @@ describe('what is undone, and what is committed', () => {
     ]
     for (const [before, text, outcome, found] of cases) {
       it(`${[...before, text].join(' | ')}: ${outcome}`, async () => {
-        const pool = patient({ host: relay.host, port: relay.port })
-        const client = await pool.connect()
-        client.on('error', () => {})
-        for (const each of before) await client.query(each).catch(() => {})
-        const { rows: mine } = await client.query('select 1').then(
-          () => client.query('select pg_backend_pid() as pid'),
-          () =>
-            admin.query('select pid from pg_stat_activity where backend_type = $1 and pid <> pg_backend_pid()', [
-              'client backend',
-            ])
-        )
-        relay.impose({ silent: ['toClient'] })
-        const told = failed(client.query(text))
-        await eventually('the server has done it', async () => {
-          const at = await admin.query(
-            "select 1 from pg_stat_activity where pid = $1 and query = $2 and state like 'idle%'",
-            [mine[0]?.pid, text]
-          )
-          return at.rowCount === 1
+        let pid: unknown
+        await held(patient({ host: relay.host, port: relay.port }), async (client) => {
+          for (const each of before) await client.query(each).catch(() => {})
+          ;({ processID: pid } = client as unknown as { readonly processID: unknown })
+          relay.impose({ silent: ['toClient'] })
+          const told = failed(client.query(text))
+          const done = "select 1 from pg_stat_activity where pid = $1 and query = $2 and state like 'idle%'"
+          await eventually('the server has done it', async () => (await admin.query(done, [pid, text])).rowCount === 1)
+          relay.reset()
+          assert.equal((await told).outcome, outcome)
         })
-        relay.reset()
-        assert.equal((await told).outcome, outcome)
-        client.release(true)
-        await eventually('the session is over', async () => {
-          return (await admin.query('select 1 from pg_stat_activity where pid = $1', [mine[0]?.pid])).rowCount === 0
-        })
+        const over = async () =>
+          (await admin.query('select 1 from pg_stat_activity where pid = $1', [pid])).rowCount === 0
+        await eventually('the session is over', over)
         assert.deepEqual(await rows(), found)
         await admin.query("rollback prepared 'it'").catch(() => {})
       })
