@@ -82,7 +82,7 @@ function listed(nodes: ReadonlyMap<NodeKey, NodeReport> | undefined): string {
 /** noteOutcome(), and as pg does: a stack that ends in the parser of a socket's data leads nobody to the caller. */
 export function withOutcome(error: unknown, outcome: Outcome): unknown {
   const isNoted = noteOutcome(error, outcome)
-  if (typeof error === 'object' && error !== null) delivered.add(error)
+  if (typeof error === 'object' && error !== null) deliver(error)
   try {
     if (isNoted && error instanceof Error) Error.captureStackTrace(error)
   } catch {
@@ -95,6 +95,13 @@ export function withOutcome(error: unknown, outcome: Outcome): unknown {
 const noted = new WeakSet<object>()
 /** Of those, the ones that a caller has: if they come once more, they are of another statement. */
 const delivered = new WeakSet<object>()
+/** Likewise, however often they have come: what a caller was told is never taken back. */
+const held = new WeakSet<object>()
+
+function deliver(error: object): void {
+  delivered.add(error)
+  held.add(error)
+}
 
 /**
  * Adds what is known of the statement's fate to an error that is passed through. Who knows better has written it before, so
@@ -123,17 +130,18 @@ export function unsent<T>(error: T): T {
   return error
 }
 
-/** Of the whole that failed, whatever is said of the part: what was not sent in a transaction was undone with the rest. */
+/** Of the whole that failed, whatever the error says of one part of it. What the application itself has written stays. */
 export function noteWhole(error: unknown, outcome: Outcome): void {
-  const isNoted = noteOutcome(error, outcome)
   if (typeof error !== 'object' || error === null) return
-  delivered.add(error)
-  if (isNoted) return
   try {
-    if (isOurs(error) && (error as { readonly outcome?: unknown }).outcome === 'not-sent') write(error, outcome)
+    const told = 'outcome' in error
+    if (told ? isOurs(error) : Object.isExtensible(error)) {
+      write(error, told && held.has(error) ? common(error.outcome as Outcome, outcome) : outcome)
+    }
   } catch {
     // It cannot be read or written: it stays as it was.
   }
+  deliver(error)
 }
 
 function isOurs(error: object): boolean {
@@ -148,10 +156,15 @@ function write(error: object, outcome: Outcome): void {
 /** Nothing of the one stays, and nothing of the other: so it is of both. In any other case something may have happened. */
 function common(a: Outcome, b: Outcome): Outcome {
   if (a === b) return a
-  return a === 'unknown' || b === 'unknown' ? 'unknown' : 'rolled-back'
+  const mayStay = (outcome: Outcome) => outcome === 'unknown' || outcome === 'committed'
+  return mayStay(a) || mayStay(b) ? 'unknown' : 'rolled-back'
 }
 
-/** The application throws an error again that it had from an earlier statement: what became of that is nothing about this one. */
+/**
+ * The application throws an error again that was noted of an earlier statement: what became of that is nothing about this one. An
+ * error that a caller has keeps it, and noteOutcome() says what is true of both.
+ */
 export function clearOutcome(error: unknown): void {
-  if (typeof error === 'object' && error !== null && noted.delete(error)) Reflect.deleteProperty(error, 'outcome')
+  if (typeof error !== 'object' || error === null || held.has(error)) return
+  if (noted.delete(error)) Reflect.deleteProperty(error, 'outcome')
 }

@@ -6,6 +6,7 @@
 
 import { Kind, Lexer } from './lexer.js'
 import {
+  kept,
   type NamePolicy,
   type Objection,
   objectionToCall,
@@ -13,9 +14,12 @@ import {
   QUERY_TEXT,
   SHIPPED_ONLY,
   sessionCall,
+  undoneOfCall,
 } from './names.js'
 import { Place } from './place.js'
 import { HEADS, type Head, PLAIN_OBJECTS, ROLES, Role } from './statements.js'
+
+import { DEFINED_ONLY, type Undone, undoneByCall, undoneByWord, weaker } from './undone.js'
 
 export type { NamePolicy } from './names.js'
 
@@ -30,8 +34,10 @@ export interface Verdict {
   readonly readable: boolean
   /** Exactly one statement; comments and empty statements do not count. */
   readonly single: boolean
-  /** If a server refused it before doing anything, another may run it. */
-  readonly repeatable: boolean
+  /** What a server takes back when it refuses the text. */
+  readonly undone: Undone
+  /** It ends or begins transactions: of several statements, what came before may be committed when a later one is refused. */
+  readonly controls: boolean
   /** It may change what functions, views or kinds of tables there are: what is known of names may be outdated. */
   readonly defines: boolean
   /** From a comment before everything else: `pgherd:primary` or `pgherd:replica`. */
@@ -56,7 +62,8 @@ export function inspect(sql: string, policy: NamePolicy = SHIPPED_ONLY): Verdict
       reason: CANNOT_READ,
       readable: false,
       single: false,
-      repeatable: false,
+      undone: 'parts',
+      controls: true,
       defines: false,
       hint,
     }
@@ -82,7 +89,9 @@ const CANNOT_READ = 'cannot be read as SQL'
 
 const GRAVITY = { read: 0, write: 1, session: 2 } as const satisfies Record<Intent, number>
 
-const OTHER: Head = { kind: 'write', repeatable: false, reason: 'not a statement known to only read' }
+const OTHER: Head = { kind: 'write', undone: 'hidden', reason: 'not a statement known to only read' }
+/** Of several statements in one text these end the transaction that the others share. */
+const CONTROL: ReadonlySet<string> = new Set(['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'prepare'])
 
 const LOCKS: ReadonlyMap<string, string> = new Map([
   ['update', 'FOR UPDATE'],
@@ -104,7 +113,7 @@ class Reading {
   #word = ''
   #reason = ''
   #count = 0
-  #repeatable = true
+  #undone: Undone = 'whole'
   #readable = true
   #defines = false
 
@@ -114,6 +123,11 @@ class Reading {
   #copied = false // COPY … TO STDOUT
   #defining = '' // still in CREATE [OR REPLACE] [LOCAL | GLOBAL] … or ALTER …: which of them
   #body = 0 // BEGIN ATOMIC and CASE not yet closed by END
+  #first = '' // its first word
+  #words = 0 // behind the first, up to the second
+  #runs = true // what it calls: CREATE FUNCTION and its like run nothing yet
+
+  #control = false // a statement of the text ends or begins a transaction
 
   constructor(lexer: Lexer, sql: string, policy: NamePolicy) {
     this.#lexer = lexer
@@ -126,7 +140,7 @@ class Reading {
       const kind = this.#lexer.next()
       if (this.#place.isName()) {
         if (kind === Kind.open && this.#isCall()) this.#call()
-        else this.#mention()
+        else this.#mention(kind)
       }
       if (kind === Kind.bad) this.#unreadable()
       if (kind === Kind.bad || kind === Kind.end) break
@@ -144,10 +158,18 @@ class Reading {
       reason: this.#reason,
       readable: this.#readable,
       single,
-      repeatable: single && this.#repeatable && this.#intent !== 'session',
+      undone: this.#undoneTogether(),
+      controls: this.#control,
       defines: this.#defines,
       hint,
     }
+  }
+
+  /** Several in one text share a transaction, in which what commits by itself is refused (PreventInTransactionBlock()). */
+  #undoneTogether(): Undone {
+    if (!this.#readable) return 'parts'
+    if (this.#count === 1) return this.#undone
+    return this.#undone === 'parts' || this.#undone === 'repeatable' ? 'session' : this.#undone
   }
 
   /** Found in a literal or comment too, which costs a trip: such operators are rare. */
@@ -159,6 +181,8 @@ class Reading {
 
   #mark(kind: Kind): void {
     if (this.#head === null && kind !== Kind.open) this.#begin('')
+    // COPY … TO 'file'
+    if (kind === Kind.text && this.#first === 'copy' && this.#place.keyword() === 'to') this.#takesBack('outside')
     const wrong = this.#place.takeMark(kind)
     if (wrong === 'unbalanced') this.#unreadable()
     else if (wrong === 'ts_rewrite') this.#weigh(wrong, QUERY_TEXT)
@@ -170,6 +194,8 @@ class Reading {
     const roles = keyword ? (ROLES.get(value) ?? 0) : 0
     if (this.#head === null) this.#begin(kind === Kind.word ? value : '')
     else if (keyword) this.#keyword(value, roles)
+    // CREATE TABLE … AS EXECUTE
+    else if (value === 'execute' && this.#first === 'create') this.#takesBack('hidden')
     this.#place.takeName(kind, value, roles)
   }
 
@@ -186,22 +212,50 @@ class Reading {
     const { value, qualifier } = this.#place
     if (!this.#reads) {
       this.#weigh(value, sessionCall(value))
+      this.#calls(value)
+      this.#touches(value)
       return
     }
     const objection = objectionToCall(value, qualifier, this.#policy)
+    if (objection !== null) this.#takesBack(undoneOfCall(value, this.#policy, 'unknown-too'))
+    this.#touches(value)
     const builtin = qualifier === '' || qualifier === 'pg_catalog'
     this.#place.rewrites = builtin && value === 'ts_rewrite' && objection === QUERY_TEXT
     if (!this.#place.rewrites) this.#weigh(value, objection)
   }
 
   /** The last token is a name that is not called. */
-  #mention(): void {
+  #mention(next: Kind): void {
     const { value, roles, label, dotted, table } = this.#place
     // A type may stand anywhere, also behind AS.
     if (this.#policy.types.size > 0) this.#weigh(value, this.#policy.types.get(value) ?? null)
     if ((roles & Role.reserved) !== 0 || (label && !dotted)) return
-    if (this.#reads) this.#weigh(value, objectionToMention(value, dotted, table, this.#policy))
-    else if (value.startsWith('pg_temp')) this.#weigh(value, objectionToMention(value, false, false, SHIPPED_ONLY))
+    this.#touches(value)
+    // Behind CREATE TABLE … AS a call is not told from a definition.
+    if (!this.#reads && next === Kind.open) this.#calls(value)
+    if (this.#reads) {
+      const objection = objectionToMention(value, dotted, table, this.#policy)
+      if (objection !== null && dotted) this.#takesBack(undoneByCall(value))
+      this.#weigh(value, objection)
+    } else if (value.startsWith('pg_temp')) this.#weigh(value, objectionToMention(value, false, false, SHIPPED_ONLY))
+  }
+
+  /** Of a statement that is no query; INSERT INTO t (a) names a table. */
+  #calls(name: string): void {
+    if (this.#runs && this.#place.before !== 'into') this.#takesBack(undoneOfCall(name, this.#policy, 'only-known'))
+  }
+
+  /** Triggers, rules and foreign tables act where rows are changed, views wherever they are named. */
+  #touches(name: string): void {
+    const { acting } = this.#policy
+    if (!acting || acting.relations.size === 0 || !this.#runs) return
+    const found = acting.relations.get(kept(name))
+    if (found === undefined) return
+    if (found.reading || !this.#reads || this.#intent !== 'read') this.#takesBack(found.undone)
+  }
+
+  #takesBack(undone: Undone): void {
+    this.#undone = weaker(this.#undone, undone)
   }
 
   #begin(word: string): void {
@@ -210,7 +264,11 @@ class Reading {
     this.#reads = head.kind === 'read' || head.kind === 'copy'
     this.#defining = word === 'create' || word === 'alter' ? word : ''
     if (word === 'import') this.#defines = true
-    this.#repeatable &&= head.repeatable
+    this.#first = word
+    this.#words = 0
+    this.#runs = word !== 'prepare'
+    this.#control ||= CONTROL.has(word)
+    this.#takesBack(head.undone)
     const shown = word === '' ? this.#shown() : word.toUpperCase()
     if (++this.#count > 1) this.#object('write', ';', 'more than one statement')
     if (head.kind === 'write' || head.kind === 'session') this.#object(head.kind, shown, head.reason)
@@ -222,6 +280,13 @@ class Reading {
 
   #keyword(word: string, roles: number): void {
     const previous = this.#place.keyword()
+    if (!this.#reads || this.#first === 'copy') {
+      const undone =
+        this.#place.nested && word !== 'concurrently'
+          ? null
+          : undoneByWord(word, this.#first, previous, ++this.#words === 1)
+      if (undone !== null) this.#takesBack(undone)
+    }
     if (this.#reads) this.#keywordOfRead(word, roles, previous)
     else if (this.#defining !== '') this.#define(word, roles)
     if ((roles & Role.body) !== 0 && this.#creates()) this.#inBody(word, previous)
@@ -256,6 +321,7 @@ class Reading {
     } else if (word !== 'or' && word !== 'replace') {
       const plain = PLAIN_OBJECTS.has(word) || (word === 'table' && this.#defining === 'create')
       if (!plain) this.#defines = true
+      if (this.#defining === 'create' && DEFINED_ONLY.has(word)) this.#runs = false
       this.#defining = ''
     }
   }
@@ -302,6 +368,7 @@ class Reading {
 
   /** The first objection of the graver kind decides. */
   #object(intent: 'write' | 'session', word: string, reason: string): void {
+    if (intent === 'session') this.#takesBack('session')
     if (GRAVITY[intent] <= GRAVITY[this.#intent]) return
     this.#intent = intent
     this.#word = word

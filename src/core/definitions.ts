@@ -4,14 +4,16 @@
 
 import { inspect, type Verdict } from './classify.js'
 import { Kind, Lexer } from './lexer.js'
-import { isShipped, kept, type NamePolicy, type Objection } from './names.js'
+import { type Acting, isShipped, kept, type NamePolicy, type Objection } from './names.js'
+import { undoneByCall } from './undone.js'
 
 /** What is said of one name; a name has one row per kind at most, whatever number of schemas or overloads it has. */
 export interface DefinitionRow {
   /**
    * function: none of that name is VOLATILE. volatile: at least one is. contrib: the VOLATILE ones come with an extension of
    * PostgreSQL's own. field: a VOLATILE one may stand behind a dot. operator, type: made by a VOLATILE function.
-   * view, policy, domain: `text` is its query or condition.
+   * view, policy, domain: `text` is its query or condition. acting: a function that acts outside of its transaction, or may
+   * do so unseen, as `text` says; changing: a table whose triggers, rules or defaults do.
    */
   readonly kind:
     | 'function'
@@ -26,6 +28,8 @@ export interface DefinitionRow {
     | 'operator'
     | 'type'
     | 'domain'
+    | 'acting'
+    | 'changing'
   readonly name: string
   readonly text: string | null
 }
@@ -42,6 +46,7 @@ export interface Definitions {
   /** Views, and tables with policies: what they reach is not in the text of a statement. Null: nobody knows. */
   readonly opaque: ReadonlyMap<string, readonly Text[]> | null
   readonly unknown: Objection
+  readonly acting: Acting
 }
 
 const write = (reason: string): Objection => ({ intent: 'write', reason })
@@ -70,6 +75,7 @@ export const UNREAD: Definitions = {
   domains: new Map(),
   opaque: null,
   unknown: write('is no function of PostgreSQL, and the catalogue has not been read yet'),
+  acting: { functions: new Map(), relations: new Map(), complete: false },
 }
 
 /** The catalogue cannot be read, and why. */
@@ -81,7 +87,8 @@ export function unreadable(message: string): Definitions {
 export function doubted(definitions: Definitions): Definitions {
   const known = [...definitions.functions].filter(([, standing]) => standing !== 'harmless')
   const unknown = write('is no function of PostgreSQL, and definitions have changed since the catalogue was read')
-  return { ...definitions, functions: new Map(known), opaque: definitions.opaque && new Map(), unknown }
+  const acting = { ...definitions.acting, complete: false }
+  return { ...definitions, functions: new Map(known), opaque: definitions.opaque && new Map(), unknown, acting }
 }
 
 /** Rows of the catalogue -> what its names mean. */
@@ -93,6 +100,8 @@ export function define(rows: readonly DefinitionRow[]): Definitions {
   const operators = new Set<string>()
   const domains = new Map<string, Text[]>()
   const opaque = new Map<string, Text[]>()
+  const acts = new Map<string, 'hidden' | 'outside'>()
+  const changing = new Map<string, Touch>()
   for (const { kind, name, text } of rows) {
     if (kind === 'function') functions.set(name, 'harmless')
     else if (kind === 'volatile') functions.set(name, VOLATILE)
@@ -102,9 +111,45 @@ export function define(rows: readonly DefinitionRow[]): Definitions {
     else if (kind === 'type') types.set(name, VOLATILE_CAST)
     else if (kind === 'domain') add(domains, name, textOf(kind, name, text))
     else if (kind === 'view' || kind === 'policy') add(opaque, name, textOf(kind, name, text))
+    else if (kind === 'acting') acts.set(name, actsAs(text))
+    else if (kind === 'changing') changing.set(name, { undone: actsAs(text), reading: false })
     else relations.set(name, RELATIONS[kind])
+    // What a server of its own has committed is not taken back when this one fails (postgres_fdw: pre-commit).
+    if (kind === 'foreign' && !changing.has(name)) changing.set(name, { undone: 'hidden', reading: false })
   }
-  return { functions, relations, fields, types, operators, domains, opaque, unknown: ABSENT }
+  reach(opaque, acts, changing)
+  const acting = { functions: acts, relations: changing, complete: true }
+  return { functions, relations, fields, types, operators, domains, opaque, unknown: ABSENT, acting }
+}
+
+/** How a table or view acts outside of a transaction that names it. */
+type Touch = { readonly undone: 'hidden' | 'outside'; readonly reading: boolean }
+
+function actsAs(text: string | null): 'hidden' | 'outside' {
+  return text === 'outside' ? 'outside' : 'hidden'
+}
+
+/** Views and policies that call what acts outside, and what reads those, to a fixed point. */
+function reach(
+  opaque: ReadonlyMap<string, readonly Text[]>,
+  acts: ReadonlyMap<string, 'hidden' | 'outside'>,
+  relations: Map<string, Touch>
+): void {
+  const acting = (word: string) => {
+    const shipped = undoneByCall(word)
+    if (shipped !== 'whole') return shipped
+    return acts.get(word) ?? (relations.get(word)?.reading ? relations.get(word)?.undone : undefined)
+  }
+  for (let grown = true; grown; ) {
+    grown = false
+    for (const { name, words } of [...opaque.values()].flat()) {
+      if (relations.get(name)?.reading) continue
+      const found = [...words].map(acting).filter((each) => each !== undefined)
+      if (found.length === 0) continue
+      relations.set(name, { undone: found.includes('outside') ? 'outside' : 'hidden', reading: true })
+      grown = true
+    }
+  }
 }
 
 function add<T>(map: Map<string, T[]>, name: string, item: T): void {
@@ -192,7 +237,8 @@ export function policyOf(options: NameOptions, definitions: Definitions, learned
   for (const [name, standing] of functions)
     if (typeof standing === 'object' && standing !== VOLATILE) fields.set(name, standing)
   const { operators, domains, opaque, unknown } = definitions
-  const policy = { functions, relations, fields, types, operators, sequences: opaque !== null, unknown }
+  const { acting } = definitions
+  const policy = { functions, relations, fields, types, operators, sequences: opaque !== null, unknown, acting }
   // A domain may stand in a view, and hardly a view in a domain.
   spread(domains, policy, types)
   if (opaque !== null) spread(opaque, policy, relations)

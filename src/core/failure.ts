@@ -8,6 +8,8 @@ export type { Spoken } from './sqlstates.js'
 
 import { propertyOf, textOf } from './thrown.js'
 
+import { isRepeatable, isUndone, type Undone } from './undone.js'
+
 /** What went wrong, in the words the rest of the code switches on. */
 export type FailureKind =
   | 'unreachable' // nobody listens there, or no way there
@@ -28,9 +30,10 @@ export type FailureKind =
 
 /**
  * never: no byte of the statement left. unparsed: the server could not read it, so none of it was executed, however many statements
- * it was. rejected: the server answered and nothing happened. maybe: it may have been executed.
+ * it was. rejected: the server answered and nothing happened. maybe: it may have been executed. done: the server has said that it
+ * is committed; what failed came behind that.
  */
-export type Sent = 'never' | 'unparsed' | 'rejected' | 'maybe'
+export type Sent = 'never' | 'unparsed' | 'rejected' | 'maybe' | 'done'
 
 /** Who made an error object; known by its identity, not by its class, code or text. */
 export type Source =
@@ -48,7 +51,7 @@ export type Source =
 /** What an error is about: the server or its session, the statement, the connection, or nothing of these. */
 export type Origin = 'server' | 'statement' | 'socket' | 'driver' | 'pgherd' | 'caller'
 
-export type Outcome = 'not-sent' | 'rolled-back' | 'unknown'
+export type Outcome = 'not-sent' | 'rolled-back' | 'committed' | 'unknown'
 
 export interface Failure {
   readonly kind: FailureKind
@@ -65,8 +68,11 @@ export interface Failure {
   readonly error: unknown
 }
 
-/** Where the error arose. `handed`: the statement was given to a connection. `completed`: CommandComplete had come back. */
-export type Phase = 'connect' | 'handed' | 'completed' | 'idle'
+/**
+ * Where the error arose. `handed`: the statement was given to a connection. `completed`: its commit may be under way.
+ * `committed`: its commit was answered.
+ */
+export type Phase = 'connect' | 'handed' | 'completed' | 'committed' | 'idle'
 
 interface Row {
   readonly kind: FailureKind
@@ -144,13 +150,9 @@ export function failureOf(error: unknown, phase: Phase, source: Source = 'unprov
   if (typeof source === 'object') return spokenFailure(error, phase, source)
   const { code, message } = labelOf(error)
   const row = rowOf(code, message, source)
-  const early = phase !== 'completed'
-  const sent =
-    phase === 'connect' || (source === 'driver' && isRefusal(error))
-      ? 'never'
-      : row.undone && early
-        ? 'rejected'
-        : 'maybe'
+  const isUnsent = phase === 'connect' || (source === 'driver' && isRefusal(error))
+  const answered = phase === 'committed' ? 'done' : row.undone && phase !== 'completed' ? 'rejected' : 'maybe'
+  const sent = isUnsent ? 'never' : answered
   const accuses = row.accuses || (phase === 'connect' && row.kind === 'silent')
   const origin = source === 'unproven' ? 'caller' : source
   return { kind: row.kind, sent, accuses, origin, severity: null, code, message, error }
@@ -163,7 +165,7 @@ function spokenFailure(error: unknown, phase: Phase, spoken: Spoken): Failure {
   // After CommandComplete an extended-protocol statement may commit yet: the server's last words prove nothing then.
   const early = phase !== 'completed' || (severity === 'ERROR' && AT_COMMIT.test(code ?? ''))
   const answered = isUnparsed(spoken) ? 'unparsed' : undone && early ? 'rejected' : 'maybe'
-  const sent = phase === 'connect' ? 'never' : answered
+  const sent = phase === 'connect' ? 'never' : phase === 'committed' ? 'done' : answered
   const origin = speaksOfSession(spoken) ? 'server' : 'statement'
   return { kind, sent, accuses, origin, severity, code, message: labelOf(error, code).message, error }
 }
@@ -237,8 +239,8 @@ export function isParting({ code, origin }: Failure): boolean {
 export interface Repeatable {
   /** A stand-alone, buffered statement that only reads. */
   readonly read: boolean
-  /** A single statement that the server undoes as a whole when it refuses it: not CALL, DO, COMMIT, nor several in one text. */
-  readonly whole: boolean
+  /** What a server takes back when it refuses it. */
+  readonly undone: Undone
 }
 
 /** Failures that another node may cure. 'statement', 'denied' and 'caller' are the caller's to see. */
@@ -255,7 +257,8 @@ const CURABLE: ReadonlySet<FailureKind> = new Set<FailureKind>([
 ])
 
 /**
- * May the statement run again elsewhere? `never` always, `rejected` when it was undone as a whole, `maybe` only for a read.
+ * May the statement run again elsewhere? `never` always, `rejected` when it was undone as a whole, `maybe` only for a read,
+ * `done` never.
  */
 export function mayRetry(failure: Failure, what: Repeatable): boolean {
   if (!CURABLE.has(failure.kind)) return false
@@ -264,9 +267,11 @@ export function mayRetry(failure: Failure, what: Repeatable): boolean {
     case 'unparsed':
       return true
     case 'rejected':
-      return what.whole
+      return isRepeatable(what.undone)
     case 'maybe':
-      return what.read && what.whole
+      return what.read && isRepeatable(what.undone)
+    case 'done':
+      return false
     default:
       return failure.sent satisfies never
   }
@@ -281,10 +286,10 @@ const PRIMARY_ONLY: ReadonlySet<FailureKind> = new Set<FailureKind>(['role', 'un
  */
 export function mayRepair(failure: Failure, what: Repeatable): boolean {
   if (!PRIMARY_ONLY.has(failure.kind)) return false
-  return failure.sent === 'never' || (failure.sent === 'rejected' && what.read && what.whole)
+  return failure.sent === 'never' || (failure.sent === 'rejected' && what.read && isRepeatable(what.undone))
 }
 
-/** CALL, DO and several statements in one text may have committed a part before the rest was refused. */
+/** What is not undone as a whole may have left something before it was refused. */
 export function outcomeOf(failure: Failure, what: Repeatable): Outcome {
   switch (failure.sent) {
     case 'never':
@@ -292,33 +297,12 @@ export function outcomeOf(failure: Failure, what: Repeatable): Outcome {
     case 'unparsed':
       return 'rolled-back'
     case 'rejected':
-      return what.whole ? 'rolled-back' : 'unknown'
+      return isUndone(what.undone, false) ? 'rolled-back' : 'unknown'
     case 'maybe':
       return 'unknown'
+    case 'done':
+      return 'committed'
     default:
       return failure.sent satisfies never
   }
-}
-
-/** Where a statement failed that somebody sent in a session of their own. */
-export interface Situation {
-  /** A transaction block was open. */
-  readonly inBlock: boolean
-  /** `only`: it does nothing but commit that block. `perhaps`: what it does may commit. */
-  readonly commits: 'no' | 'only' | 'perhaps'
-  /** As in Repeatable. */
-  readonly whole: boolean
-  /** The session goes on. */
-  readonly alive: boolean
-}
-
-/** As outcomeOf(); but what stands in a block is undone with it, unless that was told to commit. */
-export function outcomeInSession(failure: Failure, { inBlock, commits, whole, alive }: Situation): Outcome {
-  // A row that cannot be parsed, a query_timeout: the server has done it, or still does.
-  const unanswered = failure.kind === 'caller' && alive
-  if (failure.sent === 'never' || failure.sent === 'unparsed' || !inBlock || unanswered)
-    return outcomeOf(failure, { read: false, whole })
-  if (commits === 'no') return 'rolled-back'
-  // A server that refuses to commit has undone everything; its last words (57P01) may have overtaken the commit.
-  return commits === 'only' && failure.sent === 'rejected' && failure.kind !== 'lost' ? 'rolled-back' : 'unknown'
 }

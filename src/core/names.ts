@@ -3,6 +3,7 @@
 // NamePolicy. It never reads SQL (classify.ts does) and never calls a name harmless because it does not know it.
 
 import { HARMLESS_BUILTINS, HARMLESS_CONTRIB, HARMLESS_PG_FUNCTIONS, HARMLESS_PG_RELATIONS } from './builtins.js'
+import { type Undone, undoneByCall } from './undone.js'
 
 /** Why a name keeps a statement from a replica. */
 export interface Objection {
@@ -29,6 +30,17 @@ export interface NamePolicy {
   readonly sequences: boolean
   /** What is said of a function that nothing is known of. */
   readonly unknown: Objection
+  /** What acts outside of its transaction; absent: nothing is known of the user's functions. */
+  readonly acting?: Acting
+}
+
+/** What of the database's own acts outside of its transaction, or may do so unseen. */
+export interface Acting {
+  readonly functions: ReadonlyMap<string, 'hidden' | 'outside'>
+  /** `reading`: also where it is only read. */
+  readonly relations: ReadonlyMap<string, { readonly undone: 'hidden' | 'outside'; readonly reading: boolean }>
+  /** Functions that are not here are undone with their statement. False: the catalogue is not read, or outdated. */
+  readonly complete: boolean
 }
 
 const write = (reason: string): Objection => ({ intent: 'write', reason })
@@ -267,6 +279,22 @@ export function isShipped(name: string, qualifier: string): boolean {
 export function sessionCall(name: string): Objection | null {
   const objection = FUNCTIONS.get(name) ?? (name.startsWith('pg_') ? builtinObjection(name) : null)
   return objection?.intent === 'session' ? objection : null
+}
+
+/**
+ * What a server takes back of this call. In a statement that changes rows a name before a parenthesis is a table's as often as
+ * a function's: `only-known` there.
+ */
+export function undoneOfCall(name: string, policy: NamePolicy, what: 'only-known' | 'unknown-too'): Undone {
+  const cut = kept(name)
+  const standing = policy.functions.get(cut)
+  if (standing === 'vouched') return 'whole'
+  const shipped = undoneByCall(name)
+  if (shipped !== 'whole') return shipped
+  const found = policy.acting?.functions.get(cut)
+  if (found !== undefined) return found
+  const known = policy.acting?.complete === true && standing !== undefined
+  return what === 'only-known' || known || !isOpaqueCall(name) ? 'whole' : 'hidden'
 }
 
 /** A call that does not show what it does: it may as well change the session. */

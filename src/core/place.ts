@@ -55,6 +55,11 @@ export class Place {
     return this.kind === Kind.word && !this.label ? this.value : ''
   }
 
+  /** The keyword before the last token, or ''. */
+  get before(): string {
+    return this.#before
+  }
+
   /** A new statement; `inside`: of a body that holds several, so the parentheses stay as they are. */
   separate(inside: boolean): void {
     this.#step(Kind.semicolon)

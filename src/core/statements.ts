@@ -1,32 +1,38 @@
 // The words of SQL that routing turns on: what a statement is by its first word, and which keywords cannot be the name
 // of a function. Tables only; classify.ts reads them.
 
+import type { Undone } from './undone.js'
+
 /** What a statement is by its first word. `copy` is a read only when it ends in TO STDOUT. */
 export interface Head {
   readonly kind: 'read' | 'copy' | 'write' | 'session'
-  /** A server that refused it has done nothing, and it needs nothing from the connection: another may run it. */
-  readonly repeatable: boolean
+  /** Its other words, and the functions that it calls, may make it less. */
+  readonly undone: Undone
   readonly reason: string
 }
 
-const head = (kind: Head['kind'], repeatable: boolean, reason: string): Head => ({ kind, repeatable, reason })
-const READ = head('read', true, 'only reads')
-const ROWS = head('write', true, 'changes rows')
-const SCHEMA = head('write', true, 'changes the schema, roles or configuration')
-const UPKEEP = head('write', true, 'maintenance, which a standby refuses or runs on its own files')
-const OPAQUE = head('write', false, 'runs a body that is not read here and may commit part of it')
-const STATE = head('session', false, 'changes the state of the session')
-const TRANSACTION = head('session', false, 'begins, ends or marks a transaction')
-const PREPARED = head('session', false, 'uses a prepared statement of this connection')
-const CURSOR = head('session', false, 'uses a cursor of this connection')
-const LISTENING = head('session', false, 'changes which notifications this connection receives')
+const head = (kind: Head['kind'], undone: Undone, reason: string): Head => ({ kind, undone, reason })
+const READ = head('read', 'whole', 'only reads')
+const ROWS = head('write', 'whole', 'changes rows')
+const SCHEMA = head('write', 'whole', 'changes the schema, roles or configuration')
+// Outside of a block VACUUM, and of several tables ANALYZE, CLUSTER and REINDEX, take a transaction for each.
+const UPKEEP = head('write', 'repeatable', 'maintenance, which a standby refuses or runs on its own files')
+const OPAQUE = head('write', 'parts', 'runs a body that is not read here and may commit part of it')
+const STATE = head('session', 'session', 'changes the state of the session')
+const TRANSACTION = head('session', 'session', 'begins, ends or marks a transaction')
+const PREPARED = head('session', 'session', 'uses a prepared statement of this connection')
+const HIDDEN = head('session', 'hidden', 'uses a prepared statement of this connection')
+const CURSOR = head('session', 'session', 'uses a cursor of this connection')
+// It runs the query of the cursor, which is not in its text.
+const FETCHING = head('session', 'hidden', 'uses a cursor of this connection')
+const LISTENING = head('session', 'session', 'changes which notifications this connection receives')
 
 export const HEADS: ReadonlyMap<string, Head> = new Map([
   ['select', READ],
   ['with', READ],
   ['values', READ],
   ['table', READ],
-  ['copy', head('copy', false, 'moves data in, or to a file or program of the server')],
+  ['copy', head('copy', 'whole', 'moves data in, or to a file or program of the server')],
   ['insert', ROWS],
   ['update', ROWS],
   ['delete', ROWS],
@@ -49,12 +55,12 @@ export const HEADS: ReadonlyMap<string, Head> = new Map([
   ['cluster', UPKEEP],
   ['checkpoint', UPKEEP],
   ['repack', UPKEEP], // PostgreSQL 19
-  ['notify', head('write', true, 'sends a notification, which a standby refuses (25006)')],
+  ['notify', head('write', 'whole', 'sends a notification, which a standby refuses (25006)')],
   ['do', OPAQUE],
   ['call', OPAQUE],
   // With ANALYZE it runs the statement; without, it tells of the wrong server's cache and settings.
-  ['explain', head('write', false, 'is about the server that runs it')],
-  ['show', head('write', false, 'is about the session and server that run it')],
+  ['explain', head('write', 'whole', 'is about the server that runs it')],
+  ['show', head('write', 'whole', 'is about the session and server that run it')],
   ['set', STATE],
   ['reset', STATE],
   ['discard', STATE],
@@ -67,13 +73,13 @@ export const HEADS: ReadonlyMap<string, Head> = new Map([
   ['abort', TRANSACTION],
   ['savepoint', TRANSACTION],
   ['release', TRANSACTION],
-  ['lock', head('session', false, 'locks a table until the transaction ends')],
+  ['lock', head('session', 'session', 'locks a table until the transaction ends')],
   ['prepare', PREPARED], // PREPARE TRANSACTION too
-  ['execute', PREPARED],
+  ['execute', HIDDEN],
   ['deallocate', PREPARED],
   ['declare', CURSOR],
-  ['fetch', CURSOR],
-  ['move', CURSOR],
+  ['fetch', FETCHING],
+  ['move', FETCHING],
   ['close', CURSOR],
   ['listen', LISTENING],
   ['unlisten', LISTENING],

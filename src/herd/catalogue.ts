@@ -8,6 +8,7 @@ import type { Required } from '../core/horizon.js'
 import { parseLsn } from '../core/lsn.js'
 import type { Node } from '../core/node.js'
 import type { Choice, Target } from '../core/selection.js'
+import { OUTSIDE_IN_BODIES } from '../core/undone.js'
 import type { Question } from './probe.js'
 
 /** Definitions made by others, or inside a DO, are noticed this late. */
@@ -26,6 +27,16 @@ const DEADLINE_MILLIS = 10_000
 const MOST_FAILURES = 3
 /** Failures that no waiting cures: no right to read it, or servers that have no such catalogue. */
 const FINAL: ReadonlySet<string | null> = new Set(['42501', '42P01', '42703', '42883'])
+
+/** Extensions of PostgreSQL's own: what their functions in C do is known by their names. */
+const CONTRIB =
+  `amcheck autoinc bloom btree_gin btree_gist citext cube dblink dict_int dict_xsyn earthdistance file_fdw fuzzystrmatch hstore
+  insert_username intagg intarray isn lo ltree moddatetime pageinspect pg_buffercache pg_freespacemap pg_prewarm
+  pg_stat_statements pg_surgery pg_trgm pg_visibility pg_walinspect pgcrypto pgrowlocks pgstattuple postgres_fdw refint seg
+  sslinfo tablefunc tcn tsm_system_rows tsm_system_time unaccent uuid-ossp xml2 adminpack plpgsql`
+    .split(/\s+/)
+    .map((name) => `'${name}'`)
+    .join(', ')
 
 /**
  * One row per kind and name. Everything here may be read by any role. Names of all schemas, since a statement is matched by
@@ -49,14 +60,38 @@ export const CATALOGUE = `with recursive
     select routines.*, exists (select from pg_depend d join pg_extension e on e.oid = d.refobjid
         where d.classid = 'pg_proc'::regclass and d.objid = routines.oid and d.deptype = 'e'
           and e.extname in ('pgcrypto', 'uuid-ossp', 'tablefunc')) as contrib
-      from routines where volatile)
+      from routines where volatile),
+  bodies as (
+    select p.oid, proname::text as name, lanname, lanpltrusted, e.extname,
+        case when prosrc = '' then pg_get_functiondef(p.oid) else prosrc end as body
+      from pg_proc p join pg_language l on l.oid = prolang
+        left join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+        left join pg_extension e on e.oid = d.refobjid
+      where p.oid >= 16384 and prokind <> 'a' and provolatile = 'v'),
+  acting(oid, name, undone) as (
+    select oid, name, case when lanname <> 'c' and body ~* '${OUTSIDE_IN_BODIES}' then 'outside' else 'hidden' end
+      from bodies where case when lanname = 'c' then coalesce(extname not in (${CONTRIB}), true)
+        else not lanpltrusted and lanname <> 'internal' or body ~* '${OUTSIDE_IN_BODIES}' end
+    union select b.oid, b.name, acting.undone from acting join bodies b
+      on lanname <> 'c' and body ~ ('(^|\\W)' || regexp_replace(acting.name, '(\\W)', '\\\\\\1', 'g') || '"?\\s*\\(')),
+  calls as (
+    select '${OUTSIDE_IN_BODIES}' as pattern, 'outside' as undone
+    union all select distinct '(^|\\W)' || regexp_replace(name, '(\\W)', '\\\\\\1', 'g') || '"?\\s*\\(', undone from acting),
+  changing(oid, undone) as (
+    select tgrelid, undone from pg_trigger join acting on acting.oid = tgfoid
+    union select ev_class, undone from pg_rewrite join calls on pg_get_ruledef(pg_rewrite.oid) ~* pattern
+      where pg_rewrite.oid >= 16384 and ev_type <> '1'
+    union select adrelid, undone from pg_attrdef join calls on pg_get_expr(adbin, adrelid) ~* pattern
+    union select inhparent, undone from changing join pg_inherits on inhrelid = changing.oid)
 select 'function' as kind, proname::text as name, sum(version)::text as text from routines
   group by proname having not bool_or(volatile)
 union all select case when bool_and(contrib) then 'contrib' else 'volatile' end, proname, null from volatile group by proname
 union all select 'field', proname, null from volatile
   where pronargs > 0 and pronargs - pronargdefaults <= 1 group by proname
-union all select 'type', typname, null from pg_type t join pg_proc p
-    on p.oid = typinput or p.oid in (select castfunc from pg_cast where casttarget = t.oid)
+union all select 'type', typname, null from pg_type t
+    join (select oid as made, typinput as maker from pg_type union all select casttarget, castfunc from pg_cast) makers
+      on made = t.oid
+    join pg_proc p on p.oid = maker
   where t.oid >= 16384 and provolatile = 'v' group by typname
 union all select 'domain', typname, pg_get_expr(conbin, 0) from pg_constraint join pg_type t on t.oid = contypid
 union all select 'operator', oprname, null from pg_operator join pg_proc p on p.oid = oprcode
@@ -65,6 +100,8 @@ union all select odd.kind, relname, null from odd join pg_class using (oid) grou
 union all select 'view', relname, pg_get_viewdef(oid) from pg_class where oid >= 16384 and relkind = 'v'
 union all select 'policy', relname, pg_get_expr(polqual, polrelid) from pg_policy join pg_class c on c.oid = polrelid
   where relrowsecurity and polcmd in ('r', '*') and polqual is not null
+union all select 'acting', name, max(undone) from acting group by name
+union all select 'changing', relname, max(undone) from changing join pg_class using (oid) group by relname
 order by 1, 2, 3`
 
 const POSITION = 'select pg_catalog.pg_last_wal_replay_lsn()::pg_catalog.text as position'

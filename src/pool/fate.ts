@@ -2,9 +2,11 @@
 // anybody hears of it. Holds nothing up, and repeats nothing.
 
 import type { Client } from 'pg'
-import { failureOf, outcomeInSession, type Situation } from '../core/failure.js'
-import { closingOf, onlyShapes } from '../core/session.js'
+import { type End, fateOf, type Step, stepsOf } from '../core/commit.js'
+import { type Failure, failureOf, type Outcome } from '../core/failure.js'
+import { outcomeInSession, outcomeOfEnding, type Situation } from '../core/outcome.js'
 import { errorOf } from '../core/thrown.js'
+import type { Undone } from '../core/undone.js'
 import { clearOutcome, noteOutcome } from '../errors.js'
 import { sourceOf } from '../pg/tap.js'
 import type { Internals } from './turn.js'
@@ -23,28 +25,64 @@ interface Connection {
   readonly stream: { destroy(): void }
 }
 
-/** COMMIT or PREPARE TRANSACTION, perhaps among others. */
-const COMMITS = /\b(?:commit|end|prepare)\b/i
-
 /** What is under way has failed. What waits in line behind it fails with the same error, and so is not worse off. */
-export function noteFate(error: unknown, client: Client, wire: Wire, isWhole: (text: string) => boolean): void {
-  const statement = (client as unknown as Internals)._activeQuery as Statement | null | undefined
+export function noteFate(error: unknown, client: Client, wire: Wire, undone: (text: string) => Undone): void {
+  const { _activeQuery, _queryable, _ending } = client as unknown as Internals
+  const statement = _activeQuery as Statement | null | undefined
   // Given back with a statement under way, its sender still waits for that.
   if (!(wire.held || wire.released) || !statement) return
-  const situation = situationOf(textOf(statement), client, isWhole)
+  const { exchange } = wire
+  const late = exchange.extended && exchange.completed > 0
+  const failure = failureOf(error, late ? 'completed' : 'handed', sourceOf(error, client, 0))
+  const text = textOf(statement)
+  const fate = fateOf(stepsUnderWay(client, text), exchange, endOf(failure))
+  const situation: Situation = {
+    fate,
+    undone: text === null ? 'hidden' : undone(text),
+    inBlock: exchange.status !== 'I',
+    alive: _queryable && !_ending,
+  }
+  const outcome = outcomeInSession(failure, situation)
+  // In a block that goes on everything is open yet.
+  if (outcome === 'committed' || (outcome === 'unknown' && endOf(failure) !== 'refused')) wire.landed++
   const unread = statement._canceledDueToError
-  // Whatever a type parser throws is not the server's word.
-  const source = unread ? 'unproven' : sourceOf(error, client, 0)
   if (unread) clearOutcome(unread)
-  const failure = failureOf(unread || error, wire.completed ? 'completed' : 'handed', source)
-  noteOutcome(failure.error, outcomeInSession(failure, situation))
+  tell(unread || error, outcome, wire)
 }
 
 /** The answer is complete, and a row of it could not be read. */
-export function noteUnread(client: Client, wire: Wire, isWhole: (text: string) => boolean): void {
+export function noteUnread(client: Client, wire: Wire): void {
   const { _activeQuery } = client as unknown as Internals
   const unread = (_activeQuery as Statement | null | undefined)?._canceledDueToError
-  if (unread) noteFate(unread, client, wire, isWhole)
+  if (!unread || !(wire.held || wire.released) || wire.ending === null) return
+  clearOutcome(unread)
+  tell(unread, outcomeOfEnding(wire.ending), wire)
+}
+
+/** To the holder of the client, by the error of a statement on it. */
+export function tell(error: unknown, outcome: Outcome, wire: Wire): void {
+  wire.told = error
+  noteOutcome(error, outcome)
+}
+
+function endOf({ sent, kind }: Failure): End {
+  if (sent !== 'rejected' && sent !== 'unparsed') return 'cut'
+  return kind === 'lost' ? 'ended' : 'refused'
+}
+
+/** Pipelined, other statements have been sent behind this one, and all of them fail with one error. */
+function stepsUnderWay(client: Client, text: string | null): readonly Step[] | null {
+  const steps = text === null ? null : stepsOf(text)
+  const sent = (client as unknown as Internals)._sentQueryQueue
+  if (steps === null || !sent?.length) return steps
+  const all = [...steps]
+  for (const each of sent as readonly Statement[]) {
+    const behind = textOf(each)
+    const more = behind === null ? null : stepsOf(behind)
+    if (more === null) return null
+    all.push('sync', ...more)
+  }
+  return all
 }
 
 /**
@@ -87,26 +125,4 @@ export function watchBinding(client: Client): void {
 function textOf({ text, cursor }: Statement): string | null {
   if (typeof text === 'string') return text
   return typeof cursor?.text === 'string' ? cursor.text : null
-}
-
-function situationOf(sql: string | null, client: Client, isWhole: (text: string) => boolean): Situation {
-  const { _queryable, _ending, pipeline, _txStatus } = client as unknown as Internals
-  const whole = sql !== null && isWhole(sql)
-  // BEGIN, SET: what they do goes with the session.
-  const shapes = sql !== null && onlyShapes(sql) && closingOf(sql) === null
-  return {
-    inBlock: shapes || _txStatus === 'T' || _txStatus === 'E',
-    // Pipelined, what commits may have been sent behind it.
-    commits: pipeline === true ? 'perhaps' : commitsOf(sql, whole),
-    whole,
-    alive: _queryable && !_ending,
-  }
-}
-
-function commitsOf(sql: string | null, whole: boolean): Situation['commits'] {
-  if (sql === null) return 'perhaps'
-  if (whole || !COMMITS.test(sql)) return 'no'
-  const closing = closingOf(sql)
-  if (closing === null) return 'perhaps'
-  return closing.commits ? 'only' : 'no'
 }

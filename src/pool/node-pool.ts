@@ -7,6 +7,7 @@ import type { Client, PoolClient } from 'pg'
 import { onAbort } from '../abort.js'
 import type { Complain } from '../application.js'
 import type { Clock } from '../clock.js'
+import { phaseOf, stepsOf } from '../core/commit.js'
 import { type Failure, failureOf, type Source } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
@@ -20,7 +21,7 @@ import { ask } from '../quiet.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
-import { isOdd, noteFate, noteUnread, unsubmitted, watchBinding } from './fate.js'
+import { isOdd, noteFate, noteUnread, tell, unsubmitted, watchBinding } from './fate.js'
 import { guarded, lookedAfter } from './hooks.js'
 import { isOverdue, isTimed, noticed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
@@ -194,7 +195,7 @@ export class NodePool {
         const { held } = this.#wire
         const plain = (a: unknown, b?: unknown, c?: unknown) => super.query(a, b, c)
         const late = (statement: unknown, error: unknown) => {
-          if (held) noteOutcome(error, 'unknown')
+          if (held) tell(error, 'unknown', this.#wire)
           overdue(client, this.#wire, statement)
         }
         const inTime = (a: unknown, b?: unknown, c?: unknown) => timed(client, plain, [a, b, c], late)
@@ -205,12 +206,12 @@ export class NodePool {
       }
 
       override _handleErrorMessage(message: unknown): void {
-        noteFate(message, this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
+        noteFate(message, this as unknown as pg.Client, this.#wire, owner.wires.undone)
         super._handleErrorMessage?.(message)
       }
 
       override _errorAllQueries(error: unknown): void {
-        noteFate(error, this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
+        noteFate(error, this as unknown as pg.Client, this.#wire, owner.wires.undone)
         super._errorAllQueries(error)
       }
 
@@ -225,7 +226,7 @@ export class NodePool {
       }
 
       override _handleReadyForQuery(message: unknown): void {
-        noteUnread(this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
+        noteUnread(this as unknown as pg.Client, this.#wire)
         try {
           super._handleReadyForQuery?.(message)
         } catch (error) {
@@ -441,7 +442,7 @@ export class NodePool {
           : sourceOfStatement(error, client, since, heard)
         // Until then only what cannot be put into bytes has failed, which says so itself.
         if (place.source === 'unproven' && heardOn(client) > heard) clearOutcome(error)
-        if (wire.completed) place.phase = 'completed'
+        place.phase = reached(client, wire, args.text)
       }
       wire.reading = null
       const over = (broken: boolean) => {
@@ -621,6 +622,17 @@ function isPromiseClass(given: unknown): boolean {
   } catch {
     return false
   }
+}
+
+/** How far the statement was that has failed now. */
+function reached(client: Client, { exchange, ending, reading }: Wire, text: string | null): Place['phase'] {
+  const { readyForQuery } = client as unknown as Internals
+  // Answered to its end, and its rows could not be read.
+  if (readyForQuery) return ending === 'committed' ? 'committed' : 'completed'
+  if (exchange.completed === 0) return 'handed'
+  const phase = phaseOf(text === null ? null : stepsOf(text), exchange)
+  // What only reads may run again elsewhere.
+  return reading && phase === 'committed' ? 'completed' : phase
 }
 
 const NOBODY: ReadonlySet<Client> = new Set()

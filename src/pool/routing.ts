@@ -9,6 +9,7 @@ import { Memo } from '../core/memo.js'
 import { type NamePolicy, SHIPPED_ONLY } from '../core/names.js'
 import type { Target } from '../core/selection.js'
 import { type Effect, effectOf, onlyShapes } from '../core/session.js'
+import { type Undone, weaker } from '../core/undone.js'
 import type { Errand } from '../herd/herd.js'
 import type { QueryArgs, Wishes } from './query-args.js'
 import { Repairs } from './repairs.js'
@@ -28,7 +29,7 @@ export interface Knowledge {
   readonly informed: boolean
 }
 
-const NEVER_AGAIN: Repeatable = { read: false, whole: false }
+const NEVER_AGAIN: Repeatable = { read: false, undone: 'hidden' }
 
 export const ON_PRIMARY: Routed = {
   target: { role: 'primary' },
@@ -47,7 +48,8 @@ const ILLEGIBLE: Verdict = {
     'cannot be read: a server or session reads string literals in another way (standard_conforming_strings, encoding)',
   readable: false,
   single: false,
-  repeatable: false,
+  undone: 'parts',
+  controls: true,
   defines: false,
   hint: null,
 }
@@ -169,25 +171,25 @@ export class Routing {
   /** The errand of a statement that was read as `verdict`. */
   route(args: QueryArgs, wishes: Wishes, verdict: Verdict | null, written: Written): Routed {
     const reading = verdict?.intent === 'read'
-    const whole = verdict?.repeatable === true
+    const undone = undoneOf(verdict)
     const wish = wished(args, wishes, verdict)
     const { attributes } = this.#config
     const bound = args.maxLagMillis ?? wishes.maxLagMillis
     if (wish === 'replica' && !reading && (attributes === 'primary' || this.#config.routing === 'observe')) {
-      return this.#nowhere(written, whole)
+      return this.#nowhere(written, undone)
     }
     if (attributes === 'standby' || (wish === 'replica' && attributes === 'any')) {
-      return this.#insisted(bound, written, reading, whole)
+      return this.#insisted(bound, written, reading, undone)
     }
     const reason = this.#reasonForPrimary(reading, wish, verdict, written)
     const word = verdict?.readable ? verdict.word : ''
     if (reason !== null) {
       // Who sends a text to the primary that looks like a read may know of a write in it.
       const read = reading && wish !== 'primary'
-      const repeat = () => ({ read, whole })
+      const repeat = () => ({ read, undone })
       return { target: { role: 'primary' }, repeat, repairs: false, reading: read, reason, word }
     }
-    const repeat = () => ({ read: true, whole })
+    const repeat = () => ({ read: true, undone })
     const otherwise = this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
     const target = this.#replica(bound, written, otherwise)
     const text = args.text ?? ''
@@ -210,18 +212,25 @@ export class Routing {
   }
 
   /** The caller insists on a replica: what that refuses is the caller's error to see. */
-  #insisted(bound: number | undefined, written: Written, reading: boolean, whole: boolean): Routed {
+  #insisted(bound: number | undefined, written: Written, reading: boolean, undone: Undone): Routed {
     const { attributes, whenStale } = this.#config
     const otherwise = reading && attributes === 'any' && whenStale === 'primary' ? 'primary' : 'refuse'
-    const repeat = () => ({ read: reading, whole })
+    const repeat = () => ({ read: reading, undone })
     const reason = attributes === 'standby' ? 'targetSessionAttrs is standby' : 'a replica was asked for'
     return { target: this.#replica(bound, written, otherwise), repeat, repairs: false, reading, reason, word: '' }
   }
 
   /** All statements go to the primary, and this one must not. */
-  #nowhere(written: Written, whole: boolean): Routed {
+  #nowhere(written: Written, undone: Undone): Routed {
     const target = this.#replica(0, written, 'refuse')
-    return { target, repeat: () => ({ read: false, whole }), repairs: false, reading: false, reason: NOWHERE, word: '' }
+    return {
+      target,
+      repeat: () => ({ read: false, undone }),
+      repairs: false,
+      reading: false,
+      reason: NOWHERE,
+      word: '',
+    }
   }
 
   /**
@@ -242,7 +251,7 @@ export class Routing {
 
   /** On the only server: nothing is read before something has failed, and then only to tell what became of it. */
   onlyServer(text: string): Routed {
-    return { ...ON_PRIMARY, repeat: () => ({ read: false, whole: this.read(text).repeatable }) }
+    return { ...ON_PRIMARY, repeat: () => ({ read: false, undone: undoneOf(this.read(text)) }) }
   }
 
   /** A transaction that only reads, for a client that may borrow; null: it stays on the primary. */
@@ -254,7 +263,7 @@ export class Routing {
 
   /** A whole transaction on a client of its own; BEGIN may be sent again. */
   whole(wishes: Wishes, written: Written, mayRead: boolean, otherwise: 'primary' | 'refuse' = 'refuse'): Routed {
-    const repeat = () => ({ read: true, whole: true })
+    const repeat = () => ({ read: true, undone: 'whole' as const })
     const standby = this.#config.attributes === 'standby'
     if (standby || (wishes.route === 'replica' && this.#config.attributes === 'any')) {
       return { ...this.anyReplica(wishes, written, otherwise), repeat }
@@ -327,6 +336,12 @@ export class Routing {
       stick,
     }
   }
+}
+
+/** What is undone of a text that is refused. Behind a COMMIT within it, the rest only. */
+function undoneOf(verdict: Verdict | null): Undone {
+  if (verdict === null) return 'hidden'
+  return verdict.controls && !verdict.single ? weaker(verdict.undone, 'parts') : verdict.undone
 }
 
 /** The nearest word counts: the statement's own, then its hint, then that of the view. 'auto' takes back what a view says. */

@@ -3,6 +3,7 @@
 
 import type { PoolClient } from 'pg'
 import { noteWhole, PgherdError, unsent } from '../errors.js'
+import { wireOf } from './wire.js'
 
 export interface TransactionOptions {
   /** It only reads, so a replica may have it. Default false. */
@@ -39,20 +40,24 @@ export async function begun(client: PoolClient, begin: string): Promise<PoolClie
 
 /** What `work` gives, committed. `client` has begun, and is released whatever happens. */
 export async function committed<T>(client: PoolClient, work: (client: PoolClient) => Promise<T> | T): Promise<T> {
+  const before = landedOn(client)
   let result: T
   try {
     result = await work(client)
   } catch (error) {
-    // Whoever has ended the transaction by himself knows better.
-    noteWhole(error, client.getTransactionStatus() === 'I' ? 'unknown' : 'rolled-back')
-    client.release(await undone(client))
+    const own = client.getTransactionStatus() === 'I'
+    // All that was sent before is answered when this is, so it is known by then whether something was committed in between.
+    const failure = await undone(client)
+    const outcome = stays(before, landedOn(client), own) || happened(error, client) ? 'unknown' : 'rolled-back'
+    noteWhole(error, outcome)
+    client.release(failure)
     throw error
   }
   let answer: string
   try {
     answer = (await client.query('commit')).command
   } catch (error) {
-    // Nobody knows whether it was committed; that is the caller's to find out.
+    // Where it was not answered, its outcome says so: whether it was committed is the caller's to find out.
     client.release(error as Error)
     throw error
   }
@@ -60,6 +65,23 @@ export async function committed<T>(client: PoolClient, work: (client: PoolClient
   // How the server says that there was nothing left to commit.
   if (answer === 'ROLLBACK') throw new PgherdError('PGHERD_ROLLED_BACK', SWALLOWED, ROLLED_BACK)
   return result
+}
+
+/** How often something was committed on this client; null: the native one does not tell. */
+function landedOn(client: PoolClient): number | null {
+  const wire = wireOf(client)
+  return wire === undefined || wire.readyAt === null ? null : wire.landed
+}
+
+/** It is the error of a statement on another connection, which may have been executed there. */
+function happened(error: unknown, client: PoolClient): boolean {
+  const { outcome } = (error ?? {}) as { readonly outcome?: unknown }
+  return (outcome === 'unknown' || outcome === 'committed') && wireOf(client)?.told !== error
+}
+
+/** `own`: the function has ended the transaction by itself. */
+function stays(before: number | null, after: number | null, own: boolean): boolean {
+  return before === null || after === null ? own : before !== after
 }
 
 const ROLLED_BACK = { outcome: 'rolled-back' } as const

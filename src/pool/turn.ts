@@ -14,6 +14,8 @@ export interface Internals {
   /** The native client's way to say the same. */
   _hasActiveQuery?(): boolean
   readonly _queryQueue: readonly unknown[]
+  /** Pipelined: sent, and not answered yet. */
+  readonly _sentQueryQueue?: readonly unknown[]
   readonly _queryable: boolean
   readonly _ending: boolean
   readonly _types: unknown

@@ -4,9 +4,11 @@
 import type { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
 import type { Clock } from '../clock.js'
+import { type Ending, Exchange } from '../core/commit.js'
 import type { Lsn } from '../core/lsn.js'
 import type { Instant, Node } from '../core/node.js'
-import { closingOf, onlyShapes } from '../core/session.js'
+import { onlyShapes } from '../core/session.js'
+import { actsOutside, isUndone, type Undone } from '../core/undone.js'
 import { proceed } from './pipeline.js'
 import type { Scope } from './scope.js'
 
@@ -19,8 +21,14 @@ export interface Wire {
   standbyAt: Instant | null
   /** Its holder asked for a replica, whatever this is. */
   insists: boolean
-  /** CommandComplete has come for the statement under way. In the extended protocol the commit comes after it. */
-  completed: boolean
+  /** What the server has said of the statement under way, and of its transaction. */
+  readonly exchange: Exchange
+  /** How often something was committed here, or may have been: counted on, never reset. */
+  landed: number
+  /** The error whose outcome was last told to the holder of the client. */
+  told: unknown
+  /** How the statement whose rows could not be read had ended, when that is told. */
+  ending: Ending | null
   /** What the pool said of what runs now: that it only reads, or that it may not; null: it is not the pool's. */
   reading: boolean | null
   /** The pool itself is sending; what else is sent to a replica comes from the holder of the client, or from a hook. */
@@ -41,8 +49,6 @@ export interface Wire {
   wrote: boolean
   /** The server has answered the statement under way with an error; its text then, if it is known; what it left was told. */
   failed: { readonly text: string | null; readonly told: boolean } | null
-  /** What the server called the last command that completed. */
-  tag: string
   /** Behind the statement under way a question for the position follows, or that is what is under way; null: neither. */
   capturing: 'statement' | 'position' | null
   /** The statement has ended, and the question behind it has not: what is to be done then, and whether the connection broke. */
@@ -74,8 +80,8 @@ export interface WireEvents {
   notified(): void
   /** May a statement with this text write? `read`: it was sent as something that may. Null: nobody knows the text. */
   writes(text: string | null, sentAsWrite: boolean): boolean
-  /** The server undoes a statement with this text as a whole when it refuses it. */
-  isWhole(text: string): boolean
+  /** What the server takes back of this text when it refuses it. */
+  undone(text: string): Undone
   /** What this wire's sessions sent has shown them something. */
   read(wire: Wire): void
   /** Does this text change definitions? Told as `defined` when that is committed. */
@@ -118,12 +124,16 @@ const sockets = new WeakMap<Client, Socket>()
 
 /** Called in the client's constructor: listeners put here run before pg's own, which are attached at connect. */
 export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
+  const exchange = new Exchange()
   const wire: Wire = {
     readyAt: null,
     standby: null,
     insists: false,
     standbyAt: null,
-    completed: false,
+    exchange,
+    landed: 0,
+    told: null,
+    ending: null,
     reading: null,
     sending: false,
     held: false,
@@ -134,7 +144,6 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     defined: false,
     wrote: false,
     failed: null,
-    tag: '',
     capturing: null,
     trailing: null,
     identified: false,
@@ -172,32 +181,35 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     const text = (client as unknown as Internals)._activeQuery?.text
     return typeof text === 'string' ? text : null
   }
-  connection.on('commandComplete', ({ text = '' }: Message) => {
-    wire.completed = true
-    wire.tag = text
-  })
+  connection.on('bindComplete', () => exchange.bound())
+  connection.on('commandComplete', ({ text = '' }: Message) => exchange.complete(text))
   // pg forgets the statement with its error, and tells it before the server is ready: what a part of the text has committed
   // must be found by whoever reads then.
   connection.on('errorMessage', () => {
+    exchange.fail()
     if (wire.failed !== null) return
     const text = activeText()
     const ours = wire.standby === true || wire.reading || wire.capturing === 'position'
-    const told = !ours && text !== null && !events.isWhole(text) && events.writes(text, wire.reading === false)
+    const told = !ours && text !== null && leaves(wire, text, events) && events.writes(text, wire.reading === false)
     wire.failed = { text, told }
-    if (told) events.acknowledged(wire)
+    if (told) landed(wire, events)
   })
   // Whoever notified had committed: what it wrote must be there when the listener reads.
   connection.on('notification', () => events.notified())
   // CommandComplete would be too early: the commit of an extended-protocol statement follows it.
   connection.on('readyForQuery', ({ status = '' }: Message) => {
     proceed(client)
+    const { tag, status: before } = exchange
+    const ending = exchange.ready(status)
+    wire.ending = ending
     if (wire.readyAt === null) wire.readyAt = clock.now()
     else if (wire.standby === true) shown(wire, activeText(), events)
-    else if (!wire.reading && wire.capturing !== 'position') ended(wire, status, activeText(), events)
+    else if (!wire.reading && wire.capturing !== 'position') {
+      ended(wire, { ending, tag, before }, activeText(), events)
+    }
     wire.capturing &&= 'position'
     // Held for long, a client serves any number of sessions.
     if ((wire.held || wire.released) && status === 'I' && isLast(client)) wire.scopes = null
-    wire.completed = false
     wire.failed = null
   })
   connection.on('end', () => {
@@ -228,37 +240,49 @@ function shows({ failed, scopes }: Wire, text: string | null): boolean {
   return failed === null && scopes !== null && (text === null || !onlyShapes(text))
 }
 
+/** The server has refused this text, and something of it stays all the same. */
+function leaves({ exchange }: Wire, text: string, events: WireEvents): boolean {
+  return exchange.commits > 0 || !isUndone(events.undone(text), exchange.status !== 'I')
+}
+
+function landed(wire: Wire, events: WireEvents): void {
+  wire.landed++
+  events.acknowledged(wire)
+}
+
+/** How a statement left its transaction, what the server called its last command, and the status before. */
+interface Ended {
+  readonly ending: Ending
+  readonly tag: string
+  readonly before: string
+}
+
 /** A statement that was not sent as a read has ended, and the server is ready for the next. */
-function ended(wire: Wire, status: string, active: string | null, events: WireEvents): void {
-  const { failed, tag } = wire
+function ended(wire: Wire, { ending, tag, before }: Ended, active: string | null, events: WireEvents): void {
+  const { failed } = wire
   const text = failed === null ? active : failed.text
   if (text !== null) {
     events.ended(text)
     if (events.defines(text)) wire.defined = true
   }
-  const undone = failed !== null && text !== null && events.isWhole(text)
   const wrote = events.writes(text, wire.reading === false)
   // What has written may have shown rows, too, and be rolled back.
-  const rows =
-    !wrote || (status !== 'I' && (/^(?:SELECT|FETCH|CALL)\b/.test(tag) || RETURNING.test(text ?? 'returning')))
+  const open = ending === 'open' || ending === 'chained'
+  const rows = !wrote || (open && (/^(?:SELECT|FETCH|CALL)\b/.test(tag) || RETURNING.test(text ?? 'returning')))
   if (rows && shows(wire, text)) events.read(wire)
+  const committed = ending === 'committed' || ending === 'chained'
+  const undone = failed !== null && !committed && text !== null && isUndone(events.undone(text), before !== 'I')
   if (wrote && !undone) wire.wrote = true
-  if (status === 'I') {
-    // What a ROLLBACK took back, also one that was spelled COMMIT, has changed nothing.
-    const rolledBack = text !== null && tag === 'ROLLBACK' && closingOf(text) !== null
-    if (wire.wrote && !rolledBack && !failed?.told) events.acknowledged(wire)
-    if (wire.defined && !rolledBack) events.defined()
-    wire.wrote = wire.defined = false
-    return
-  }
-  if (text === null) return
-  const committed = COMMITS.test(text)
-  if ((wire.wrote && committed) || LOCKS.test(text)) events.acknowledged(wire)
-  if (wire.defined && committed) events.defined()
+  // What acts outside of the block has done so, whatever becomes of that.
+  const acts = ending === 'open' && wrote && failed === null && text !== null ? events.undone(text) : 'whole'
+  if (acts === 'outside' || (committed && wire.wrote && !failed?.told)) landed(wire, events)
+  else if (actsOutside(acts) || (open && text !== null && LOCKS.test(text))) events.acknowledged(wire)
+  if (committed && wire.defined) events.defined()
+  if (ending === 'open') return
+  // Behind COMMIT; BEGIN; INSERT the next block has written already.
+  wire.wrote = ending === 'chained' && wrote
+  wire.defined = false
 }
-
-/** COMMIT AND CHAIN, or a text of several statements: what was written is committed, and the next transaction has begun. */
-const COMMITS = /\bcommit\b|(?:^|;)\s*end\b/i
 
 /** Who gets a lock sees from then on what its last holder has committed. */
 const LOCKS = /\block\b|advisory|\bfor\s+(?:no\s+key\s+|key\s+)?(?:update|share)\b/i

@@ -65,7 +65,7 @@ export const ATTRIBUTES = {
     'How many nodes were tried, the one that served included. 0: none was fit.'
   ),
   wait: attribute('pgherd.wait_ms', 'double', 'How long the statement waited for a node to be fit, in all.'),
-  outcome: attribute('pgherd.outcome', 'string', 'Of an error: `not-sent`, `rolled-back` or `unknown`.'),
+  outcome: attribute('pgherd.outcome', 'string', 'Of an error: `not-sent`, `rolled-back`, `committed` or `unknown`.'),
   node: attribute('pgherd.node', 'string', 'A node, as `host:port`.'),
   refusal: attribute('pgherd.refusal', 'string', 'Why the node was not used: `too-far-behind`, `down`, `suspect`, ...'),
   cause: attribute(

@@ -19,7 +19,13 @@ const FAILURE = 'core/failure.js'
 const MUTANTS: readonly Mutant[] = [
   {
     name: 'a write whose reply was lost is sent again',
-    mistakes: [{ file: FAILURE, right: 'return what.read && what.whole;', wrong: 'return what.whole;' }],
+    mistakes: [
+      {
+        file: FAILURE,
+        right: 'return what.read && isRepeatable(what.undone);',
+        wrong: 'return isRepeatable(what.undone);',
+      },
+    ],
     fault: 'a black hole before the primary (from the server), ended by delivery',
     shown: /^doubled/,
   },

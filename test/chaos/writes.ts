@@ -95,6 +95,8 @@ export const FORMS: readonly Form[] = [
 const OUTCOMES: ReadonlySet<unknown> = new Set(['not-sent', 'rolled-back', 'unknown'])
 
 export function fateOf(error: unknown): Fate {
-  const { outcome } = error as { readonly outcome?: Fate }
+  const { outcome } = error as { readonly outcome?: Fate | 'committed' }
+  // The server had said so: the row has to be there.
+  if (outcome === 'committed') return 'acknowledged'
   return OUTCOMES.has(outcome) && outcome !== undefined ? outcome : 'nameless'
 }

@@ -167,3 +167,57 @@ describe('definitions: who is to blame for a refusal', () => {
     assert.equal(classify('select 1'), 'read')
   })
 })
+
+describe('definitions: what acts outside of its transaction', () => {
+  const rows = [
+    row('volatile', 'apart'),
+    row('acting', 'apart', 'outside'),
+    row('volatile', 'in_c'),
+    row('acting', 'in_c', 'hidden'),
+    row('volatile', 'touch'),
+    row('changing', 'audited', 'outside'),
+    row('foreign', 'elsewhere'),
+    row('view', 'v', 'SELECT apart(1) AS apart;'),
+    row('view', 'over_v', 'SELECT v.apart FROM v;'),
+    row('view', 'slots', 'SELECT pg_switch_wal() AS pg_switch_wal;'),
+    row('view', 'plain', 'SELECT touch(1) AS touch;'),
+  ]
+  const undone = (sql: string, definitions = define(rows)) =>
+    inspect(sql, policyOf(NO_OPTIONS, definitions, new Set())).undone
+
+  it('is looked up by the names of functions, tables and views', () => {
+    const found = Object.fromEntries(
+      [
+        'select apart(1)',
+        'select in_c(1)',
+        'select touch(1)',
+        'insert into audited values (1)',
+        'update elsewhere set a = 1',
+        'select * from v',
+        'select * from over_v',
+        'select * from slots',
+        'select * from plain',
+        'insert into t values (1)',
+      ].map((sql) => [sql, undone(sql)])
+    )
+    assert.deepEqual(found, {
+      'select apart(1)': 'outside',
+      'select in_c(1)': 'hidden',
+      'select touch(1)': 'whole',
+      'insert into audited values (1)': 'outside',
+      'update elsewhere set a = 1': 'hidden',
+      'select * from v': 'outside',
+      'select * from over_v': 'outside',
+      'select * from slots': 'outside',
+      'select * from plain': 'whole',
+      'insert into t values (1)': 'whole',
+    })
+  })
+
+  it('is doubted with the rest, and what is known stays known', () => {
+    const sqls = ['select touch(1)', 'select apart(1)', 'insert into audited values (1)']
+    const found = sqls.map((sql) => undone(sql, doubted(define(rows))))
+    assert.deepEqual(found, ['hidden', 'outside', 'outside'])
+    assert.equal(undone('select touch(1)', UNREAD), 'hidden')
+  })
+})

@@ -17,9 +17,9 @@ import { SESSION, type Spoken, STATEMENT, UNPARSED } from '../../src/core/sqlsta
 export const DOCUMENT = fileURLToPath(new URL('../../../docs/errors.md', import.meta.url))
 const [BEGIN, END] = ['<!-- made from src/core/sqlstates.ts and src/core/failure.ts -->', '<!-- end -->']
 
-const READ = { read: true, whole: true }
-const WRITE = { read: false, whole: true }
-const CALL = { read: false, whole: false }
+const READ = { read: true, undone: 'whole' } as const
+const WRITE = { read: false, undone: 'whole' } as const
+const CALL = { read: false, undone: 'parts' } as const
 
 const said = (code: string, severity: Spoken['severity'], routine: string | null): Spoken => {
   return { code, severity, routine, nested: false, begun: false, starting: false }

@@ -6,9 +6,9 @@ import { failureOf, mayRepair, mayRetry, outcomeOf, type Source, type Spoken } f
 import { SESSION, STATEMENT } from '../../src/core/sqlstates.js'
 import { DOCUMENT, withTable } from './errors-table.js'
 
-const READ = { read: true, whole: true }
-const WRITE = { read: false, whole: true }
-const CALL = { read: false, whole: false }
+const READ = { read: true, undone: 'whole' } as const
+const WRITE = { read: false, undone: 'whole' } as const
+const CALL = { read: false, undone: 'parts' } as const
 const coded = (code: string, message = code) => Object.assign(new Error(message), { code, severity: 'FATAL' })
 const said = (more: Partial<Spoken>): Spoken => {
   return { code: null, severity: 'ERROR', routine: null, nested: false, begun: false, starting: false, ...more }

@@ -5,13 +5,12 @@ import {
   isParting,
   mayRepair,
   mayRetry,
-  outcomeInSession,
   outcomeOf,
   type Phase,
   type Repeatable,
-  type Situation,
   verdictOf,
 } from '../../src/core/failure.js'
+import type { Undone } from '../../src/core/undone.js'
 import { usualSource } from '../support/sources.js'
 
 /** Made by who usually makes it. */
@@ -19,9 +18,9 @@ const failureOf = (error: unknown, phase: Phase) => failureFrom(error, phase, us
 
 const coded = (code: string, more: object = {}) => Object.assign(new Error(`error ${code}`), { code, ...more })
 
-const READ = { read: true, whole: true }
-const WRITE = { read: false, whole: true }
-const CALL = { read: false, whole: false }
+const READ: Repeatable = { read: true, undone: 'whole' }
+const WRITE: Repeatable = { read: false, undone: 'whole' }
+const CALL: Repeatable = { read: false, undone: 'parts' }
 
 interface Case {
   readonly error: unknown
@@ -219,9 +218,9 @@ describe('failure', () => {
 })
 
 describe('failure: what the primary may do in the place of a replica', () => {
-  const read = { read: true, whole: true }
-  const write = { read: false, whole: true }
-  const several = { read: true, whole: false }
+  const read: Repeatable = { read: true, undone: 'whole' }
+  const write: Repeatable = { read: false, undone: 'whole' }
+  const several: Repeatable = { read: true, undone: 'parts' }
   const rows: readonly (readonly [code: string, phase: Phase, what: Repeatable, repairs: boolean])[] = [
     ['25006', 'handed', read, true],
     ['0A000', 'handed', read, true],
@@ -248,34 +247,9 @@ describe('failure: what the primary may do in the place of a replica', () => {
   }
 })
 
-describe('failure: what became of a statement in a session of somebody’s own', () => {
-  const error = (code: string, severity?: string) => coded(code, severity === undefined ? {} : { severity })
-  const block = { inBlock: true, commits: 'no', whole: true, alive: true } as const
-  const commit = { ...block, commits: 'only', whole: false } as const
-  const several = { ...block, commits: 'perhaps', whole: false } as const
-  const rows: readonly (readonly [what: string, failed: unknown, situation: Situation, outcome: string])[] = [
-    ['outside of a block', error('ECONNRESET'), { ...block, inBlock: false }, 'unknown'],
-    ['outside of a block, refused', error('22012'), { ...block, inBlock: false }, 'rolled-back'],
-    ['several outside of a block, refused', error('22012'), { ...several, inBlock: false }, 'unknown'],
-    ['inside, broken', error('ECONNRESET'), { ...block, alive: false }, 'rolled-back'],
-    ['inside, ended by its holder', new Error('Connection terminated'), { ...block, alive: false }, 'rolled-back'],
-    ['inside, in a crash', error('57P02', 'FATAL'), { ...block, alive: false }, 'rolled-back'],
-    ['inside, several, refused', error('22012'), { ...block, whole: false }, 'rolled-back'],
-    ['inside, not readable here', new Error('no number'), block, 'unknown'],
-    ['inside, overdue', new Error('Query read timeout'), block, 'unknown'],
-    ['COMMIT refused', error('23505'), commit, 'rolled-back'],
-    ['COMMIT, and the server ends', error('57P01', 'FATAL'), { ...commit, alive: false }, 'unknown'],
-    ['COMMIT broken', error('ECONNRESET'), { ...commit, alive: false }, 'unknown'],
-    ['COMMIT among others, refused', error('22012'), several, 'unknown'],
-    ['COMMIT not sent', new Error('Client was closed and is not queryable'), commit, 'not-sent'],
-  ]
-  for (const [what, failed, situation, outcome] of rows) {
-    it(`${what}: ${outcome}`, () => {
-      assert.equal(outcomeInSession(failureOf(failed, 'handed'), situation), outcome)
-    })
-  }
-
+describe('failure: at the commit', () => {
   it('what refuses the commit itself comes after CommandComplete, and undoes it', () => {
+    const error = (code: string) => coded(code, { severity: 'ERROR' })
     const outcomes = ['23505', '40001', 'P0001', 'XX000', '57P01'].map((code) =>
       outcomeOf(failureOf(error(code), 'completed'), WRITE)
     )
@@ -289,4 +263,31 @@ describe('failure: what became of a statement in a session of somebody’s own',
       ['57P03']
     )
   })
+})
+
+describe('failure: behind an answered commit', () => {
+  it('nothing runs again, whatever code the error has, and the outcome is known', () => {
+    for (const code of ['22007', '57P01', 'ECONNRESET', '08006']) {
+      const failure = failureOf(coded(code), 'committed')
+      assert.deepEqual([mayRetry(failure, READ), outcomeOf(failure, WRITE)], [false, 'committed'], code)
+    }
+  })
+})
+
+describe('failure: what is refused and not undone as a whole', () => {
+  const rows: readonly (readonly [undone: Undone, again: boolean, outcome: string])[] = [
+    ['whole', true, 'rolled-back'],
+    ['session', false, 'rolled-back'],
+    ['repeatable', true, 'unknown'],
+    ['hidden', false, 'unknown'],
+    ['parts', false, 'unknown'],
+    ['outside', false, 'unknown'],
+  ]
+  for (const [undone, again, outcome] of rows) {
+    it(`${undone}: ${again ? 'runs again' : 'does not run again'}, ${outcome}`, () => {
+      const failure = failureOf(coded('57P01', { severity: 'FATAL' }), 'handed')
+      const what = { read: false, undone }
+      assert.deepEqual([mayRetry(failure, what), outcomeOf(failure, what)], [again, outcome])
+    })
+  }
 })

@@ -228,7 +228,7 @@ describe('the catalogue', () => {
         maxStaleMillis: 0,
         otherwise: 'primary',
       },
-      repeat: () => ({ read: true, whole: true }),
+      repeat: () => ({ read: true, undone: 'whole' as const }),
       repairs: true,
     } as const
     for (let i = 0; i < 20; i++) {

@@ -56,4 +56,4 @@ describe('promotion', () => {
   })
 })
 
-const WRITE = { read: false, whole: true }
+const WRITE = { read: false, undone: 'whole' } as const

@@ -9,7 +9,7 @@ async function ready(options: object = {}): Promise<Scripted> {
   const servers = { a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') }
   const all = scripted(servers, options)
   void all.herd.run(
-    { target: { role: 'primary' }, repeat: () => ({ read: false, whole: true }), repairs: false },
+    { target: { role: 'primary' }, repeat: () => ({ read: false, undone: 'whole' }), repairs: false },
     async () => {}
   )
   await all.clock.advance(700)
@@ -27,7 +27,7 @@ function reading(more: Partial<Errand> = {}) {
       maxStaleMillis: 30_000,
       otherwise: 'primary',
     },
-    repeat: () => ({ read: true, whole: true }),
+    repeat: () => ({ read: true, undone: 'whole' }),
     repairs: true,
     learn: ({ code }: Failure, what) => learned.push(`${code} ${what}`),
     ...more,
@@ -101,7 +101,7 @@ describe('herd: what a replica refuses runs on the primary, once', () => {
   it('not several statements in one text: a part may have happened', async () => {
     const { herd } = await ready()
     const { attempt, tried } = attempts(coded('25006'))
-    const { errand } = reading({ repeat: () => ({ read: true, whole: false }) })
+    const { errand } = reading({ repeat: () => ({ read: true, undone: 'parts' }) })
     await assert.rejects(herd.run(errand, attempt), { code: '25006' })
     assert.deepEqual(tried, ['replica'])
   })

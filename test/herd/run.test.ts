@@ -4,8 +4,8 @@ import type { Errand, Place } from '../../src/herd/herd.js'
 import { settled } from '../support/manual-clock.js'
 import { coded, literal, named, type Scripted, scripted, server } from '../support/scripted-herd.js'
 
-const WRITE: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, whole: true }), repairs: false }
-const CALL: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, whole: false }), repairs: false }
+const WRITE: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, undone: 'whole' }), repairs: false }
+const CALL: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, undone: 'parts' }), repairs: false }
 const NEED = { maxLagMillis: 1000, since: null, asynchronous: false }
 const READ: Errand = {
   target: {
@@ -15,7 +15,7 @@ const READ: Errand = {
     maxStaleMillis: 30_000,
     otherwise: 'primary',
   },
-  repeat: () => ({ read: true, whole: true }),
+  repeat: () => ({ read: true, undone: 'whole' }),
   repairs: true,
 }
 

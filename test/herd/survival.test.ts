@@ -113,7 +113,7 @@ describe('what throws while news is taken in', () => {
       maxStaleMillis: 30_000,
       otherwise: 'primary',
     },
-    repeat: () => ({ read: true, whole: true }),
+    repeat: () => ({ read: true, undone: 'whole' }),
     repairs: true,
   }
   const wrong: readonly (readonly [what: string, balance: () => unknown])[] = [

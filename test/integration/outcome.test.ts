@@ -69,7 +69,8 @@ describe('what became of a statement', () => {
     on(async (client) => {
       assert.equal(await outcomeOf(client.query('select nonsense')), 'rolled-back')
       assert.equal(await outcomeOf(client.query('insert into items values ($1)', [1])), 'rolled-back')
-      assert.equal(await outcomeOf(client.query('select 1; select 1/0')), 'unknown')
+      assert.equal(await outcomeOf(client.query('select 1; select 1/0')), 'rolled-back')
+      assert.equal(await outcomeOf(client.query('select 1; commit; select 1/0')), 'unknown')
       const slow = outcomeOf(client.query(SLOW))
       await cut(SLOW, 'reset')
       assert.equal(await slow, 'unknown')

@@ -34,7 +34,7 @@ describe('own writes', () => {
 
   it('of a commit that begins the next transaction, also when that is rolled back', async () => {
     const pool = await paused()
-    for (const text of ['commit and chain', 'commit; begin']) {
+    for (const text of ['commit and chain', '/* c */ end and chain', 'commit; begin']) {
       const client = await pool.connect()
       await client.query('begin')
       const n = await bump(client)

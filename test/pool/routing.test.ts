@@ -16,7 +16,10 @@ function routed(query: unknown, knowledge: Knowledge = KNOWN, wishes: Wishes = {
 describe('routing: where a read goes', () => {
   it('to a replica, with the right to be repeated and repaired', () => {
     const { target, repairs, reading, repeat } = routed('select 1')
-    assert.deepEqual([target.role, repairs, reading, repeat()], ['replica', true, true, { read: true, whole: true }])
+    assert.deepEqual(
+      [target.role, repairs, reading, repeat()],
+      ['replica', true, true, { read: true, undone: 'whole' }]
+    )
   })
 
   it('to the primary while it is not known what names hide, also where reads must not go there otherwise', () => {
@@ -37,7 +40,7 @@ describe('routing: where a read goes', () => {
     ]
     for (const [query, wishes] of asked) {
       const { target, reading, repeat } = routed(query, KNOWN, wishes)
-      assert.deepEqual([target.role, reading, repeat()], ['primary', false, { read: false, whole: true }])
+      assert.deepEqual([target.role, reading, repeat()], ['primary', false, { read: false, undone: 'whole' }])
     }
   })
 

@@ -12,7 +12,7 @@ const silent: WireEvents = {
   acknowledged() {},
   notified() {},
   writes: () => false,
-  isWhole: () => true,
+  undone: () => 'whole',
   read() {},
   standby() {},
   defines: () => false,
@@ -107,7 +107,7 @@ describe('wire: what it notices', () => {
       notified: () => notified++,
       read: () => read++,
       writes: (text) => text === null || /^(?:insert|create|call|select f)/.test(text),
-      isWhole: (text) => !text.startsWith('call'),
+      undone: (text) => (text.startsWith('call') ? 'parts' : /dblink/.test(text) ? 'outside' : 'whole'),
       standby: (is) => standby.push(is),
       defines: (text) => text.startsWith('create'),
       defined: () => defined++,
@@ -120,7 +120,7 @@ describe('wire: what it notices', () => {
     const run = (text: string, status: string, tag = text.split(' ')[0]?.toUpperCase()) => {
       begin(text)
       connection.emit('commandComplete', { text: tag })
-      const completed = wire.completed
+      const completed = wire.exchange.completed > 0
       connection.emit('readyForQuery', { status })
       return completed
     }
@@ -172,7 +172,7 @@ describe('wire: what it notices', () => {
     assert.equal(acknowledged(), 1)
   })
   it('a commit counts at once, also where the next transaction begins in the same breath, whatever becomes of that', () => {
-    for (const text of ['commit and chain', 'end work and chain', 'commit; begin']) {
+    for (const text of ['commit and chain', 'end work and chain', '/* c */ end and chain', 'commit; begin']) {
       const { acknowledged, definitions, run } = watched()
       run('begin', 'T')
       run('create view v as select 1', 'T')
@@ -181,6 +181,51 @@ describe('wire: what it notices', () => {
       run('rollback', 'I')
       assert.equal(acknowledged(), 1, text)
     }
+  })
+  it('what acts outside of its transaction counts at once, whatever becomes of that', () => {
+    for (const text of ['select f from dblink_exec(1)', 'call work()']) {
+      const { acknowledged, run } = watched()
+      run('begin', 'T')
+      run(text, 'T')
+      assert.equal(acknowledged(), 1, text)
+      run('rollback', 'I')
+      assert.equal(acknowledged(), 1, text)
+    }
+    const { acknowledged, run, fail, wire } = watched()
+    run('begin', 'T')
+    fail('select f from dblink_exec(1)', 'E')
+    run('rollback', 'I')
+    assert.deepEqual([acknowledged(), wire.landed], [1, 1])
+  })
+  it('a COMMIT that the server refuses does not count, and a COMMIT before an error does', () => {
+    const { acknowledged, connection, begin, run, fail } = watched()
+    run('begin', 'T')
+    run('insert into t values (1)', 'T')
+    fail('commit', 'I')
+    assert.equal(acknowledged(), 0)
+    begin('insert into t values (1); commit; select 1/0')
+    for (const text of ['INSERT', 'COMMIT']) connection.emit('commandComplete', { text })
+    connection.emit('errorMessage', {})
+    assert.equal(acknowledged(), 1, 'told with the error')
+    connection.emit('readyForQuery', { status: 'I' })
+    begin('insert into t values (1); select 1/0')
+    connection.emit('commandComplete', { text: 'INSERT' })
+    connection.emit('errorMessage', {})
+    connection.emit('readyForQuery', { status: 'I' })
+    assert.equal(acknowledged(), 1)
+  })
+  it('a ROLLBACK before a write in one text takes only back what stood before it', () => {
+    const { acknowledged, connection, begin, run } = watched()
+    run('begin', 'T')
+    run('insert into t values (1)', 'T')
+    begin('insert into t values (1); rollback')
+    for (const text of ['INSERT', 'ROLLBACK']) connection.emit('commandComplete', { text })
+    connection.emit('readyForQuery', { status: 'I' })
+    assert.equal(acknowledged(), 0)
+    begin('insert into t values (1), rollback; insert')
+    for (const text of ['ROLLBACK', 'INSERT']) connection.emit('commandComplete', { text })
+    connection.emit('readyForQuery', { status: 'I' })
+    assert.equal(acknowledged(), 1)
   })
   it('what failed, and what a broken connection may have left, waits for no position', () => {
     const { wire, connection, acknowledged, begin, fail, run } = watched()
@@ -297,7 +342,7 @@ describe('wire: what it notices', () => {
   it('CommandComplete is noticed until the session is ready', () => {
     const { wire, run } = watched()
     assert.equal(run('select 1', 'I'), true)
-    assert.equal(wire.completed, false)
+    assert.equal(wire.exchange.completed, 0)
   })
   it('a session on a standby writes nothing, until it says that it is on none any more', () => {
     const { connection, acknowledged, standby, run } = watched()

@@ -88,7 +88,9 @@ export class Ledger {
       acknowledged: this.#acknowledged.size,
       lost: [...this.#acknowledged].filter((id) => !found.has(id)),
       doubled: rows.filter(({ n }) => n > 1).map(({ id }) => id),
-      resurrected: failed.filter(([id, { outcome }]) => outcome !== 'unknown' && found.has(id)).map(([id]) => id),
+      resurrected: failed
+        .filter(([id, { outcome }]) => outcome !== 'unknown' && outcome !== 'committed' && found.has(id))
+        .map(([id]) => id),
       unknown: failed.filter(([, { outcome }]) => outcome === 'unknown').length,
       errors: failed.map(([, { code, outcome }]) => `${code} ${outcome}`),
     }

@@ -1,0 +1,563 @@
+// What a server really takes back of what it refuses, and what it has committed when its answer is lost: each outcome beside
+// the rows that are there.
+
+import assert from 'node:assert/strict'
+import type { Client } from 'pg'
+import type { Pool, PoolClient, PoolConfig } from '../../src/index.js'
+import { type Cluster, startCluster } from '../support/cluster.js'
+import { Cutter } from '../support/cutter.js'
+import { endPools, eventually, poolOn, tracked } from '../support/pools.js'
+import { Relay } from '../support/relay.js'
+
+interface Failed {
+  readonly code?: string
+  readonly outcome?: string
+}
+
+async function failed(work: Promise<unknown>): Promise<Failed> {
+  const error: Failed | null = await work.then(
+    () => null,
+    (error: Failed) => error
+  )
+  assert.ok(error, 'it did not fail')
+  return error
+}
+
+describe('what is undone, and what is committed', () => {
+  let cluster: Cluster
+  let admin: Client
+  let apart: string
+  before(async () => {
+    cluster = await startCluster({ replicas: 0, settings: { max_prepared_transactions: '5' } })
+    admin = await cluster.connect(0, 'postgres')
+    await admin.query(`create extension dblink; create table items (id int); create table pairs (id int);
+      create table deferred (id int unique deferrable initially deferred); create sequence numbers;
+      create procedure half(int) language plpgsql as $$ begin insert into items values ($1); commit; perform 1/0; end $$`)
+    const { host, port, database, user } = cluster.config(0, 'postgres')
+    apart = `'host=${host} port=${port} dbname=${database} user=${user}'`
+    const { password } = cluster.config(0, 'postgres')
+    if (typeof password === 'string') apart = apart.replace(/'$/, ` password=${password}'`)
+  })
+  after(() => cluster.destroy())
+  beforeEach(async () => {
+    await admin.query("truncate items, pairs, deferred; insert into pairs values (1), (1); select setval('numbers', 1)")
+  })
+  afterEach(async () => {
+    await endPools()
+  })
+
+  /** One server that is waited for, so that whatever may run again does. */
+  function patient(options: PoolConfig = {}): Pool {
+    const { host, port, user, password, database } = cluster.config(0, 'postgres')
+    return tracked({ host, port, user, password, database, failoverTimeoutMillis: 10_000, max: 2, ...options })
+  }
+  const rows = async () => (await admin.query('select id from items order by 1')).rows.map(({ id }) => id)
+  const held = async (pool: Pool, work: (client: PoolClient) => Promise<void>) => {
+    const client = await pool.connect()
+    client.on('error', () => {})
+    try {
+      await work(client)
+    } finally {
+      client.release(true)
+    }
+  }
+  /** Ends the session that runs this text, when it has come to what it waits for. */
+  async function terminate(text: string): Promise<void> {
+    const mine = "from pg_stat_activity where query = $1 and (wait_event = 'PgSleep' or wait_event_type = 'Lock')"
+    await eventually('it waits', async () => (await admin.query(`select 1 ${mine}`, [text])).rowCount === 1)
+    await admin.query(`select pg_terminate_backend(pid) ${mine}`, [text])
+  }
+
+  describe('refused by the server', () => {
+    const cases: readonly (readonly [
+      what: string,
+      text: string | (() => string),
+      outcome: string,
+      found: string,
+      expected: unknown,
+    ])[] = [
+      [
+        'an insert',
+        'insert into items select 1/(n - 2) from generate_series(1, 2) as n',
+        'rolled-back',
+        'select count(*)::int as n from items',
+        0,
+      ],
+      [
+        'CREATE UNIQUE INDEX CONCURRENTLY leaves an invalid index',
+        'create unique index concurrently broken on pairs (id)',
+        'unknown',
+        "select count(*)::int as n from pg_index where not indisvalid and indexrelid = 'broken'::regclass",
+        1,
+      ],
+      [
+        'CREATE UNIQUE INDEX',
+        'create unique index whole on pairs (id)',
+        'rolled-back',
+        "select count(*)::int as n from pg_class where relname = 'whole'",
+        0,
+      ],
+      [
+        'dblink_exec',
+        () => `select dblink_exec(${apart}, 'insert into items values (1)'), 1/(n - 1) from generate_series(1, 1) as n`,
+        'unknown',
+        'select count(*)::int as n from items',
+        1,
+      ],
+      [
+        'setval',
+        "select setval('numbers', 77), 1/(n - 1) from generate_series(1, 1) as n",
+        'unknown',
+        'select last_value::int as n from numbers',
+        77,
+      ],
+      [
+        'nextval',
+        "insert into items select nextval('numbers')/(n - 1) from generate_series(1, 1) as n",
+        'rolled-back',
+        'select count(*)::int as n from items',
+        0,
+      ],
+      [
+        'COPY TO PROGRAM',
+        () => `copy (select 1) to program 'cat > ${MARK}; false'`,
+        'unknown',
+        `select (pg_stat_file('${'MARK'}', true)).size::int as n`,
+        2,
+      ],
+      ['CALL', 'call half(1)', 'unknown', 'select count(*)::int as n from items', 1],
+      [
+        'several in one text',
+        'insert into items values (1); select 1/0',
+        'rolled-back',
+        'select count(*)::int as n from items',
+        0,
+      ],
+      [
+        'several and a COMMIT',
+        'insert into items values (1); commit; select 1/0',
+        'unknown',
+        'select count(*)::int as n from items',
+        1,
+      ],
+      [
+        'a deferred constraint',
+        'insert into deferred values (1), (1)',
+        'rolled-back',
+        'select count(*)::int as n from deferred',
+        0,
+      ],
+      [
+        'CREATE DATABASE in a text of several',
+        'insert into items values (1); create database never',
+        'rolled-back',
+        'select count(*)::int as n from items',
+        0,
+      ],
+    ]
+    const MARK = `/tmp/pgherd-undone-${process.pid}`
+    for (const [what, text, outcome, found, expected] of cases) {
+      it(`${what}: ${outcome}`, async () => {
+        const sql = typeof text === 'string' ? text : text()
+        const pool = patient()
+        assert.equal((await failed(pool.query(sql))).outcome, outcome)
+        const { rows } = await admin.query<{ n: number }>(found.replace('MARK', MARK))
+        assert.equal(rows[0]?.n, expected)
+        // On a client it is the same.
+        const client = await pool.connect()
+        const told = (await failed(client.query(sql.replace('broken', 'broken_too')))).outcome
+        client.release(true)
+        assert.equal(told, outcome)
+        if (sql.includes('program')) await admin.query(`copy (select 1) to program 'rm -f ${MARK}'`)
+      })
+    }
+
+    it('in a block all of it is undone with that, but for what acts outside', async () => {
+      const client = await patient().connect()
+      for (const [text, outcome] of [
+        ['do $$ begin perform 1/0; end $$', 'rolled-back'],
+        ["select setval('numbers', 5), 1/(n - 1) from generate_series(1, 1) as n", 'unknown'],
+        ['call half(1)', 'rolled-back'],
+      ] as const) {
+        await client.query('begin')
+        assert.equal((await failed(client.query(text))).outcome, outcome, text)
+        await client.query('rollback')
+      }
+      client.release()
+      assert.deepEqual(await rows(), [])
+    })
+  })
+
+  describe('ended by a stop of its session (57P01)', () => {
+    const blocked = async (lock: string, text: string): Promise<Promise<unknown>> => {
+      const other = await cluster.connect(0, 'postgres')
+      await other.query(lock)
+      const work = patient().query(text)
+      work.catch(() => {})
+      await terminate(text)
+      await other.query('commit')
+      await other.end()
+      return work
+    }
+
+    it('an insert runs again, once, also with a number from a sequence', async () => {
+      const text = "insert into items select nextval('numbers') from pairs limit 1"
+      await blocked('begin; lock table pairs in access exclusive mode', text)
+      await eventually('it is there', async () => (await rows()).length === 1)
+    })
+
+    it('VACUUM and ANALYZE run again', async () => {
+      for (const text of ['vacuum items', 'analyze items']) {
+        await await blocked('begin; lock table items in access exclusive mode', text)
+      }
+    })
+
+    it('several in one text run again, as a whole', async () => {
+      const text = 'insert into items values (1); insert into items select 2 from pairs limit 1'
+      await await blocked('begin; lock table pairs in access exclusive mode', text)
+      assert.deepEqual(await rows(), [1, 2])
+    })
+
+    it('what has acted outside does not', async () => {
+      const texts = [
+        `select dblink_exec(${apart}, 'insert into items values (1)'), count(*) from pairs, pg_sleep(60)`,
+        `do $$ begin insert into items values (2); commit; perform pg_sleep(60); end $$`,
+      ]
+      for (const text of texts) {
+        const work = patient().query(text.replace(', count(*) from pairs, pg_sleep(60)', ', pg_sleep(60)'))
+        work.catch(() => {})
+        await terminate(text.replace(', count(*) from pairs, pg_sleep(60)', ', pg_sleep(60)'))
+        const { code, outcome } = await failed(work)
+        assert.deepEqual([code, outcome], ['57P01', 'unknown'])
+      }
+      assert.deepEqual(await rows(), [1, 2])
+    })
+
+    it('REINDEX CONCURRENTLY does not, and leaves its index', async () => {
+      await admin.query('create index slow on items (id)')
+      const other = await cluster.connect(0, 'postgres')
+      await other.query('begin isolation level repeatable read; select * from items')
+      const text = 'reindex index concurrently slow'
+      const work = patient().query(text)
+      work.catch(() => {})
+      await terminate(text)
+      await other.query('commit')
+      await other.end()
+      const { code, outcome } = await failed(work)
+      assert.deepEqual([code, outcome], ['57P01', 'unknown'])
+      const left = await admin.query("select 1 from pg_class where relname like 'slow_ccnew%'")
+      assert.equal(left.rowCount, 1)
+      await admin.query('drop index slow; drop index if exists slow_ccnew')
+    })
+  })
+
+  describe('without an answer', () => {
+    let relay: Relay
+    beforeEach(async () => {
+      relay = await Relay.start(cluster.node(0))
+    })
+    afterEach(() => relay.close())
+
+    const cases: readonly (readonly [
+      before: readonly string[],
+      text: string,
+      outcome: string,
+      found: readonly number[],
+    ])[] = [
+      [[], 'insert into items values (1)', 'unknown', [1]],
+      [[], 'begin; insert into items values (1)', 'rolled-back', []],
+      [[], 'set lock_timeout to 5', 'rolled-back', []],
+      [['begin', 'insert into items values (1)'], 'rollback; insert into items values (2)', 'unknown', [2]],
+      [['begin', 'insert into items values (1)'], 'rollback', 'rolled-back', []],
+      [['begin', 'insert into items values (1)'], '/* c */ end and chain', 'unknown', [1]],
+      [['begin', 'insert into items values (1)'], 'commit; begin; insert into items values (2)', 'unknown', [1]],
+      [['begin', 'insert into items values (1)'], 'insert into items values (2)', 'rolled-back', []],
+      [['begin', 'insert into items values (1)'], "prepare transaction 'it'", 'unknown', []],
+      [['begin', 'insert into items values (1)', 'savepoint a'], 'rollback to a', 'rolled-back', []],
+      [['start transaction', 'insert into items values (1)'], 'abort work and chain', 'rolled-back', []],
+      [['begin', 'select 1/0', 'rollback and chain', 'insert into items values (3)'], 'end work', 'unknown', [3]],
+      [['begin', 'insert into items values (1)', 'select 1/0'], 'commit', 'rolled-back', []],
+    ]
+    for (const [before, text, outcome, found] of cases) {
+      it(`${[...before, text].join(' | ')}: ${outcome}`, async () => {
+        let pid: unknown
+        await held(patient({ host: relay.host, port: relay.port }), async (client) => {
+          for (const each of before) await client.query(each).catch(() => {})
+          ;({ processID: pid } = client as unknown as { readonly processID: unknown })
+          relay.impose({ silent: ['toClient'] })
+          const told = failed(client.query(text))
+          const done = "select 1 from pg_stat_activity where pid = $1 and query = $2 and state like 'idle%'"
+          await eventually('the server has done it', async () => (await admin.query(done, [pid, text])).rowCount === 1)
+          relay.reset()
+          assert.equal((await told).outcome, outcome)
+        })
+        const over = async () =>
+          (await admin.query('select 1 from pg_stat_activity where pid = $1', [pid])).rowCount === 0
+        await eventually('the session is over', over)
+        assert.deepEqual(await rows(), found)
+        await admin.query("rollback prepared 'it'").catch(() => {})
+      })
+    }
+  })
+
+  describe('cut between CommandComplete and ReadyForQuery', () => {
+    let cutter: Cutter
+    beforeEach(async () => {
+      cutter = await Cutter.start(cluster.node(0))
+    })
+    afterEach(() => cutter.close())
+
+    it('a simple query is committed by then, and does not run again', async () => {
+      const pool = patient({ host: cutter.host, port: cutter.port })
+      await pool.query('select 1')
+      cutter.cutWhen('insert', (types) => types.endsWith('C'))
+      assert.equal((await failed(pool.query('insert into items values (1)'))).outcome, 'committed')
+      await held(pool, async (client) => {
+        cutter.cutWhen('insert', (types) => types.endsWith('C'))
+        assert.equal((await failed(client.query('insert into items values (2)'))).outcome, 'committed')
+      })
+      assert.deepEqual(await rows(), [1, 2])
+    })
+
+    it('one of the extended protocol may not be, and a COMMIT is in both', async () => {
+      const pool = patient({ host: cutter.host, port: cutter.port })
+      await pool.query('select 1')
+      cutter.cutWhen('insert', (types) => types.endsWith('C'))
+      assert.equal((await failed(pool.query('insert into items values ($1)', [1]))).outcome, 'unknown')
+      for (const queryMode of ['simple', 'extended']) {
+        await held(pool, async (client) => {
+          await client.query('begin')
+          await client.query('insert into items values (7)')
+          cutter.cutWhen('commit', (types) => types.endsWith('C'))
+          const commit = client.query({ text: 'commit', queryMode } as { text: string })
+          assert.equal((await failed(commit)).outcome, 'committed', queryMode)
+        })
+      }
+      assert.deepEqual(
+        (await rows()).filter((id) => id === 7),
+        [7, 7]
+      )
+    })
+
+    it('of several in one text the last one counts', async () => {
+      const pool = patient({ host: cutter.host, port: cutter.port })
+      await pool.query('select 1')
+      const text = 'insert into items values (1); insert into items values (2)'
+      cutter.cutWhen('insert', (types) => types.endsWith('C'))
+      assert.equal((await failed(pool.query(text))).outcome, 'unknown')
+      cutter.cutWhen('insert', (types) => types.endsWith('CC'))
+      assert.equal((await failed(pool.query(text))).outcome, 'committed')
+    })
+  })
+
+  describe('answered, and not readable', () => {
+    const throwing = (code: string) => () => {
+      throw Object.assign(new Error(`a parser's own ${code}`), { code })
+    }
+    for (const code of ['22007', '57P01', 'ECONNRESET', '25006', '40001']) {
+      it(`${code} of a type parser behind a committed insert: committed, once`, async () => {
+        const pool = patient({ types: { getTypeParser: (() => throwing(code)) as never } })
+        const returning = 'insert into items values (1) returning id'
+        assert.equal((await failed(pool.query(returning))).outcome, 'committed')
+        assert.deepEqual(await rows(), [1])
+        assert.equal((await failed(pool.query('insert into items values ($1) returning id', [2]))).outcome, 'committed')
+        const client = await pool.connect()
+        assert.equal((await failed(client.query(returning))).outcome, 'committed')
+        await client.query('begin')
+        assert.equal((await failed(client.query(returning))).outcome, 'unknown')
+        await client.query('rollback')
+        client.release()
+        assert.deepEqual(await rows(), [1, 1, 2])
+      })
+    }
+  })
+
+  describe('transaction()', () => {
+    const CHAINED = 'commit and chain'
+    const cases: readonly (readonly [
+      what: string,
+      work: (client: PoolClient) => Promise<unknown>,
+      outcome: string,
+      found: readonly number[],
+    ])[] = [
+      [
+        'commits and chains, then fails',
+        async (client) => {
+          await client.query('insert into items values (1)')
+          await client.query(CHAINED)
+          await client.query('insert into items values (2)')
+          throw new Error('no')
+        },
+        'unknown',
+        [1],
+      ],
+      [
+        'commits and chains, then a statement fails',
+        async (client) => {
+          await client.query('insert into items values (1)')
+          await client.query('/* c */ end and chain')
+          await client.query('select 1/0')
+        },
+        'unknown',
+        [1],
+      ],
+      [
+        'does not wait for what it sends',
+        async (client) => {
+          void client.query('insert into items values (1)')
+          void client.query('commit')
+          throw new Error('no')
+        },
+        'unknown',
+        [1],
+      ],
+      [
+        'rolls back and writes alone',
+        async (client) => {
+          await client.query('rollback; insert into items values (1)')
+          await client.query('begin')
+          throw new Error('no')
+        },
+        'unknown',
+        [1],
+      ],
+      [
+        'rolls back and chains',
+        async (client) => {
+          await client.query('insert into items values (1)')
+          await client.query('rollback and chain')
+          throw new Error('no')
+        },
+        'rolled-back',
+        [],
+      ],
+      [
+        'cannot read a row',
+        async (client) => {
+          client.setTypeParser(23, () => {
+            throw new Error('no number')
+          })
+          await client.query('insert into items values (1) returning id')
+        },
+        'rolled-back',
+        [],
+      ],
+      [
+        'acts outside',
+        async (client) => {
+          await client.query("select setval('numbers', 5)")
+          throw new Error('no')
+        },
+        'unknown',
+        [],
+      ],
+      [
+        'calls what it may',
+        async (client) => {
+          await client.query('do $$ begin insert into items values (1); end $$')
+          throw new Error('no')
+        },
+        'rolled-back',
+        [],
+      ],
+    ]
+    for (const [what, work, outcome, found] of cases) {
+      it(`${what}: ${outcome}`, async () => {
+        assert.equal((await failed(patient().transaction(work))).outcome, outcome)
+        assert.deepEqual(await rows(), found)
+      })
+    }
+  })
+
+  it('pipelined, all that was sent counts', async () => {
+    const relay = await Relay.start(cluster.node(0))
+    try {
+      for (const [last, outcome] of [
+        ['insert into items values (2)', 'rolled-back'],
+        ['commit', 'unknown'],
+      ] as const) {
+        const pool = patient({ host: relay.host, port: relay.port, pipeline: true } as PoolConfig)
+        const client = await pool.connect()
+        client.on('error', () => {})
+        await client.query('begin')
+        const fault = relay.impose({ silent: ['toServer'] })
+        const sent = [client.query('insert into items values (1)'), client.query(last)].map(failed)
+        await eventually(
+          'both are sent',
+          () => (client as unknown as { _sentQueryQueue: unknown[] })._sentQueryQueue.length === 1
+        )
+        relay.reset()
+        fault.lift('reset')
+        assert.deepEqual(
+          (await Promise.all(sent)).map((error) => error.outcome),
+          [outcome, outcome]
+        )
+        client.release(true)
+        assert.deepEqual(await rows(), [])
+      }
+    } finally {
+      await relay.close()
+    }
+  })
+})
+
+describe('what is undone, as the catalogue has it', () => {
+  let cluster: Cluster
+  let admin: Client
+  let pool: Pool
+  before(async () => {
+    cluster = await startCluster({ replicas: 1 })
+    await cluster.streaming(0, 1)
+    admin = await cluster.connect(0, 'postgres')
+    const { host, port, database, user, password } = cluster.config(0, 'postgres')
+    const server = `host=${host} port=${port} dbname=${database} user=${user} password=${String(password)}`
+    await admin.query(`create extension dblink; create table items (id int); create table audited (id int);
+      create function apart(int) returns int language plpgsql as $$ begin
+        perform dblink_exec('${server}', 'insert into items values (' || $1 || ')'); return $1; end $$;
+      create function over_it(int) returns int language sql as $$ select apart($1) $$;
+      create function audit() returns trigger language plpgsql as $$ begin perform over_it(new.id); return new; end $$;
+      create trigger audit before insert on audited for each row execute function audit();
+      create function plain(int) returns int language plpgsql as $$ begin insert into items values ($1); return $1; end $$;
+      create view acting as select apart(3) as id`)
+    await cluster.caughtUp(1, 0)
+    pool = poolOn(cluster, { maxLagMillis: Infinity }, 'postgres')
+    await pool.ready({ replicas: 1 })
+  })
+  after(async () => {
+    await endPools()
+    await cluster.destroy()
+  })
+  beforeEach(() => admin.query('truncate items, audited'))
+
+  for (const [text, outcome] of [
+    ['select apart(1), pg_sleep(60)', 'unknown'],
+    ['select over_it(2), pg_sleep(60)', 'unknown'],
+    ['select id, pg_sleep(60) from acting', 'unknown'],
+    ['insert into audited values (4) returning pg_sleep(60)', 'unknown'],
+    ['with x as (insert into audited values (5) returning 1) select pg_sleep(60) from x', 'unknown'],
+  ] as const) {
+    it(`${text}: not again, ${outcome}`, async () => {
+      const work = pool.query(text)
+      work.catch(() => {})
+      const mine = "from pg_stat_activity where query = $1 and wait_event = 'PgSleep'"
+      await eventually('it waits', async () => (await admin.query(`select 1 ${mine}`, [text])).rowCount === 1)
+      await admin.query(`select pg_terminate_backend(pid) ${mine}`, [text])
+      const error = await failed(work)
+      assert.deepEqual([error.code, error.outcome], ['57P01', outcome])
+      assert.equal((await admin.query('select 1 from items')).rowCount, 1)
+    })
+  }
+
+  it('a function that keeps to its transaction runs again, once', async () => {
+    const other = await cluster.connect(0, 'postgres')
+    await other.query('begin; lock table items in access exclusive mode')
+    const text = 'select plain(7)'
+    const work = pool.query(text)
+    const mine = "from pg_stat_activity where query = $1 and wait_event_type = 'Lock'"
+    await eventually('it waits', async () => (await admin.query(`select 1 ${mine}`, [text])).rowCount === 1)
+    await admin.query(`select pg_terminate_backend(pid) ${mine}`, [text])
+    await other.query('commit')
+    await work
+    assert.equal((await admin.query('select 1 from items')).rowCount, 1)
+  })
+})
