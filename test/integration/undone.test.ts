@@ -310,10 +310,10 @@ describe('what is undone, and what is committed', () => {
     it('a simple query is committed by then, and does not run again', async () => {
       const pool = patient({ host: cutter.host, port: cutter.port })
       await pool.query('select 1')
-      cutter.cutWhen('insert', (types) => types.endsWith('C'))
+      cutter.cutWhen('insert into', (types) => types.endsWith('C'))
       assert.equal((await failed(pool.query('insert into items values (1)'))).outcome, 'committed')
       await held(pool, async (client) => {
-        cutter.cutWhen('insert', (types) => types.endsWith('C'))
+        cutter.cutWhen('insert into', (types) => types.endsWith('C'))
         assert.equal((await failed(client.query('insert into items values (2)'))).outcome, 'committed')
       })
       assert.deepEqual(await rows(), [1, 2])
@@ -322,7 +322,7 @@ describe('what is undone, and what is committed', () => {
     it('one of the extended protocol may not be, and a COMMIT is in both', async () => {
       const pool = patient({ host: cutter.host, port: cutter.port })
       await pool.query('select 1')
-      cutter.cutWhen('insert', (types) => types.endsWith('C'))
+      cutter.cutWhen('insert into', (types) => types.endsWith('C'))
       assert.equal((await failed(pool.query('insert into items values ($1)', [1]))).outcome, 'unknown')
       for (const queryMode of ['simple', 'extended']) {
         await held(pool, async (client) => {
@@ -343,9 +343,9 @@ describe('what is undone, and what is committed', () => {
       const pool = patient({ host: cutter.host, port: cutter.port })
       await pool.query('select 1')
       const text = 'insert into items values (1); insert into items values (2)'
-      cutter.cutWhen('insert', (types) => types.endsWith('C'))
+      cutter.cutWhen('insert into', (types) => types.endsWith('C'))
       assert.equal((await failed(pool.query(text))).outcome, 'unknown')
-      cutter.cutWhen('insert', (types) => types.endsWith('CC'))
+      cutter.cutWhen('insert into', (types) => types.endsWith('CC'))
       assert.equal((await failed(pool.query(text))).outcome, 'committed')
     })
   })
