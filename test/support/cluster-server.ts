@@ -249,7 +249,7 @@ export function writeOwned(file: string, text: string, owner: Owner | undefined)
 }
 
 /** A port nobody listens on now. Somebody may when it is used: whoever uses it tries again then. */
-function freePort(host: string): Promise<number> {
+export function freePort(host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const listener = createServer()
     listener.once('error', reject)
