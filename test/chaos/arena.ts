@@ -83,16 +83,18 @@ export class Arena {
   readonly role: PoolRole
   /** What the application's own functions do wrong. */
   readonly mischief: Mischief = { balance: null, password: null, listener: false }
-  /** Errors that no statement was told, and that would have ended the process. */
-  readonly escaped: string[] = []
+  /** What faults found wrong themselves, and errors that no statement was told, which would have ended the process. */
+  readonly found: string[] = []
   /** Reads of these servers called then, which no evidence can refute yet. */
   readonly unprovable: Window[] = []
   /** Rows that a server has acknowledged and then lost with its data. */
   readonly erased = new Set<number>()
   /** The number of the node that is the primary, as whoever runs the cluster has it. */
   primary = 0
+  /** One more pool, of the product that is tested; ended by who asked for it. */
+  readonly another: (config: PoolConfig) => Pool
   readonly #patienceMillis: number
-  readonly #escape = (error: unknown) => this.escaped.push(String(error))
+  readonly #escape = (error: unknown) => this.found.push(`escaped: ${String(error)}`)
 
   private constructor(cluster: Cluster, network: Network, options: ArenaOptions) {
     this.cluster = cluster
@@ -101,6 +103,7 @@ export class Arena {
     this.role = options.role ?? roleFor(options.seed)
     const numbers: Numbers = { lanes: 0, ids: 0 }
     const PoolClass = options.Pool ?? Pool
+    this.another = (config) => new PoolClass({ ...OPTIONS, ...config })
     const { ssl } = cluster.config(0)
     const work = (name: string, scope: Workload['scope'], ports: readonly number[], lanes: number, readers: number) => {
       const host = ports.map(() => '127.0.0.1')

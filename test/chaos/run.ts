@@ -119,7 +119,7 @@ export class Run {
         this.#violations.push(`fork: ${workload.name}: in '${phase}' ${port} showed rows that the primary never had`)
       }
     }
-    this.#violations.push(...this.#arena.escaped.splice(0).map((each) => `escaped: ${each}`))
+    this.#violations.push(...this.#arena.found.splice(0))
     // What is older is told by what is left: a read that misses it misses that, too.
     for (const workload of this.#arena.workloads) prune(workload)
   }
