@@ -1,6 +1,7 @@
 // A run of chaos for as long as you like:
 //   npm run chaos -- --seed 7 --faults 200 [--role monitor|plain] [--tls]
-//     [--only part-of-a-name,...] [--writers every|usual] [--product directory]
+//     [--only part-of-a-name,...] [--group all|general|forks|logins]
+//     [--writers every|usual] [--product directory]
 //   npm run chaos -- --leaks --faults 200
 // Prints each fault and how long it took, then the totals. Ends with 1, and how to repeat it, when anything is not as promised.
 // The role that the pools log in as goes by the seed unless told: even seeds are in pg_monitor, odd ones see what every role sees.
@@ -10,7 +11,7 @@
 import { parseArgs } from 'node:util'
 import { seeded } from '../support/grammar.js'
 import { ROLES, roleFor } from './arena.js'
-import { FAULTS } from './faults.js'
+import { FAULTS, GROUPS } from './faults.js'
 import { heldOver, leaksOf } from './leaks.js'
 import { productIn } from './mutant.js'
 import { chaos, type Report, sequence } from './run.js'
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     faults: { type: 'string', default: '50' },
     only: { type: 'string', default: '' },
+    group: { type: 'string', default: 'all' },
     role: { type: 'string' },
     product: { type: 'string' },
     writers: { type: 'string', default: 'every' },
@@ -44,12 +46,14 @@ async function faults(): Promise<void> {
   const role = oneOf('role', ROLES, values.role ?? roleFor(seed))
   const writers = oneOf('writers', WRITERS, values.writers)
   const wanted = values.only.split(',')
-  const table = FAULTS.filter(({ name }) => wanted.some((part) => name.includes(part)))
+  const group = oneOf('group', ['all', 'general', 'forks', 'logins'], values.group)
+  const table = GROUPS[group].filter(({ name }) => wanted.some((part) => name.includes(part)))
   if (table.length === 0)
     throw new Error(`no fault is named like '${values.only}':\n${FAULTS.map(({ name }) => name).join('\n')}`)
   const repeat = [
     `npm run chaos -- --seed ${seed} --faults ${values.faults} --role ${role}`,
     values.tls ? ' --tls' : '',
+    group === 'all' ? '' : ` --group ${group}`,
     values.only ? ` --only '${values.only}'` : '',
     writers === 'every' ? '' : ` --writers ${writers}`,
     values.product === undefined ? '' : ` --product ${values.product}`,
