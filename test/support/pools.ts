@@ -1,5 +1,6 @@
 // Pools over a test cluster, ended after each test whatever happened in it.
 
+import { setTimeout as pause } from 'node:timers/promises'
 import type { PoolClient } from 'pg'
 import { Pool, type PoolConfig } from '../../src/index.js'
 import type { Cluster, Role } from './cluster.js'
@@ -39,15 +40,33 @@ export function tracked(options: PoolConfig): Pool {
   return pool
 }
 
+/** end() waits for clients that are checked out, and a test that failed gives none back: it is done for it then. */
+const KEPT_MILLIS = 5000
+
+function giveBack(out: ReadonlySet<PoolClient>): void {
+  for (const client of [...out]) {
+    try {
+      client.release(true)
+    } catch {
+      // Its own statement gave it back.
+    }
+  }
+}
+
 export async function endPools(): Promise<void> {
   const pools = [...open]
   open.clear()
   const ended = pools.map(async ([pool, out]) => {
     // A pool that its own test has ended says so; that is as it should be.
     const end = pool.end().catch(() => {})
-    // end() waits for clients that are checked out, and a test that failed gives none back.
-    for (const client of [...out]) client.release(true)
+    const patience = new AbortController()
+    const late = pause(KEPT_MILLIS, null, { signal: patience.signal }).then(
+      () => giveBack(out),
+      () => {}
+    )
     await end
+    patience.abort()
+    await late
   })
   await Promise.all(ended)
 }
