@@ -375,6 +375,15 @@ export class Arena {
     return new Map(rows.map(({ id, n }) => [id, n]))
   }
 
+  /** Indexes that a REINDEX CONCURRENTLY has left behind. */
+  async leftovers(): Promise<number> {
+    const client = await this.cluster.connect(this.primary, 'postgres')
+    const text = `select count(*)::int as n from pg_class where relkind = 'i' and relname ~ '_cc(new|old)[0-9]*$'`
+    const { rows } = await client.query<{ n: number }>(text)
+    await client.end()
+    return rows[0]?.n ?? 0
+  }
+
   /** How often statements have run that say so in the log of their server. */
   runs(): Map<number, number> {
     const counts = new Map<number, number>()

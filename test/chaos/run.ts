@@ -7,6 +7,7 @@ import type { Random } from '../support/grammar.js'
 import { type Strike, settle, type Totals } from './accounting.js'
 import { Arena, type ArenaOptions } from './arena.js'
 import { type Fault, limitOf } from './fault.js'
+import { REINDEX } from './statements.js'
 import type { Workload } from './workload.js'
 
 export interface Report {
@@ -146,6 +147,10 @@ export class Run {
     const { erased } = arena
     const { totals, violations } = settle({ entries, strikes: this.#strikes, rows, erased, runs: arena.runs() })
     const lines = violations.map(({ rule, detail }) => `${rule}: ${detail}`)
+    const cut = entries.filter(({ form, fate }) => form === REINDEX && (fate === 'unknown' || fate === 'committed'))
+    const left = await arena.leftovers()
+    if (left > cut.length)
+      lines.push(`leftover: ${left} indexes of ${REINDEX}, of which ${cut.length} may be half done`)
     for (const name of readErrors.keys()) if (name.endsWith('no outcome')) lines.push(`nameless: a read, ${name}`)
     return { ...told, totals, violations: [...this.#violations, ...lines] }
   }

@@ -18,6 +18,7 @@ export const STATEMENTS_SCHEMA = `
   create trigger marked after update on marks for each row execute function mark();
   create table twins (n int);
   insert into twins values (1), (1);
+  create index twins_n on twins (n);
   create sequence steps;
   create function fail_with(code text, id int) returns int language plpgsql as
     $$begin raise log 'run %', id; raise exception '${OWN}' using errcode = code; end$$;
@@ -259,8 +260,17 @@ const CONCURRENT: Form = {
   write: (pool, { ids: [id] }) => pool.query(`create unique index concurrently twins_${id} on twins (n)`),
 }
 
+/** No row tells of it; what it leaves behind when it is cut is counted at the end. */
+export const REINDEX = 'REINDEX CONCURRENTLY'
+
 const OTHERS: readonly Form[] = [
   CONCURRENT,
+  {
+    name: REINDEX,
+    rows: 0,
+    refused: 'stays',
+    write: (pool) => pool.query('reindex index concurrently twins_n'),
+  },
   text('dblink_exec', (lane, id) => `select ${remotely(insert(lane, id))}`),
   text(
     'dblink_exec, and a failure',

@@ -31,7 +31,7 @@ export const OWN = 'as if the disk were full'
 
 export function isOwn(error: unknown): boolean {
   const message = String((error as { readonly message?: string }).message)
-  return message.includes(OWN) || message.startsWith('could not create unique index')
+  return message.includes(OWN) || /^could not create unique index|^deadlock detected/.test(message)
 }
 
 export interface Client {
