@@ -26,9 +26,28 @@ const probed = async (arena: Arena, nodes: readonly number[]) => {
   await goesOn(arena)
 }
 
+/** pg.Pool closes the connection of a statement that fails, and now there would be no other: so none is made to fail. */
+const unrefused = (fault: Fault): Fault => ({
+  ...fault,
+  strike: async (arena) => {
+    const before = arena.workloads.map(({ writers }) => writers)
+    for (const workload of arena.workloads) workload.writers = 'usual'
+    try {
+      await arena.progress(2)
+      await fault.strike(arena)
+      await fault.heal?.(arena)
+    } finally {
+      arena.workloads.forEach((workload, i) => {
+        workload.writers = before[i] ?? workload.writers
+      })
+    }
+  },
+  heal: async () => undefined,
+})
+
 const ALL = [0, 1, 2]
 
-export const LOGIN_FAULTS: readonly Fault[] = [
+const REFUSED_LOGINS: readonly Fault[] = [
   {
     name: "the role's CONNECTION LIMIT is reached",
     cut: NONE,
@@ -83,6 +102,10 @@ export const LOGIN_FAULTS: readonly Fault[] = [
     },
     heal: (arena) => arena.network.heal('reset'),
   },
+]
+
+export const LOGIN_FAULTS: readonly Fault[] = [
+  ...REFUSED_LOGINS.map(unrefused),
   ...(['throws', 'gives nothing', 'gives a stranger'] as const).map(
     (how): Fault => ({
       name: `the balance function ${how}`,

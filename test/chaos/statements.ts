@@ -271,11 +271,11 @@ const OTHERS: readonly Form[] = [
     refused: 'stays',
     write: (pool) => pool.query('reindex index concurrently twins_n'),
   },
-  text('dblink_exec', (lane, id) => `select ${remotely(insert(lane, id))}`),
+  text('dblink_exec', (lane, id) => `select ${remotely(insert(lane, id))}`, { remote: true }),
   text(
     'dblink_exec, and a failure',
     (lane, id) => `select ${remotely(insert(lane, id))}, fail_with('${codeFor(id)}', ${id})`,
-    { refused: 'stays' }
+    { refused: 'stays', remote: true }
   ),
 ]
 
@@ -290,10 +290,17 @@ const SHARES: readonly (readonly [number, readonly Form[]])[] = [
 export const WRITERS = ['every', 'usual'] as const
 export type Writers = (typeof WRITERS)[number]
 
+interface Known {
+  readonly writers: Writers
+  readonly major: number
+  /** There is dblink. */
+  readonly remote: boolean
+}
+
 /** One of the forms that this PostgreSQL knows, the usual ones more often. */
-export function aForm(random: Random, { writers, major }: { readonly writers: Writers; readonly major: number }): Form {
+export function aForm(random: Random, { writers, major, remote }: Known): Form {
   const drawn = random.below(100)
   const share = writers === 'usual' ? USUAL : (SHARES.find(([end]) => drawn < end)?.[1] ?? USUAL)
-  const known = share.filter((form) => (form.major ?? 0) <= major)
+  const known = share.filter((form) => (form.major ?? 0) <= major && (remote || !form.remote))
   return random.pick(known)
 }

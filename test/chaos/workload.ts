@@ -60,6 +60,10 @@ export class Workload {
   /** Reads that showed rows of a server which never was the primary. */
   readonly strays: Stray[] = []
   readonly lanes: readonly number[]
+  /** Which forms of statements come next. */
+  writers: Writers
+  /** The servers have dblink. */
+  remote = true
   /** What the cluster suffers now. */
   phase = 'healthy'
   readonly #force: Workforce
@@ -75,6 +79,7 @@ export class Workload {
   constructor(pool: Pool, force: Workforce, numbers: Numbers, random: Random) {
     this.name = force.name
     this.scope = force.scope
+    this.writers = force.writers
     this.pool = pool
     this.#force = force
     this.#numbers = numbers
@@ -114,7 +119,7 @@ export class Workload {
   }
 
   async #write(lane: number): Promise<void> {
-    const form = aForm(this.#random, this.#force)
+    const form = aForm(this.#random, { writers: this.writers, remote: this.remote, major: this.#force.major })
     const ids = Array.from({ length: form.rows }, () => ++this.#numbers.ids)
     const calledAt = moment()
     const kept: number[] = []

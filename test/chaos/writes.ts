@@ -23,6 +23,8 @@ export interface Form {
   readonly piecemeal?: true
   /** The oldest PostgreSQL that knows it; any unless told. */
   readonly major?: number
+  /** It needs dblink. */
+  readonly remote?: true
   write(pool: Pool, attempt: Attempt): Promise<unknown>
 }
 
