@@ -44,14 +44,13 @@ describe('chaos: nothing acknowledged is lost, nothing is done twice, no read is
     tls: true,
   })
   const forks = GROUPS.forks.length
-  for (const role of ['plain', 'monitor'] as const) {
-    trial(`through ${forks} forks, as ${role}`, { group: 'forks', faults: forks, seed: SEED + 2, role })
-  }
+  trial(`through ${forks} forks, with a plain role`, { group: 'forks', faults: forks, seed: SEED + 2, role: 'plain' })
+  trial('through 4 forks', { group: 'forks', faults: 4, seed: SEED + 3, role: 'monitor' })
   const logins = GROUPS.logins.length
   trial(`through ${logins} failures of logins, functions and poolers`, {
     group: 'logins',
     faults: logins,
-    seed: SEED + 3,
+    seed: SEED + 4,
     role: 'plain',
   })
 })

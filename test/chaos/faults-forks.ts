@@ -10,7 +10,7 @@ import type { Arena } from './arena.js'
 import { BOTH, type Fault, NONE } from './fault.js'
 
 /** Long enough for many reads to be given to a replica that must not have them. */
-const LONG = 25
+const LONG = 15
 
 /** A replica behind the spare, which itself follows the primary: the leaf. Nobody names the spare. */
 async function cascade(arena: Arena, leaf: number): Promise<number> {
