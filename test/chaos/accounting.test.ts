@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type Entry, type Fate, type Strike, settle } from './accounting.js'
+import { type Entry, type Fate, type Ledger, type Strike, settle } from './accounting.js'
 
 function entry(fate: Fate, ids: readonly number[], at = 100): Entry {
   return { lane: 0, ids, form: 'simple', fate, code: null, calledAt: at, endedAt: at + 1 }
@@ -39,6 +39,84 @@ describe('the accounting of chaos', () => {
     })
   }
 
+  const MORE: readonly [string, Partial<Entry>, Partial<Ledger>, readonly string[]][] = [
+    ['committed by its error and there', { fate: 'committed' }, { rows: new Map([[1, 1]]) }, []],
+    ['committed by its error and not there', { fate: 'committed' }, {}, ['lost']],
+    ['lost with the data of its server', {}, { erased: new Set([1]) }, []],
+    [
+      'lost with the data of its server and there again',
+      {},
+      { rows: new Map([[1, 1]]), erased: new Set([1]) },
+      ['resurrected'],
+    ],
+    [
+      'a half of it lost with the data of its server',
+      { ids: [1, 2] },
+      { rows: new Map([[1, 1]]), erased: new Set([2]) },
+      ['torn'],
+    ],
+    [
+      'piecemeal, unknown and there in part',
+      { ids: [1, 2], fate: 'unknown', piecemeal: true, own: 'stays' },
+      { rows: new Map([[1, 1]]) },
+      [],
+    ],
+    [
+      'piecemeal, rolled back and there in part',
+      { ids: [1, 2], fate: 'rolled-back', piecemeal: true },
+      { rows: new Map([[1, 1]]) },
+      ['resurrected'],
+    ],
+    [
+      'piecemeal, and a row that was acknowledged on its way is not there',
+      { ids: [1, 2], fate: 'rolled-back', piecemeal: true, kept: [1] },
+      {},
+      ['lost'],
+    ],
+    [
+      'its effect is outside of the rows, and was reported as undone',
+      { fate: 'rolled-back', own: 'stays' },
+      {},
+      ['resurrected'],
+    ],
+    ['its effect is outside of the rows, and was reported as unknown', { fate: 'unknown', own: 'stays' }, {}, []],
+    ['it fails by itself, and says that it does not know', { fate: 'unknown', own: 'undone' }, {}, ['unexplained']],
+    [
+      'it fails by itself, and ran twice',
+      { fate: 'rolled-back', own: 'undone' },
+      { runs: new Map([[1, 2]]) },
+      ['rerun'],
+    ],
+    [
+      'it fails by itself, and ran twice as something was done to a server',
+      { fate: 'rolled-back', own: 'undone' },
+      { runs: new Map([[1, 2]]), strikes: [strike(0)] },
+      [],
+    ],
+    [
+      'it failed where nothing has a reason to',
+      { fate: 'not-sent' },
+      { strikes: [{ ...strike(0), harmless: true }] },
+      ['harmed'],
+    ],
+    [
+      'it fails by itself where nothing else does',
+      { fate: 'rolled-back', own: 'undone' },
+      { strikes: [{ ...strike(0), harmless: true }] },
+      [],
+    ],
+  ]
+  for (const [name, part, ledger, expected] of MORE) {
+    it(`${name}: ${expected.join(', ') || 'as it should be'}`, () => {
+      const entries = [{ ...entry('acknowledged', [1]), ...part }]
+      const { violations } = settle({ entries, strikes: [], rows: new Map(), ...ledger })
+      assert.deepEqual(
+        violations.map(({ rule }) => rule),
+        expected
+      )
+    })
+  }
+
   it('a statement that two strikes met is excused by the one that has an excuse left', () => {
     const strikes = [strike(1, 90, 101), strike(1, 101, 120)]
     assert.deepEqual(rulesOf([entry('unknown', [1], 99), entry('unknown', [2], 100.5)], [], strikes), [])
@@ -57,6 +135,6 @@ describe('the accounting of chaos', () => {
       [5, 1],
     ])
     const { totals } = settle({ entries, strikes: [strike(2)], rows })
-    assert.deepEqual(totals, { acknowledged: 1, notSent: 1, rolledBack: 1, unknown: 2, happened: 1 })
+    assert.deepEqual(totals, { acknowledged: 1, committed: 0, notSent: 1, rolledBack: 1, unknown: 2, happened: 1 })
   })
 })

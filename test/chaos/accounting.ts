@@ -1,13 +1,16 @@
 // What was told against what is there: pure, and without mercy. Given every statement's fate as its caller saw it, what was
 // done to the cluster meanwhile, and the rows that survived, it lists everything that must not be.
 
-/** As the caller saw it. `nameless`: an error that should have had an `outcome`, and had none. */
-export type Fate = 'acknowledged' | 'not-sent' | 'rolled-back' | 'unknown' | 'nameless'
+/**
+ * As the caller saw it. `committed`: it failed, and its error says that its rows are there all the same. `nameless`: an error
+ * that should have had an `outcome`, and had none.
+ */
+export type Fate = 'acknowledged' | 'committed' | 'not-sent' | 'rolled-back' | 'unknown' | 'nameless'
 
 export interface Entry {
   /** Serial: a lane has at most one statement under way. */
   readonly lane: number
-  /** Rows that it inserts, all or none of them. */
+  /** Rows that it inserts, all or none of them unless it is `piecemeal`. */
   readonly ids: readonly number[]
   /** How it was sent. */
   readonly form: string
@@ -16,6 +19,12 @@ export interface Entry {
   readonly code: string | null
   readonly calledAt: number
   readonly endedAt: number
+  /** It commits more than once: when it fails, a part of it may stay. */
+  readonly piecemeal?: boolean
+  /** Of a piecemeal one: rows whose COMMIT was acknowledged, whatever became of the rest. */
+  readonly kept?: readonly number[]
+  /** It is made to fail, and did by itself: which says nothing of connections. */
+  readonly own?: 'undone' | 'stays' | null
 }
 
 /** Something was done to the cluster, from its beginning until all was well again. */
@@ -25,6 +34,8 @@ export interface Strike {
   readonly to: number
   /** How many statements were under way where it struck: so many may have an unknown fate. */
   readonly limit: number
+  /** No statement has a reason to fail. */
+  readonly harmless?: boolean
 }
 
 export interface Ledger {
@@ -32,6 +43,10 @@ export interface Ledger {
   readonly strikes: readonly Strike[]
   /** How often each id is there. */
   readonly rows: ReadonlyMap<number, number>
+  /** Rows that a server had acknowledged, and lost with its data: none of them may ever be seen again. */
+  readonly erased?: ReadonlySet<number>
+  /** How often statements that tell so have begun. */
+  readonly runs?: ReadonlyMap<number, number>
 }
 
 export type Rule =
@@ -43,6 +58,8 @@ export type Rule =
   | 'unexplained' // its fate was reported as unknown, and nothing had been done to anything
   | 'excessive' // more unknown fates than statements under way
   | 'nameless' // an error without outcome
+  | 'rerun' // begun more than once, and nothing had been done to anything
+  | 'harmed' // it failed, and had no reason to
 
 export interface Violation {
   readonly rule: Rule
@@ -51,6 +68,8 @@ export interface Violation {
 
 export interface Totals {
   readonly acknowledged: number
+  /** Failed, and reported as being there all the same. */
+  readonly committed: number
   readonly notSent: number
   readonly rolledBack: number
   readonly unknown: number
@@ -70,32 +89,50 @@ export function settle(ledger: Ledger): Verdict {
   return {
     totals: {
       acknowledged: of('acknowledged').length,
+      committed: of('committed').length,
       notSent: of('not-sent').length,
       rolledBack: of('rolled-back').length,
       unknown: unknown.length,
       happened: unknown.filter(({ ids }) => ids.some((id) => rows.has(id))).length,
     },
-    violations: [...entries.flatMap((entry) => misreported(entry, rows)), ...strays(ledger), ...unexcused(ledger)],
+    violations: [
+      ...entries.flatMap((entry) => misreported(entry, ledger)),
+      ...strays(ledger),
+      ...unexcused(ledger),
+      ...rerun(ledger),
+      ...harmed(ledger),
+    ],
   }
 }
 
-function misreported(entry: Entry, rows: Ledger['rows']): Violation[] {
-  const { ids, fate } = entry
+const NONE: ReadonlySet<number> = new Set()
+
+function misreported(entry: Entry, { rows, erased = NONE }: Ledger): Violation[] {
+  const { ids, fate, kept = [], piecemeal = false, own = null } = entry
   const there = ids.filter((id) => rows.has(id))
   const broken = (rule: Rule, some: readonly number[]): Violation[] =>
     some.length === 0 ? [] : [{ rule, detail: `${some.join(', ')}: ${told(entry)}` }]
   const absent = ids.filter((id) => !rows.has(id))
+  const missing = absent.filter((id) => !erased.has(id))
   const partial = there.length > 0 && absent.length > 0
+  const refuted = fate === 'not-sent' || fate === 'rolled-back'
+  // What stays outside of the ledger is not among its rows, and is there all the same.
+  const stays = own === 'stays' ? ids : there
   return [
-    ...broken('lost', fate === 'acknowledged' ? absent : []),
-    ...broken('resurrected', fate === 'not-sent' || fate === 'rolled-back' ? there : []),
-    ...broken('torn', fate !== 'acknowledged' && partial ? there : []),
+    ...broken('lost', isKept(entry) ? missing : missing.filter((id) => kept.includes(id))),
+    ...broken('resurrected', refuted ? stays : there.filter((id) => erased.has(id))),
+    ...broken('torn', !piecemeal && partial && (!isKept(entry) || missing.length < absent.length) ? there : []),
     ...broken('nameless', fate === 'nameless' ? ids : []),
     ...broken(
       'doubled',
       there.filter((id) => (rows.get(id) ?? 0) > 1)
     ),
   ]
+}
+
+/** Of a piecemeal one that failed only a part is known to be there. */
+function isKept({ fate, piecemeal = false }: Entry): boolean {
+  return fate === 'acknowledged' || (fate === 'committed' && !piecemeal)
 }
 
 function strays({ entries, rows }: Ledger): Violation[] {
@@ -107,9 +144,11 @@ function strays({ entries, rows }: Ledger): Violation[] {
 function unexcused({ entries, strikes }: Ledger): Violation[] {
   const found: Violation[] = []
   const left = new Map(strikes.map((strike) => [strike, strike.limit]))
-  const unknown = entries.filter(({ fate }) => fate === 'unknown').sort((a, b) => a.endedAt - b.endedAt)
+  const unknown = entries
+    .filter(({ fate, own }) => fate === 'unknown' && own !== 'stays')
+    .sort((a, b) => a.endedAt - b.endedAt)
   for (const entry of unknown) {
-    const met = strikes.filter(({ from, to }) => entry.calledAt <= to && entry.endedAt >= from)
+    const met = strikes.filter((strike) => meets(strike, entry))
     const excuse = met.find((strike) => (left.get(strike) ?? 0) > 0)
     if (excuse !== undefined) left.set(excuse, (left.get(excuse) ?? 0) - 1)
     else if (met.length === 0) found.push({ rule: 'unexplained', detail: told(entry) })
@@ -119,6 +158,26 @@ function unexcused({ entries, strikes }: Ledger): Violation[] {
     }
   }
   return found
+}
+
+const meets = ({ from, to }: Strike, { calledAt, endedAt }: Entry) => calledAt <= to && endedAt >= from
+
+/** A statement that failed by itself runs once; one that a strike met may have run again before. */
+function rerun({ entries, strikes, runs = new Map() }: Ledger): Violation[] {
+  const quiet = entries.filter((entry) => !strikes.some((strike) => meets(strike, entry)))
+  return quiet.flatMap((entry) => {
+    const times = Math.max(0, ...entry.ids.map((id) => runs.get(id) ?? 0))
+    return times > 1 ? [{ rule: 'rerun' as const, detail: `${times} times: ${told(entry)}` }] : []
+  })
+}
+
+function harmed({ entries, strikes }: Ledger): Violation[] {
+  const harmless = strikes.filter((strike) => strike.harmless)
+  const failed = entries.filter(({ fate, own = null }) => fate !== 'acknowledged' && own === null)
+  return failed.flatMap((entry) => {
+    const met = harmless.find((strike) => entry.calledAt >= strike.from && entry.endedAt <= strike.to)
+    return met === undefined ? [] : [{ rule: 'harmed' as const, detail: `${met.fault}: ${told(entry)}` }]
+  })
 }
 
 function told({ lane, form, fate, code, calledAt, endedAt }: Entry): string {

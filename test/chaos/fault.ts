@@ -19,6 +19,8 @@ export interface Fault {
   readonly promotes?: true
   /** Too slow, or too rare, for a short run. */
   readonly long?: true
+  /** No statement has a reason to fail, as none would that is sent over a connection that is open. */
+  readonly harmless?: true
   strike(arena: Arena): Promise<unknown>
   /** Before everything is brought back to one primary and two replicas. */
   heal?(arena: Arena): Promise<unknown>

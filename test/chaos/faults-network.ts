@@ -47,8 +47,8 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     name: 'a black hole before everything',
     cut: FAR,
     strike: async (arena) => {
-      for (const { index } of arena.cluster.nodes) await arena.network.impose(index, { silent: BOTH_WAYS })
-      for (const { index } of arena.cluster.nodes) await convicted(arena, index)
+      for (const { index } of arena.nodes) await arena.network.impose(index, { silent: BOTH_WAYS })
+      for (const { index } of arena.nodes) await convicted(arena, index)
     },
   },
   {
@@ -84,7 +84,7 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     name: 'the network is slow',
     cut: NONE,
     strike: async (arena) => {
-      for (const { index } of arena.cluster.nodes) {
+      for (const { index } of arena.nodes) {
         await arena.network.impose(index, { delayMillis: { toServer: arena.random.below(40), toClient: 20 } })
       }
       await arena.progress(3)

@@ -22,7 +22,7 @@ export const ROLE_FAULTS: readonly Fault[] = [
     promotes: true,
     strike: (arena) => arena.cluster.kill(arena.primary),
     heal: async (arena) => {
-      const old = arena.cluster.nodes.find(({ running }) => !running)?.index ?? 0
+      const old = arena.nodes.find(({ running }) => !running)?.index ?? 0
       await arena.cluster.start(old)
       await claimed(arena, old)
       await arena.progress(5)

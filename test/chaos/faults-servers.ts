@@ -11,7 +11,7 @@ const noticed = (arena: Arena, node: number) =>
 const killed = (arena: Arena) => arena.cluster.kill(arena.primary)
 
 /** Sessions of the pools, not of their probes. */
-const SESSIONS = `select pid from pg_stat_activity where usename = 'monitor' and application_name <> 'pgherd probe'`
+const SESSIONS = `select pid from pg_stat_activity where usename in ('monitor', 'plain') and application_name <> 'pgherd probe'`
 
 async function terminate(arena: Arena, node: number, which: string): Promise<void> {
   const client = await arena.cluster.connect(node, 'postgres')
@@ -133,7 +133,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     strike: (arena) => arena.cluster.freeze(arena.primary),
     heal: async (arena) => {
       await arena.progress(3)
-      for (const { index } of arena.cluster.nodes) await arena.cluster.thaw(index)
+      for (const { index } of arena.nodes) await arena.cluster.thaw(index)
       await arena.progress(5)
     },
   },
@@ -183,7 +183,7 @@ export const SERVER_FAULTS: readonly Fault[] = [
     name: 'all servers restart at once',
     cut: BOTH,
     strike: async (arena) => {
-      const all = arena.cluster.nodes.map(({ index }) => index)
+      const all = arena.nodes.map(({ index }) => index)
       await Promise.all(all.map((node) => arena.cluster.stop(node, 'immediate')))
       await Promise.all(all.map((node) => arena.cluster.start(node)))
     },

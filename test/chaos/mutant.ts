@@ -1,8 +1,8 @@
 // The product with a mistake made on purpose: a copy of its build in which a text that occurs exactly once is another one.
 
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Pool } from '../../src/index.js'
 
 export interface Mistake {
@@ -13,6 +13,13 @@ export interface Mistake {
 }
 
 const BUILD = fileURLToPath(new URL('../../', import.meta.url))
+
+/** The Pool of another build, for example of an older version: the directory that has its src/index.js. */
+export async function productIn(directory: string): Promise<typeof Pool> {
+  const path = join(resolve(directory), 'src', 'index.js')
+  const { Pool: other }: { Pool: typeof Pool } = await import(pathToFileURL(path).href)
+  return other
+}
 
 /** What `use` gives, called with the Pool that makes these mistakes. */
 export async function withMistakes<T>(

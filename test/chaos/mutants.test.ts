@@ -76,7 +76,14 @@ describe('chaos finds mistakes', () => {
       assert.equal(faults.length, 1, fault)
       const { violations } = await withMistakes(mistakes, (Pool) =>
         // What is under way when it strikes is chance: once may be too few.
-        chaos({ seed: 1, faults: [...faults, ...faults, ...faults], Pool, patienceMillis: 6000 })
+        chaos({
+          seed: 1,
+          faults: [...faults, ...faults, ...faults],
+          Pool,
+          role: 'monitor',
+          writers: 'usual',
+          patienceMillis: 6000,
+        })
       )
       assert.ok(
         violations.some((violation) => shown.test(violation)),

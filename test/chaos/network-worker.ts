@@ -23,6 +23,12 @@ async function obey(order: Order): Promise<number> {
       const { lift } = relayOf(order.node).impose(order.plan)
       return lifts.push(lift) - 1
     }
+    case 'deafen': {
+      const relay = relayOf(order.node)
+      const open = new Set(relay.links)
+      const { lift } = relay.impose({ on: (link) => !open.has(link), silent: ['toServer', 'toClient'] })
+      return lifts.push(lift) - 1
+    }
     case 'lift':
       lifts[order.fault]?.(order.how)
       return 0

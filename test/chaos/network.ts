@@ -18,6 +18,8 @@ export type Order =
   /** `pick`: one of the links; null: all. */
   | { readonly verb: 'reset'; readonly node: number; readonly pick: number | null }
   | { readonly verb: 'half-close'; readonly node: number; readonly direction: Direction }
+  /** From now on new links are silent, and those that there are go on. */
+  | { readonly verb: 'deafen'; readonly node: number }
   | { readonly verb: 'refuse' | 'accept' | 'count'; readonly node: number }
   | { readonly verb: 'close' }
 
@@ -63,6 +65,11 @@ export class Network {
 
   async impose(node: number, plan: Plan): Promise<void> {
     this.#faults.add(await this.#send({ verb: 'impose', node, plan }))
+  }
+
+  /** New links are accepted and nothing on them goes on; those that there are go on. */
+  async deafen(node: number): Promise<void> {
+    this.#faults.add(await this.#send({ verb: 'deafen', node }))
   }
 
   /** All that was imposed is over, and who refused accepts. */

@@ -1,12 +1,13 @@
 // A sequence of faults chosen by a seed, and the verdict over all that was told meanwhile. After each fault the cluster is
 // whole again, so that each has the same beginning and what goes wrong has one cause.
 
-import { moment } from '../consistency/account.js'
+import { moment, type Read } from '../consistency/account.js'
 import { judge, told } from '../consistency/judge.js'
 import type { Random } from '../support/grammar.js'
 import { type Strike, settle, type Totals } from './accounting.js'
 import { Arena, type ArenaOptions } from './arena.js'
 import { type Fault, limitOf } from './fault.js'
+import { REINDEX } from './statements.js'
 import type { Workload } from './workload.js'
 
 export interface Report {
@@ -14,6 +15,8 @@ export interface Report {
   /** null: broken off. */
   readonly totals: Totals | null
   readonly reads: number
+  /** Not judged: of a replica that had just got another history, before two looks at all servers were over. */
+  readonly unprovable: number
   readonly readErrors: ReadonlyMap<string, number>
   readonly worstMillis: number
   /** `rule: detail`. None: all is as it should be. */
@@ -59,6 +62,7 @@ export class Run {
   readonly #faults: { name: string; millis: number }[] = []
   readonly #violations: string[] = []
   #reads = 0
+  #unprovable = 0
   #worstMillis = 0
 
   constructor(arena: Arena) {
@@ -80,12 +84,17 @@ export class Run {
       return false
     } finally {
       const to = moment()
-      this.#strikes.push({ fault: fault.name, from, to, limit: limitOf(fault.cut, this.#arena) })
+      const { name, cut, harmless = false } = fault
+      this.#strikes.push({ fault: name, from, to, limit: limitOf(cut, this.#arena), harmless })
       this.#faults.push({ name: fault.name, millis: to - from })
       for (const workload of this.#arena.workloads) workload.phase = `after: ${fault.name}`
       this.#judgeReads()
     }
     return true
+  }
+
+  #isUnprovable({ server, calledAt }: Pick<Read, 'server' | 'calledAt'>): boolean {
+    return this.#arena.unprovable.some(({ port, from, to }) => server === port && calledAt >= from && calledAt <= to)
   }
 
   /** Reads so far, against the writes of both pools: to each its own are its own, and the other's are foreign. */
@@ -97,11 +106,21 @@ export class Run {
           through: each === workload ? ('pool' as const) : ('foreign' as const),
         }))
       )
-      const verdict = judge({ writes, reads: workload.reads.splice(0), scope: workload.scope })
+      const answered = workload.reads.splice(0)
+      const reads = answered.filter((read) => !this.#isUnprovable(read))
+      this.#unprovable += answered.length - reads.length
+      const verdict = judge({ writes, reads, scope: workload.scope })
       this.#reads += verdict.reads
       this.#worstMillis = Math.max(this.#worstMillis, verdict.worstMillis)
       this.#violations.push(...verdict.violations.map((each) => `${workload.name}: ${told(each)}`))
     }
+    for (const workload of this.#arena.workloads) {
+      for (const { port, calledAt, phase } of workload.strays.splice(0)) {
+        if (this.#isUnprovable({ server: port, calledAt })) continue
+        this.#violations.push(`fork: ${workload.name}: in '${phase}' ${port} showed rows that the primary never had`)
+      }
+    }
+    this.#violations.push(...this.#arena.found.splice(0))
     // What is older is told by what is left: a read that misses it misses that, too.
     for (const workload of this.#arena.workloads) prune(workload)
   }
@@ -113,14 +132,25 @@ export class Run {
     for (const workload of arena.workloads) {
       for (const [code, count] of workload.readErrors) readErrors.set(code, (readErrors.get(code) ?? 0) + count)
     }
-    const told = { faults: this.#faults, reads: this.#reads, readErrors, worstMillis: this.#worstMillis }
+    const told = {
+      faults: this.#faults,
+      reads: this.#reads,
+      unprovable: this.#unprovable,
+      readErrors,
+      worstMillis: this.#worstMillis,
+    }
     // Whoever is stuck would not stop, and the cluster is in no state to be asked.
     if (isStuck) return { ...told, totals: null, violations: this.#violations }
     await arena.stop()
     const rows = await arena.rows()
     const entries = arena.workloads.flatMap((workload) => workload.entries)
-    const { totals, violations } = settle({ entries, strikes: this.#strikes, rows })
+    const { erased } = arena
+    const { totals, violations } = settle({ entries, strikes: this.#strikes, rows, erased, runs: arena.runs() })
     const lines = violations.map(({ rule, detail }) => `${rule}: ${detail}`)
+    const cut = entries.filter(({ form, fate }) => form === REINDEX && (fate === 'unknown' || fate === 'committed'))
+    const left = await arena.leftovers()
+    if (left > cut.length)
+      lines.push(`leftover: ${left} indexes of ${REINDEX}, of which ${cut.length} may be half done`)
     for (const name of readErrors.keys()) if (name.endsWith('no outcome')) lines.push(`nameless: a read, ${name}`)
     return { ...told, totals, violations: [...this.#violations, ...lines] }
   }

@@ -199,6 +199,36 @@ describe('chaos of names, addresses and clusters', () => {
     assert.deepEqual([lost, doubled, resurrected], [[], [], []])
   })
 
+  it('the primary freezes, and what follows its heir tells so: writes go on, though silence would take a minute', async () => {
+    const cluster = await started({ synchronous: 'ANY 1 (*)' })
+    const pool = poolOn(cluster, { silentMillis: 60_000 }, 'monitor')
+    const ledger = await atWork(pool)
+    // What is under way would wait for the frozen one.
+    await ledger.stop()
+    for (const node of [1, 2]) await cluster.caughtUp(node, 0)
+    await cluster.freeze(0)
+    await cluster.promote(1)
+    await cluster.follow(2, 1)
+    let written = false
+    const waiting = ledger.insert().then((acknowledged) => {
+      written = acknowledged
+    })
+    try {
+      await eventually('a write goes on', () => written, 15_000)
+      assert.equal(pool.topology().primary, keyOf(cluster, 1))
+      await cluster.thaw(0)
+      await eventually('the old one is seen to claim', () =>
+        pool.topology().nodes.some(({ key, state }) => key === keyOf(cluster, 0) && state === 'claimant')
+      )
+      assert.ok(await ledger.insert())
+      const { lost, doubled, resurrected } = await ledger.account()
+      assert.deepEqual([lost, doubled, resurrected], [[], [], []])
+    } finally {
+      await cluster.thaw(0)
+      await Promise.all([endPools(), waiting])
+    }
+  })
+
   it('the primary comes back on an old copy of its data, on a lower timeline', async () => {
     const cluster = await started({})
     const pool = poolOn(cluster, {}, 'monitor')

@@ -6,14 +6,14 @@ import type { Pool } from '../../src/index.js'
 import { moment, type Read, type Write } from '../consistency/account.js'
 import type { Random } from '../support/grammar.js'
 import type { Entry } from './accounting.js'
-import { type Attempt, FORMS, fateOf } from './writes.js'
+import { aForm, STATEMENTS_SCHEMA, type Writers } from './statements.js'
+import { type Attempt, fateOf, isOwn } from './writes.js'
 
 export const SCHEMA = `
   create table ledger (lane int not null, id int not null);
   create index on ledger (lane, id);
   create table scratch (n int);
-  create function fail_with(code text) returns int language plpgsql as
-    $$begin raise exception 'as if the disk were full' using errcode = code; end$$`
+  ${STATEMENTS_SCHEMA}`
 
 /** Lanes and ids are of all pools of a run. */
 export interface Numbers {
@@ -31,11 +31,21 @@ export interface Workforce {
   readonly paceMillis: number
   /** `readYourWrites` of the pool. */
   readonly scope: 'pool' | 'off'
+  readonly writers: Writers
+  /** Of the servers. */
+  readonly major: number
 }
 
 interface Seen {
   readonly values: readonly number[]
+  readonly strays: number
   readonly port: number
+}
+
+export interface Stray {
+  readonly port: number
+  readonly calledAt: number
+  readonly phase: string
 }
 
 export class Workload {
@@ -47,7 +57,13 @@ export class Workload {
   readonly reads: Read[] = []
   /** What readers got instead of rows, as `code outcome`, and how often. */
   readonly readErrors = new Map<string, number>()
+  /** Reads that showed rows of a server which never was the primary. */
+  readonly strays: Stray[] = []
   readonly lanes: readonly number[]
+  /** Which forms of statements come next. */
+  writers: Writers
+  /** The servers have dblink. */
+  remote = true
   /** What the cluster suffers now. */
   phase = 'healthy'
   readonly #force: Workforce
@@ -63,6 +79,7 @@ export class Workload {
   constructor(pool: Pool, force: Workforce, numbers: Numbers, random: Random) {
     this.name = force.name
     this.scope = force.scope
+    this.writers = force.writers
     this.pool = pool
     this.#force = force
     this.#numbers = numbers
@@ -102,30 +119,46 @@ export class Workload {
   }
 
   async #write(lane: number): Promise<void> {
-    const form = this.#random.pick(FORMS)
+    const form = aForm(this.#random, { writers: this.writers, remote: this.remote, major: this.#force.major })
     const ids = Array.from({ length: form.rows }, () => ++this.#numbers.ids)
-    const attempt: Attempt = { lane, ids }
     const calledAt = moment()
-    const done = (fate: Entry['fate'], code: string | null) => {
+    const kept: number[] = []
+    const acknowledged = (value: number, ackedAt: number) =>
+      this.writes.push({ writer: lane, value, calledAt, ackedAt, session: null, lostAt: null })
+    const attempt: Attempt = {
+      lane,
+      ids,
+      kept: (id) => {
+        kept.push(id)
+        acknowledged(id, moment())
+      },
+    }
+    const done = (fate: Entry['fate'], code: string | null, own: Entry['own'] = null) => {
       const endedAt = moment()
-      this.entries.push({ lane, ids, form: form.name, fate, code, calledAt, endedAt })
+      const { name, piecemeal = false } = form
+      this.entries.push({ lane, ids, form: name, fate, code, calledAt, endedAt, piecemeal, kept, own })
       return endedAt
     }
     try {
       await form.write(this.pool, attempt)
-      const ackedAt = done('acknowledged', null)
-      this.writes.push({ writer: lane, value: ids.at(-1) ?? 0, calledAt, ackedAt, session: null, lostAt: null })
+      acknowledged(ids.at(-1) ?? 0, done('acknowledged', null))
       this.#acknowledged.set(lane, (this.#acknowledged.get(lane) ?? 0) + 1)
     } catch (error) {
-      done(fateOf(error), codeOf(error))
+      done(fateOf(error), codeOf(error), isOwn(error) ? (form.refused ?? null) : null)
     }
+  }
+
+  /** Its server has come back without these: what misses them now is right. */
+  lose(ids: ReadonlySet<number>, lostAt: number): void {
+    for (const write of this.writes) if (ids.has(write.value)) write.lostAt = lostAt
   }
 
   async #read(): Promise<void> {
     const calledAt = moment()
     const known = this.pool.topology().primary !== null
     try {
-      const { values, port } = await this.#look()
+      const { values, strays, port } = await this.#look()
+      if (strays > 0) this.strays.push({ port, calledAt, phase: this.phase })
       const orphaned = !known || this.pool.topology().primary === null || this.#orphanedUntil >= calledAt
       const boundMillis = orphaned ? this.#force.maxStaleMillis : this.#force.maxLagMillis
       const where = { server: port, onReplica: true, boundMillis, phase: this.phase, paired: false, session: null }
@@ -144,7 +177,8 @@ export class Workload {
       { length: this.#numbers.lanes },
       (_, lane) => `coalesce((select max(id) from ledger where lane = ${lane}), 0)`
     )
-    const text = `select array[${newest.join(', ')}] as values, inet_server_port() as port`
+    const strays = '(select count(*)::int from ledger where lane < 0)'
+    const text = `select array[${newest.join(', ')}] as values, ${strays} as strays, inet_server_port() as port`
     const ask = async (on: Pick<Pool, 'query'>) => (await on.query<Seen>(text)).rows[0] as Seen
     const way = this.#random.below(10)
     if (way < 7) return ask(this.pool)

@@ -89,9 +89,14 @@ function optionsOf({ interval }: Combination): PoolConfig {
   }
 }
 
-function addresses(cluster: Cluster, relays: ReadonlyMap<number, Relay>, { role = 'app' }: Scenario): PoolConfig {
+function addresses(
+  cluster: Cluster,
+  relays: ReadonlyMap<number, Relay>,
+  { role = 'app', named }: Scenario
+): PoolConfig {
   const { user, password, database } = cluster.config(0, role)
-  const places = cluster.nodes.map((node) => relays.get(node.index) ?? node)
+  const nodes = named?.map((node) => cluster.node(node)) ?? cluster.nodes
+  const places = nodes.map((node) => relays.get(node.index) ?? node)
   return { user, password, database, host: places.map(({ host }) => host), port: places.map(({ port }) => port) }
 }
 

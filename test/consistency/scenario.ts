@@ -56,6 +56,8 @@ export interface Scenario {
   readonly spoils?: boolean
   /** Nodes that the pool reaches through a relay. */
   readonly relayed?: readonly number[]
+  /** The nodes that the pool names; all unless told. */
+  readonly named?: readonly number[]
   readonly role?: Role
   readonly options?: (boundMillis: number) => PoolConfig
   readonly plan?: Partial<Plan>

@@ -38,7 +38,11 @@ const DEFINED = `
   grant all on all tables in schema public to public;
   grant all on all sequences in schema public to public`
 
-describe('what a name hides', () => {
+/** Between two readings the catalogue pauses ten times as long as the last one took: seconds each, on a busy machine. */
+const READ_AGAIN_MILLIS = 100_000
+
+describe('what a name hides', function () {
+  this.timeout(2 * READ_AGAIN_MILLIS)
   let cluster: Cluster
   let admin: pg.Client
   before(async () => {
@@ -51,6 +55,7 @@ describe('what a name hides', () => {
   after(() => cluster.destroy())
   afterEach(endPools)
 
+  const again = (what: string, test: () => boolean | Promise<boolean>) => eventually(what, test, READ_AGAIN_MILLIS)
   const primary = () => keyOf(cluster, 0)
   async function ready(options: object = {}): Promise<Pool> {
     const pool = poolOn(cluster, { maxLagMillis: Infinity, readYourWrites: 'off', ...options })
@@ -145,10 +150,10 @@ describe('what a name hides', () => {
       const { rows } = await admin.query('select 1 from attempts where what = $1', [`hidden ${i}`])
       assert.equal(rows.length, 1, 'it ran on the primary')
     }
-    await eventually('the catalogue has been read again', () =>
+    await again('the catalogue has been read again', () =>
       /view that reaches/.test(owner.explain('select * from hidden_9').reason)
     )
-    await eventually('other reads go to replicas again', async () => {
+    await again('other reads go to replicas again', async () => {
       await owner.query('select item from orders')
       return owner.explain('select item from orders').node !== primary()
     })
@@ -164,12 +169,10 @@ describe('what a name hides', () => {
     assert.notEqual(owner.explain("select slug('a')").node, primary(), 'for everybody else it is as it was')
     await client.query('commit')
     assert.equal(owner.explain("select slug('a')").node, primary())
-    await eventually('the catalogue has been read again', () =>
-      /VOLATILE/.test(owner.explain("select slug('a')").reason)
-    )
+    await again('the catalogue has been read again', () => /VOLATILE/.test(owner.explain("select slug('a')").reason))
     await client.query('alter function slug(text) immutable')
     client.release()
-    await eventually('it is harmless again', async () => {
+    await again('it is harmless again', async () => {
       await owner.query('select 1')
       return owner.explain("select slug('a')").node !== primary()
     })
@@ -184,14 +187,10 @@ describe('what a name hides', () => {
       pool.retriedOnPrimary().map(({ code, served }) => [code, served]),
       [['0A000', 1]]
     )
-    await eventually(
-      'the catalogue has been read again',
-      async () => {
-        await pool.query('select 1')
-        return /unlogged/.test(pool.explain('select a, 2 from newcomer').reason)
-      },
-      20_000
-    )
+    await again('the catalogue has been read again', async () => {
+      await pool.query('select 1')
+      return /unlogged/.test(pool.explain('select a, 2 from newcomer').reason)
+    })
   })
 
   it('without the right to read it, functions are unknown and everything else goes on', async () => {

@@ -1,9 +1,12 @@
 // Pools over a test cluster, ended after each test whatever happened in it.
 
+import { setTimeout as pause } from 'node:timers/promises'
+import type { PoolClient } from 'pg'
 import { Pool, type PoolConfig } from '../../src/index.js'
 import type { Cluster, Role } from './cluster.js'
 
-const open = new Set<Pool>()
+/** Each with its clients that are checked out. */
+const open = new Map<Pool, Set<PoolClient>>()
 
 /** A pool that names every node of the cluster, or only those given. */
 export function poolOn(
@@ -30,15 +33,42 @@ export function poolOn(
 /** Any other pool, ended all the same. */
 export function tracked(options: PoolConfig): Pool {
   const pool = new Pool(options)
-  open.add(pool)
+  const out = new Set<PoolClient>()
+  pool.on('acquire', (client) => out.add(client))
+  pool.on('release', (_, client) => out.delete(client))
+  open.set(pool, out)
   return pool
+}
+
+/** end() waits for clients that are checked out, and a test that failed gives none back: it is done for it then. */
+const KEPT_MILLIS = 5000
+
+function giveBack(out: ReadonlySet<PoolClient>): void {
+  for (const client of [...out]) {
+    try {
+      client.release(true)
+    } catch {
+      // Its own statement gave it back.
+    }
+  }
 }
 
 export async function endPools(): Promise<void> {
   const pools = [...open]
   open.clear()
-  // A pool that its own test has ended says so; that is as it should be.
-  await Promise.all(pools.map((pool) => pool.end().catch(() => {})))
+  const ended = pools.map(async ([pool, out]) => {
+    // A pool that its own test has ended says so; that is as it should be.
+    const end = pool.end().catch(() => {})
+    const patience = new AbortController()
+    const late = pause(KEPT_MILLIS, null, { signal: patience.signal }).then(
+      () => giveBack(out),
+      () => {}
+    )
+    await end
+    patience.abort()
+    await late
+  })
+  await Promise.all(ended)
 }
 
 /** Resolves when `test` holds; asks every few milliseconds, and says what it waited for when `millis` are over. */

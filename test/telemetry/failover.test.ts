@@ -43,13 +43,14 @@ describe('a failover, told', () => {
     await cluster.caughtUp(1, 0)
     sdk.reset()
     await cluster.stop(0, 'immediate')
+    // Before, it could be sent to the old one, and be cut off.
+    await eventually('the loss was noticed', () => pool.topology().primary === null)
+    const before = waits(await sdk.points())
     const written = trace.getTracer('test').startActiveSpan('request', async (request) => {
       await pool.query('insert into t values (1)')
       assert.equal(trace.getActiveSpan(), request)
       request.end()
     })
-    await eventually('the loss was noticed', () => pool.topology().primary === null)
-    const before = waits(await sdk.points())
     const given = Promise.all([pool.connect(), pool.connect()])
     await cluster.promote(1)
     for (const client of await given) client.release()

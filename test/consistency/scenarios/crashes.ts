@@ -1,5 +1,7 @@
 // Servers that come back with less than they had, or with what nobody else has.
 
+import { renameSync, rmSync } from 'node:fs'
+import { installation, run } from '../../support/cluster-binaries.js'
 import { moment } from '../account.js'
 import type { Arena, Scenario, Stage } from '../scenario.js'
 import { isProbe } from '../scenario.js'
@@ -29,10 +31,13 @@ async function checkpointed({ cluster }: Stage): Promise<void> {
   }
 }
 
-/** From now on the counters are those of the new primary; what it never had is lost. */
 async function succeed(arena: Arena, to: number, lostAt: number): Promise<void> {
-  const { cluster, load } = arena
-  await cluster.promote(to)
+  await arena.cluster.promote(to)
+  await lose(arena, to, lostAt)
+}
+
+/** From now on the counters are those of this primary; what it does not have is lost. */
+async function lose({ cluster, load }: Arena, to: number, lostAt: number): Promise<void> {
   const client = await cluster.connect(to)
   const { rows } = await client.query<{ value: number }>('select value from counters order by writer')
   await client.end()
@@ -80,6 +85,65 @@ async function received({ cluster, until }: Arena): Promise<void> {
     return rows[0]?.there === true
   })
   await Promise.all([primary.end(), replica.end()])
+}
+
+/** Further than its primary will come in this run, and than the pool will have written. */
+async function ahead({ cluster }: Arena, node: number): Promise<void> {
+  const client = await cluster.connect(node)
+  await client.query(`select pg_logical_emit_message(true, '', repeat('x', 4000000))`)
+  await client.query(`set synchronous_commit = on; select pg_logical_emit_message(true, '', 'x')`)
+  await client.end()
+}
+
+async function healthy(arena: Arena): Promise<void> {
+  await busy(arena)
+  await calm(arena)
+  arena.phase('healthy')
+  await arena.reads(100)
+}
+
+/** n0 comes back as it was before its last writes, on the same timeline; both replicas have these, and are ahead. */
+async function restored(arena: Arena): Promise<void> {
+  const { cluster, load } = arena
+  const { directory } = cluster.node(0)
+  const { owner } = await installation()
+  await healthy(arena)
+  await load.hold('pool', 'foreign', 'reads')
+  await cluster.stop(0, 'fast')
+  await run('cp', ['-a', directory, `${directory}.cold`], owner)
+  await cluster.start(0)
+  await load.move(0)
+  load.free('pool', 'foreign', 'reads')
+  await busy(arena, 100, 'after the copy')
+  await load.hold('pool', 'foreign', 'reads')
+  await ahead(arena, 0)
+  await Promise.all([1, 2].map((node) => cluster.caughtUp(node, 0)))
+  const lostAt = moment()
+  await cluster.stop(0, 'immediate')
+  rmSync(directory, { recursive: true })
+  renameSync(`${directory}.cold`, directory)
+  await cluster.start(0)
+  await lose(arena, 0, lostAt)
+  arena.phase('restored')
+  load.free('foreign', 'reads')
+  await arena.outlast(1.3)
+  await busy(arena, 100, 'restored, busy')
+}
+
+/** n2 follows n3, which no pool names; n3 is promoted for a test, and written to. */
+async function forkedAbove(arena: Arena): Promise<void> {
+  const { cluster, load } = arena
+  await healthy(arena)
+  await load.hold('pool', 'foreign', 'reads')
+  await cluster.promote(3)
+  await ahead(arena, 3)
+  await cluster.caughtUp(2, 3)
+  // Until all servers were looked at, and looked at again.
+  await arena.lapse(1)
+  arena.phase('forked')
+  load.free('foreign', 'reads')
+  await arena.outlast(1.3)
+  await busy(arena, 100, 'forked, busy')
 }
 
 /** Both roles; short runs take the one that is named. */
@@ -171,5 +235,24 @@ export const CRASHES: readonly Scenario[] = [
       },
     },
     'monitor'
+  ),
+  ...twoRoles(
+    {
+      name: 'a primary restored from a cold copy, its replicas ahead',
+      spoils: true,
+      steps: restored,
+    },
+    'app'
+  ),
+  ...twoRoles(
+    {
+      name: 'a leaf below a fork',
+      cluster: { replicas: 3 },
+      named: [0, 1, 2],
+      spoils: true,
+      before: ({ cluster }) => cluster.follow(2, 3),
+      steps: forkedAbove,
+    },
+    'app'
   ),
 ]
