@@ -96,7 +96,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const unreadable = (message: string) => this.#routing.tellUnreadable(message)
       const heard = (event: TopologyEvent) => this.#telemetry.heard(event)
       const apart = inContext(outside)
-      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable, heard, apart })
+      const unproven = () => this.#routing.tellUnproven()
+      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable, unproven, heard, apart })
       this.#routing = new Routing(config, this.#herd)
       this.#causality = new Causality(config, this.#herd, clock, (lost) => this.#tell('tokenLost', lost))
       this.#telemetry = new Telemetry(this.#gauges())
@@ -143,9 +144,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     async #end(): Promise<void> {
-      if (this.#herd.isCold) await this.#herd.drained()
+      const reason = endedError()
+      this.#pools.finish(reason)
+      await this.#herd.finish()
       this.#herd.end()
-      await this.#pools.end(endedError())
+      await this.#pools.end(reason)
       this.#herd.close()
       this.#telemetry.end()
       this.#ended = true
@@ -181,9 +184,16 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const begin = beginOf(options)
       const { maxLagMillis } = wishesOf({ maxLagMillis: options.maxLagMillis ?? wishes.maxLagMillis })
       const { readOnly = false, isolation } = options
-      const routed = this.#config.routing === 'on' && this.#herd.topology.plural && isolation !== 'serializable'
       const { scope } = this.#causality
-      const errand = this.#routing.whole({ ...wishes, maxLagMillis }, this.#written(scope), readOnly && routed)
+      const written = this.#written(scope)
+      let errand = ON_PRIMARY
+      const again = () => {
+        const routed = this.#config.routing === 'on' && this.#herd.topology.plural && isolation !== 'serializable'
+        const since = { ...written, ...this.#causality.fate(scope) }
+        errand = { ...this.#routing.whole({ ...wishes, maxLagMillis }, since, readOnly && routed), again }
+        return errand
+      }
+      again()
       const attempt = async (place: Place) => {
         this.#decisions.count(place, errand)
         return begun(await this.#poolOf(place).connect(place, {}, scope), begin)
@@ -351,13 +361,16 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     async #connect(wishes: Wishes, signal?: AbortSignal): Promise<PoolClient> {
       const { attributes } = this.#config
-      const routed = this.#config.routing === 'on' && this.#herd.topology.plural
-      const onReplica = attributes === 'standby' || (routed && attributes === 'any' && wishes.route === 'replica')
       const { scope } = this.#causality
-      const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written(scope)) : ON_PRIMARY
+      const written = this.#written(scope)
+      const again = (): Routed => {
+        const routed = this.#config.routing === 'on' && this.#herd.topology.plural
+        const onReplica = attributes === 'standby' || (routed && attributes === 'any' && wishes.route === 'replica')
+        return onReplica ? this.#routing.anyReplica(wishes, this.#anew(written, scope)) : ON_PRIMARY
+      }
       const attempt = (place: Place) => this.#poolOf(place).connect(place, wishes, scope)
       signal?.throwIfAborted()
-      return this.#errand('connect', null, { ...errand, signal }, attempt, (late) => late.release())
+      return this.#errand('connect', null, { ...again(), again, signal }, attempt, (late) => late.release())
     }
 
     #run(given: QueryArgs, wishes: Wishes): Promise<unknown> {
@@ -367,30 +380,49 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const { text } = args
       // One server: nothing to decide, and nothing to remember for another.
       if (!this.#herd.topology.plural && this.#config.attributes === 'any') {
-        return this.#attempt(text === null ? ON_PRIMARY : this.#routing.onlyServer(text), args)
+        return this.#attempt(text === null ? ON_PRIMARY : this.#routing.onlyServer(text), args, wishes, null)
       }
-      // A cursor or a stream lives as long as its reader pleases: it is the primary's, unless its view says otherwise.
-      const verdict = text === null ? null : this.#routing.read(text)
-      const routed = this.#routing.route(args, wishes, verdict, this.#written(scope))
-      if (this.#config.routing !== 'observe') return this.#attempt(routed, args, true)
+      const written = this.#written(scope)
+      const routed = this.#routed(args, wishes, written)
+      if (this.#config.routing !== 'observe') return this.#attempt(routed, args, wishes, written)
       this.#decisions.count(this.#herd.look(routed.target), routed, text)
       return this.#attempt(
         ON_PRIMARY.target === routed.target ? routed : { ...routed, target: ON_PRIMARY.target },
-        args
+        args,
+        wishes,
+        null
       )
     }
 
-    #attempt(routed: Routed, args: QueryArgs, counted = false): Promise<unknown> {
+    /** A cursor or a stream lives as long as its reader pleases: it is the primary's, unless its view says otherwise. */
+    #routed(args: QueryArgs, wishes: Wishes, written: Written): Routed {
+      const verdict = args.text === null ? null : this.#routing.read(args.text)
+      return this.#routing.route(args, wishes, verdict, written)
+    }
+
+    /** What a statement must see was decided when it was called; what has become of its token is not. */
+    #anew(written: Written, scope: Scope | undefined): Written {
+      return scope === undefined ? written : { ...written, ...this.#causality.fate(scope) }
+    }
+
+    /** `written`: what the statement must see; null: it is not routed. */
+    #attempt(first: Routed, args: QueryArgs, wishes: Wishes, written: Written | null): Promise<unknown> {
+      let routed = first
       const attempt = (place: Place) => {
-        if (counted) this.#decisions.count(place, routed)
+        if (written !== null) this.#decisions.count(place, routed)
         const reading = routed.reading && !place.doubtful
         const answer = this.#poolOf(place).query(place, args, reading)
         return args.scope === undefined ? answer : answer.then((result) => this.#noteRead(place, args, result))
       }
       const { signal } = args
-      if (signal === undefined) return this.#errand('statement', args.text, routed, attempt)
-      if (signal.aborted) return Promise.reject(signal.reason)
-      return this.#errand('statement', args.text, { ...routed, signal }, attempt)
+      if (signal?.aborted) return Promise.reject(signal.reason)
+      if (written === null && signal === undefined) return this.#errand('statement', args.text, routed, attempt)
+      const again = () => {
+        routed = this.#routed(args, wishes, this.#anew(written as Written, args.scope))
+        return routed
+      }
+      const errand = written === null ? { ...routed, signal } : { ...routed, again, signal }
+      return this.#errand('statement', args.text, errand, attempt)
     }
 
     /** Makes the attempts of a statement until its caller gives up; tells of them if somebody looks on. */
@@ -452,6 +484,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         wires: {
           ended: (text) => this.#causality.noticeText(text),
           acknowledged: (wire) => this.#causality.acknowledged(wire),
+          doubted: (wire) => this.#causality.doubted(wire),
           notified: () => this.#causality.notified(),
           writes: (text, sentAsWrite) => this.#writes(text, sentAsWrite),
           isWhole: (text) => this.#routing.read(text).repeatable,
@@ -588,7 +621,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {
       this.#pools.follow(after, found)
       this.#telemetry.follow(after, before, found)
-      if (after.plural && !before.plural) this.#causality.mayHaveWritten()
+      if (after.plural && !before.plural) this.#causality.becamePlural()
       this.#noticeLegible(after)
       this.#routing.forget(clock.mono())
       if (found.length === 0) return

@@ -1,7 +1,7 @@
 // From a statement and the pool's options to an errand: what it needs, where it may go, whether it may be repeated, and why. It
 // remembers texts already read and what replicas refused, and says once what keeps it from using replicas. Asks nobody.
 
-import type { Config } from '../config.js'
+import { aloneOf, type Config } from '../config.js'
 import { inspect, type Verdict } from '../core/classify.js'
 import { culprit, type Definitions, policyOf } from '../core/definitions.js'
 import type { Failure, Repeatable } from '../core/failure.js'
@@ -59,6 +59,10 @@ const STRINGS =
 const UNREADABLE =
   'the catalogue cannot be read, so your functions run on the primary, and what views and policies reach is not seen: ' +
   'give the role the right to read pg_catalog, or list what needs the primary in primaryFunctions and primaryRelations'
+
+const UNPROVEN =
+  'no primary is known, so the bound is not proven: all named hosts are in recovery, and reads run on them as they are. Name a ' +
+  'host that leads to the primary, or set maxLagMillis: Infinity if any age will do.'
 
 /** Why all replicas are left alone, and what the reader of the warning can do. */
 const ASIDE = {
@@ -126,6 +130,12 @@ export class Routing {
   /** Without a catalogue nobody knows what views and policies reach: the user may. */
   tellUnreadable(message: string): void {
     this.#warn('PGHERD_CATALOGUE', `${UNREADABLE} (${message}).`)
+  }
+
+  /** A bounded read went to a standby without a proof. Who asked for standbys and set no bound has what was asked for. */
+  tellUnproven(): void {
+    const { attributes, isBoundGiven } = this.#config
+    if (attributes !== 'standby' || isBoundGiven) this.#warn('PGHERD_UNPROVEN', UNPROVEN)
   }
 
   /** What a single odd moment of a replica taught is forgotten some day; what it refused for good it will refuse again. */
@@ -278,6 +288,7 @@ export class Routing {
       // A bound of 0 means the primary, also while there is none.
       maxStaleMillis: bound === 0 ? 0 : maxStaleMillis,
       otherwise,
+      alone: aloneOf(this.#config, asked),
       stick,
     }
   }

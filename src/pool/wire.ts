@@ -37,8 +37,8 @@ export interface Wire {
   defined: boolean
   /** Something may have been written in the transaction under way. */
   wrote: boolean
-  /** The server has answered the statement under way with an error; its text then, if it is known; what it left was told. */
-  failed: { readonly text: string | null; readonly told: boolean } | null
+  /** The server has answered the statement under way with an error; its text then, if it is known. */
+  failed: { readonly text: string | null } | null
   /** What the server called the last command that completed. */
   tag: string
   /** Behind the statement under way a question for the position follows, or that is what is under way; null: neither. */
@@ -66,8 +66,10 @@ export interface Wire {
 export interface WireEvents {
   /** A statement has ended, whatever the session's state: its text may say how later commits behave. */
   ended(text: string): void
-  /** What may have been written is acknowledged now, or its fate is unknown. */
+  /** What may have been written is acknowledged now. */
   acknowledged(wire: Wire): void
+  /** What may have been written has an unknown fate: its reply was lost, or a part of it may have been committed. */
+  doubted(wire: Wire): void
   /** A notification came: whoever sent it had committed. */
   notified(): void
   /** May a statement with this text write? `read`: it was sent as something that may. Null: nobody knows the text. */
@@ -180,8 +182,8 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     const text = activeText()
     const ours = wire.standby === true || wire.reading || wire.capturing === 'position'
     const told = !ours && text !== null && !events.isWhole(text) && events.writes(text, wire.reading === false)
-    wire.failed = { text, told }
-    if (told) events.acknowledged(wire)
+    wire.failed = { text }
+    if (told) events.doubted(wire)
   })
   // Whoever notified had committed: what it wrote must be there when the listener reads.
   connection.on('notification', () => events.notified())
@@ -203,7 +205,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     if (wire.readyAt === null || readyForQuery || wire.reading || wire.standby === true) return
     if (wire.capturing === 'position') return
     wire.capturing = null
-    if (wire.wrote || events.writes(activeText(), wire.reading === false)) events.acknowledged(wire)
+    if (wire.wrote || events.writes(activeText(), wire.reading === false)) events.doubted(wire)
   })
   return wire
 }
@@ -243,7 +245,7 @@ function ended(wire: Wire, status: string, active: string | null, events: WireEv
   if (status === 'I') {
     // What a ROLLBACK took back, also one that was spelled COMMIT, has changed nothing.
     const rolledBack = text !== null && tag === 'ROLLBACK' && closingOf(text) !== null
-    if (wire.wrote && !rolledBack && !failed?.told) events.acknowledged(wire)
+    if (wire.wrote && !rolledBack) events.acknowledged(wire)
     if (wire.defined && !rolledBack) events.defined()
     wire.wrote = wire.defined = false
     return

@@ -83,7 +83,7 @@ export const MUTATIONS: readonly Mutation[] = [
         from: 'wire.tag = text;',
         to: 'wire.tag = text; if (!wire.reading && wire.standby !== true) events.acknowledged(wire);',
       },
-      { file: 'pool/wire.js', from: 'if (wire.wrote && !rolledBack && !failed?.told)', to: 'if (false)' },
+      { file: 'pool/wire.js', from: 'if (wire.wrote && !rolledBack)', to: 'if (false)' },
     ],
     scenario: 'a commit that takes its time',
     combination: on(300),

@@ -13,13 +13,7 @@ const at = (host: string): NodeAddress => ({ host, port: 5432, servername: null,
 function started(...sources: readonly Discovery[]) {
   const clock = new ManualClock()
   const store = new Store(emptyTopology({ hosts: sources.length, silentMillis: 3000, strictAsyncCommit: false }), clock)
-  const all = new Sources(
-    store,
-    clock,
-    sources,
-    () => true,
-    () => false
-  )
+  const all = new Sources(store, clock, sources, () => false)
   all.start()
   return { clock, store, all, keys: () => [...store.topology.nodes.keys()].sort() }
 }

@@ -4,7 +4,7 @@ import { resolveConfig } from '../../src/config.js'
 import { failureOf } from '../../src/core/failure.js'
 import { parseLsn } from '../../src/core/lsn.js'
 import type { ProbeResult, Sighting } from '../../src/core/node.js'
-import { Herd } from '../../src/herd/herd.js'
+import { Herd, type HerdParts } from '../../src/herd/herd.js'
 import type { ProbeFactory, Question } from '../../src/herd/probe.js'
 import { detailOf } from './details.js'
 import { ManualClock } from './manual-clock.js'
@@ -66,7 +66,8 @@ const nothing: Question = async () => [[{ position: 'FFFFFFFF/FFFFFFFF' }], []]
 export function scripted(
   servers: Readonly<Record<string, Server>>,
   options: object = {},
-  ask: Question = nothing
+  ask: Question = nothing,
+  parts: Partial<HerdParts> = {}
 ): Scripted {
   const clock = new ManualClock()
   const config = resolveConfig({ host: Object.keys(servers).map(literal), ...options }, {}, {})
@@ -93,7 +94,7 @@ export function scripted(
       },
     }
   }
-  return { herd: new Herd(config, { clock, probes, ask }), clock, servers }
+  return { herd: new Herd(config, { clock, probes, ask, ...parts }), clock, servers }
 }
 
 /** Addresses need no resolver: node a is 10.0.0.97. */
