@@ -113,6 +113,21 @@ export const MUTATIONS: readonly Mutation[] = [
     combination: on(1000),
   },
   {
+    name: 'a lost write binds nothing, not even its session',
+    edits: [{ file: 'pool/scope.js', from: 'if (scope.parent !== null)', to: 'if (false)' }],
+    scenario: 'a write whose reply was lost',
+    combination: on(100),
+  },
+  {
+    name: 'a lost write is forgotten when there is a primary again',
+    edits: [
+      { file: 'core/freshness.js', from: 'if (doubt != null && orphaned !== true)', to: 'if (false)' },
+      { file: 'core/selection.js', from: '(need.doubt != null && need.orphaned !== true)', to: 'false' },
+    ],
+    scenario: 'a write whose reply was lost',
+    combination: on(100),
+  },
+  {
     name: 'the monotonic clock alone',
     edits: [
       {

@@ -30,7 +30,7 @@ async function checkpointed({ cluster }: Stage): Promise<void> {
 }
 
 /** From now on the counters are those of the new primary; what it never had is lost. */
-async function succeed(arena: Arena, to: number, lostAt: number): Promise<void> {
+export async function succeed(arena: Arena, to: number, lostAt: number): Promise<void> {
   const { cluster, load } = arena
   await cluster.promote(to)
   const client = await cluster.connect(to)
