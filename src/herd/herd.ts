@@ -50,6 +50,8 @@ export interface Errand {
   readonly learn?: (refusal: Failure, what: 'refused' | 'served') => void
   /** The same, decided anew: asked while it waits for a node, as what it was decided from may have changed. */
   readonly again?: (() => Errand) | undefined
+  /** Its answer may never come (a cursor): once it is handed over its client is all that the end of the pool waits for. */
+  readonly endless?: true | undefined
   /** The caller gives up: who waits for a node is told so at once. */
   readonly signal?: AbortSignal | undefined
 }
@@ -61,6 +63,8 @@ export interface Place extends Chosen {
   readonly doubtful: boolean
   /** Nobody waits for a connection there any more. */
   abandoned: boolean
+  /** Of an endless errand: called when it is handed over. */
+  letGo: (() => void) | null
 }
 
 interface Found {
@@ -247,6 +251,7 @@ export class Herd {
     let decided = errand
     let { target } = errand
     let liberty = FREE
+    const letGo = errand.endless === undefined ? null : once(() => this.#done())
     this.#running++
     this.#errands++
     try {
@@ -261,6 +266,7 @@ export class Herd {
           history ??= new History()
           ;({ place, decided, target } = await this.#wait(errand, target, history, liberty, startedAt))
         }
+        place.letGo = letGo
         const attemptAt = history === null ? startedAt : this.#clock.mono()
         const load = this.#loadOf(place.node.key)
         load.statements++
@@ -283,7 +289,8 @@ export class Herd {
       }
     } finally {
       this.#running--
-      this.#done()
+      if (letGo === null) this.#done()
+      else letGo()
     }
   }
 
@@ -513,18 +520,17 @@ export class Herd {
   }
 
   /**
-   * Takes no new statements, and resolves when those that it had accepted are done. What waits for a failover is rejected at once;
+   * Takes no new statements, and resolves when those that it had accepted are done; null: they are. What waits for a failover is rejected at once;
    * what waits for the first look, or for the answer of a primary that is suspect, waits for that. What runs may need to know that
    * its server has gone.
    */
-  async finish(): Promise<void> {
+  finish(): Promise<void> | null {
     this.#state = 'ending'
     this.#store.dispatch({ kind: 'ended' })
-    if (this.#errands > 0) {
-      await new Promise<void>((resolve) => {
-        this.#finished = resolve
-      })
-    }
+    if (this.#errands === 0) return null
+    return new Promise((resolve) => {
+      this.#finished = resolve
+    })
   }
 
   end(): void {
@@ -557,6 +563,7 @@ export class Herd {
       phase: 'connect',
       doubtful: refusal === 'role' || refusal === 'unfit',
       abandoned: false,
+      letGo: null,
     }
   }
 
@@ -714,6 +721,14 @@ const NOBODY: ReadonlySet<NodeKey> = new Set()
 /** What a new connection has met, a probe on an old one may not see: its server turns others away, or is no longer there. */
 function isOfNewConnection({ kind, sent }: Failure): boolean {
   return kind === 'starting' || kind === 'unreachable' || (kind === 'role' && sent === 'never')
+}
+
+function once(call: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (!isDone) call()
+    isDone = true
+  }
 }
 
 /** Only a replica will do. */

@@ -402,6 +402,7 @@ export class NodePool {
     wire.sending = true
     try {
       place.phase = 'handed'
+      place.letGo?.()
       wire.handed = true
       // The callback form takes exactly what the user gave, submittables included.
       const { query } = client as unknown as { query(first: unknown, second: unknown, done: typeof settle): void }

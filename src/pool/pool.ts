@@ -146,7 +146,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     async #end(): Promise<void> {
       const reason = endedError()
       this.#pools.finish(reason)
-      await this.#herd.finish()
+      const finished = this.#herd.finish()
+      if (finished !== null) await finished
       this.#herd.end()
       await this.#pools.end(reason)
       this.#herd.close()
@@ -414,15 +415,17 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         const answer = this.#poolOf(place).query(place, args, reading)
         return args.scope === undefined ? answer : answer.then((result) => this.#noteRead(place, args, result))
       }
-      const { signal } = args
+      const { signal, text } = args
       if (signal?.aborted) return Promise.reject(signal.reason)
-      if (written === null && signal === undefined) return this.#errand('statement', args.text, routed, attempt)
+      if (written === null && signal === undefined && text !== null)
+        return this.#errand('statement', text, routed, attempt)
+      const endless = text === null ? true : undefined
+      if (written === null) return this.#errand('statement', text, { ...routed, endless, signal }, attempt)
       const again = () => {
-        routed = this.#routed(args, wishes, this.#anew(written as Written, args.scope))
+        routed = this.#routed(args, wishes, this.#anew(written, args.scope))
         return routed
       }
-      const errand = written === null ? { ...routed, signal } : { ...routed, again, signal }
-      return this.#errand('statement', args.text, errand, attempt)
+      return this.#errand('statement', text, { ...routed, again, endless, signal }, attempt)
     }
 
     /** Makes the attempts of a statement until its caller gives up; tells of them if somebody looks on. */

@@ -200,7 +200,7 @@ describe('waiters: positions by the thousand', () => {
       clock.spent += 0.002
       return undefined
     }
-    for (let i = 0; i < 1000; i++) void store.waitFor(find, 60_000, undefined, () => minds)
+    for (let i = 0; i < 1000; i++) store.waitFor(find, 60_000, undefined, () => minds).catch(() => {})
     // Nothing but a position: the picture is another one each time.
     const position = () => {
       store.dispatch({ kind: 'identified', key: keyOf(address), startedAt: `${clock.mono()}`, at: clock.now() })
@@ -247,7 +247,7 @@ describe('waiters: at the end of the pool', () => {
     })
     await settled()
     let over = false
-    const end = herd.finish().then(() => {
+    const end = Promise.resolve(herd.finish()).then(() => {
       over = true
     })
     await settled()

@@ -169,13 +169,13 @@ describe('decided anew: standbys alone', () => {
     assert.equal((await failure(strict.query(READ))).code, 'PGHERD_NO_REPLICA')
     assert.equal((await failure(standbys({ whenStale: 'error' }).query(READ))).code, 'PGHERD_NO_REPLICA')
     const pool = standbys()
-    for (const refused of [
+    const refused = [
       pool.view({ maxLagMillis: 500 }).query(READ),
       pool.query({ text: READ, maxLagMillis: 500 } as never),
       pool.view({ route: 'replica', maxLagMillis: 500 }).connect(),
       pool.transaction((client) => client.query(READ), { readOnly: true, maxLagMillis: 500 }),
-    ]) {
-      const error = await failure(refused)
+    ].map(failure)
+    for (const error of await Promise.all(refused)) {
       assert.equal(error.code, 'PGHERD_NO_REPLICA')
       assert.match(error.message, /no primary was ever seen/)
     }
@@ -247,7 +247,7 @@ describe('decided anew: end() finishes what it has accepted', () => {
   it('what waits behind clients that are all held is told so at once', async () => {
     const pool = poolOn(cluster, { max: 2 })
     const [one, two] = await Promise.all([pool.connect(), pool.connect()])
-    const waiting = [failure(pool.query('select 1')), failure(pool.connect())]
+    const waiting = [failure(pool.query('insert into items values (4000)')), failure(pool.connect())]
     const end = pool.end()
     for (const error of await Promise.all(waiting)) assert.equal(error.outcome, 'not-sent')
     assert.ok(one && two)
