@@ -1,6 +1,7 @@
 // What a statement waits for is decided anew with each change of it: nodes, positions, names, the catalogue.
 
 import assert from 'node:assert/strict'
+import type { Lsn } from '../../src/core/lsn.js'
 import { keyOf, type NodeAddress } from '../../src/core/node.js'
 import type { Target } from '../../src/core/selection.js'
 import { emptyTopology } from '../../src/core/topology.js'
@@ -190,28 +191,49 @@ class BusyClock extends ManualClock {
 }
 
 describe('waiters: positions by the thousand', () => {
-  function crowd(minds: boolean) {
+  it('only what reads from replicas is asked for their sake', async () => {
+    const { herd, clock, servers } = await opened()
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(400)
+    const asked = { write: 0, read: 0 }
+    const counting = (kind: keyof typeof asked, errand: Errand): Errand => ({
+      ...errand,
+      again: () => {
+        asked[kind]++
+        return errand
+      },
+    })
+    const need = { ...NEED, since: clock.mono() }
+    const answers = [counting('write', WRITE), counting('read', read({ need }))].map((errand) =>
+      herd.run(errand, atOnce)
+    )
+    await settled()
+    const before = { ...asked }
+    const [node] = [...herd.topology.nodes.values()].filter(({ state }) => state.kind === 'replica')
+    assert.ok(node)
+    for (let lsn = 0x300n; lsn < 0x310n; lsn++) {
+      const position = { lsn: lsn as Lsn, askedAt: clock.now() }
+      herd.report({ kind: 'shown', key: node.key, generation: node.generation, position, guard: null })
+    }
+    assert.deepEqual([asked.write - before.write, asked.read - before.read], [0, 16])
+    for (const answer of answers) answer.catch(() => {})
+    herd.end()
+    herd.close()
+  })
+
+  it('a thousand in a second cost at most a tenth of the time, however many wait', async () => {
     const clock = new BusyClock()
-    let asked = 0
     const store = new Store(emptyTopology(RULES), clock)
+    const key = keyOf(address)
     store.dispatch({ kind: 'discovered', source: 'configured', addresses: [address], at: clock.now() })
+    let asked = 0
     const find = () => {
       asked++
       clock.spent += 0.002
       return undefined
     }
-    for (let i = 0; i < 1000; i++) store.waitFor(find, 60_000, undefined, () => minds).catch(() => {})
-    // Nothing but a position: the picture is another one each time.
-    const position = () => {
-      store.dispatch({ kind: 'identified', key: keyOf(address), startedAt: `${clock.mono()}`, at: clock.now() })
-    }
-    return { clock, store, position, asked: () => asked }
-  }
-
-  it('a thousand in a second cost at most a tenth of the time, however many wait', async () => {
-    const { clock, store, asked } = crowd(true)
-    const key = keyOf(address)
-    const before = asked()
+    for (let i = 0; i < 1000; i++) store.waitFor(find, 60_000).catch(() => {})
+    const before = asked
     const [from, spent] = [clock.now().mono, clock.spent]
     const result = (at: number) =>
       ({
@@ -225,7 +247,7 @@ describe('waiters: positions by the thousand', () => {
     }
     const share = (clock.spent - spent) / (clock.now().mono - from + clock.spent - spent)
     assert.ok(share < 0.12, `${share}`)
-    assert.ok(asked() - before >= 5000, 'they are asked all the same')
+    assert.ok(asked - before >= 5000, 'they are asked all the same')
     store.rejectWaiters(new Error('over'))
     assert.equal(clock.pending, 0)
   })
