@@ -71,7 +71,7 @@ export interface CatalogueParts {
   readonly choose: (target: Target) => Choice
   /** It cannot be read, and why. */
   readonly unreadable: (message: string) => void
-  /** A reading is over: who waits for what it says is asked again. */
+  /** A reading is over: statements that wait for what it says are asked again. */
   readonly news: () => void
   /** What a read of the pool needs of a replica, with T as given. Null: no read goes to one. */
   readonly target: (since: number | null) => Target | null

@@ -89,11 +89,11 @@ export class Store {
     this.#let(FIRST_GROUP, ALL)
   }
 
-  #askLater(whom: Whom): void {
+  #askLater(asked: Filter): void {
     if (this.#waiters.size === 0 || this.#round !== null) return
     const early = this.#restUntil - this.#clock.mono()
     if (early <= 0) {
-      this.#let(FIRST_GROUP, whom)
+      this.#let(FIRST_GROUP, asked)
       return
     }
     this.#round = this.#clock.alarm(early, () => {
@@ -103,7 +103,7 @@ export class Store {
   }
 
   /** FIFO: a Set keeps the order of arrival, and a waiter that ends takes itself out. A crowd is let go in growing groups. */
-  #let(most: number, whom: Whom): void {
+  #let(most: number, asked: Filter): void {
     if (this.#release !== null || this.#waiters.size === 0) return
     const from = this.#clock.mono()
     let released = 0
@@ -112,7 +112,7 @@ export class Store {
         this.#release = this.#clock.alarm(BETWEEN_GROUPS_MILLIS, () => this.#go(most * 2), 'process')
         break
       }
-      if (!this.#waiters.has(waiter) || !whom(waiter)) continue
+      if (!this.#waiters.has(waiter) || !asked(waiter)) continue
       if (waiter.attempt()) released++
     }
     const now = this.#clock.mono()
@@ -193,6 +193,6 @@ export class Store {
   }
 }
 
-type Whom = (waiter: Waiter) => boolean
-const ALL: Whom = () => true
-const POSITIONS: Whom = ({ minds }) => minds()
+type Filter = (waiter: Waiter) => boolean
+const ALL: Filter = () => true
+const POSITIONS: Filter = ({ minds }) => minds()

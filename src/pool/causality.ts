@@ -165,6 +165,14 @@ export class Causality {
     this.#herd.report({ kind: 'acknowledged' })
   }
 
+  /** A client without a wire to watch came back, and its connection is gone: what it wrote last may have been committed. */
+  mayHaveLost(): void {
+    if (!this.#herd.topology.plural) this.#ranAlone = true
+    const { scope } = this
+    ;(scope ?? this.#root).doubted(this.#clock.mono())
+    if (this.#herd.topology.plural) this.#herd.report({ kind: 'acknowledged' })
+  }
+
   /** There is a second server now. */
   becamePlural(): void {
     if (this.#ranAlone) this.mayHaveWritten()

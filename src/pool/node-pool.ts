@@ -530,7 +530,7 @@ export class NodePool {
     this.#relieve()
   }
 
-  /** Whoever waits behind clients that are all held is told so: pg-pool would never answer. */
+  /** Callers that wait behind clients which are all held are told so: pg-pool would never answer them. */
   #relieve(): void {
     const reason = this.#finishing
     const { _clients, _pendingQueue } = this.inner

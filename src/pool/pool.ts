@@ -4,7 +4,7 @@
 import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
 import { type Alarm, type Clock, systemClock } from '../clock.js'
-import { type Config, clientConfigFor, resolveConfig } from '../config.js'
+import { aloneOf, type Config, clientConfigFor, resolveConfig } from '../config.js'
 import type { Failure } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { elapsed, type Instant, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
@@ -35,12 +35,19 @@ import type { Repairs } from './repairs.js'
 import { ON_PRIMARY, type Routed, Routing } from './routing.js'
 import type { Scope, Written } from './scope.js'
 import type { SessionOptions, Tokens } from './sessions.js'
-import { type Explanation, explanationOf, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
+import {
+  type Bounds,
+  type Explanation,
+  explanationOf,
+  refusalsOf,
+  snapshotOf,
+  type TopologySnapshot,
+} from './snapshot.js'
 import { beginOf, begun, committed, type TransactionOptions } from './transaction.js'
 import { inContext } from './turn.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
 import { merged, viewOf } from './view.js'
-import { wireOf } from './wire.js'
+import { isGone, wireOf } from './wire.js'
 
 /** What a copy of pg must bring: pg itself, pg.native, or a fork of it. */
 export interface PgLike {
@@ -77,6 +84,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
   // Libraries recognise a pool by this very name as well as by instanceof.
   class Pool extends Base {
     readonly #config: Config
+    readonly #bounds: Bounds
     readonly #herd: Herd
     readonly #routing: Routing
     readonly #decisions = new Decisions()
@@ -93,6 +101,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const config = resolveConfig(options ?? {}, process.env, pg.defaults)
       super(options)
       this.#config = config
+      this.#bounds = { ...config, alone: aloneOf(config) }
       const unreadable = (message: string) => this.#routing.tellUnreadable(message)
       const heard = (event: TopologyEvent) => this.#telemetry.heard(event)
       const apart = inContext(outside)
@@ -217,7 +226,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     topology(): TopologySnapshot {
-      return snapshotOf(this.#herd.topology, clock.now(), this.#config)
+      return snapshotOf(this.#herd.topology, clock.now(), this.#bounds)
     }
 
     explain(query: unknown): Explanation {
@@ -595,7 +604,10 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #noticeRelease(pool: NodePool, client: Client): void {
       const wire = wireOf(client)
       // A client without a wire to watch (the native one): it may have written while it was out.
-      if (wire?.readyAt === null) this.#causality.mayHaveWritten()
+      if (wire?.readyAt === null) {
+        if (isGone(client)) this.#causality.mayHaveLost()
+        else this.#causality.mayHaveWritten()
+      }
       if (wire?.held !== true) return
       wire.held = false
       wire.released = true
@@ -631,7 +643,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#tellFailover(after, before)
       if (this.listenerCount('topology') === 0 && !channels.topology.hasSubscribers) return
       const now = clock.now()
-      const change = { after: snapshotOf(after, now, this.#config), before: snapshotOf(before, now, this.#config) }
+      const change = { after: snapshotOf(after, now, this.#bounds), before: snapshotOf(before, now, this.#bounds) }
       channels.topology.traceSync(() => this.#tell('topology', change.after, change.before), change)
     }
 

@@ -132,7 +132,7 @@ export class Routing {
     this.#warn('PGHERD_CATALOGUE', `${UNREADABLE} (${message}).`)
   }
 
-  /** A bounded read went to a standby without a proof. Who asked for standbys and set no bound has what was asked for. */
+  /** A bounded read went to a standby without a proof. A caller that asked for standbys and set no bound has what it asked for. */
   tellUnproven(): void {
     const { attributes, isBoundGiven } = this.#config
     if (attributes !== 'standby' || isBoundGiven) this.#warn('PGHERD_UNPROVEN', UNPROVEN)

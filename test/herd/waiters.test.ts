@@ -10,7 +10,7 @@ import type { Errand, Place } from '../../src/herd/herd.js'
 import type { Question } from '../../src/herd/probe.js'
 import { Store } from '../../src/herd/store.js'
 import { ManualClock, settled } from '../support/manual-clock.js'
-import { coded, named, type Scripted, scripted, server } from '../support/scripted-herd.js'
+import { coded, literal, named, type Scripted, scripted, server } from '../support/scripted-herd.js'
 
 type ReplicaTarget = Extract<Target, { role: 'replica' }>
 
@@ -401,6 +401,34 @@ describe('waiters: standbys alone', () => {
     Object.assign(servers.c ?? {}, { mode: 'refuses' })
     await clock.advance(400)
     assert.match(await herd.run(read(serve), atOnce), /^[ab]$/, 'a standby that fails later is no primary')
+  })
+
+  it('all addresses of a name are asked, and a name that does not resolve may be the primary', async () => {
+    const address = (name: string): NodeAddress => ({
+      host: literal(name),
+      port: 5432,
+      servername: null,
+      origin: 'configured',
+    })
+    let fails = true
+    const sources = [
+      { name: 'dns ro.test:5432', discover: async () => [address('a'), address('b')] },
+      {
+        name: 'dns rw.test:5432',
+        discover: async () => {
+          if (fails) throw coded('ENOTFOUND')
+          return [address('c')]
+        },
+      },
+    ]
+    const options = { host: 'ro.test,rw.test' }
+    const { herd, clock } = scripted({ ...two(), c: server('replica') }, options, undefined, { sources })
+    const answer = herd.run(read(serve), atOnce)
+    await clock.advance(400)
+    assert.equal(herd.waiting, 1)
+    fails = false
+    await clock.advance(700)
+    assert.match(await answer, /^[abc]$/)
   })
 
   it('from the first primary on the ordinary rules hold for ever', async () => {

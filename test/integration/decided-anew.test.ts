@@ -153,6 +153,10 @@ describe('decided anew: standbys alone', () => {
     assert.deepEqual(await told(), ['PGHERD_UNPROVEN'])
     const { node, refused } = pool.explain(READ)
     assert.ok(node !== null, JSON.stringify(refused))
+    assert.deepEqual(
+      pool.topology().nodes.map((each) => each.refused),
+      [null, null]
+    )
     assert.deepEqual([pool.health().readable, pool.health().writable, pool.health().replicas], [true, false, 2])
     await pool.ready({ primary: false, replicas: 2 })
     assert.deepEqual([(await write).code, (await write).outcome], ['PGHERD_NO_PRIMARY', 'not-sent'])
