@@ -252,8 +252,7 @@ export class Herd {
     let { target } = errand
     let liberty = FREE
     const letGo = errand.endless === undefined ? null : once(() => this.#done())
-    this.#running++
-    this.#errands++
+    this.#begin()
     try {
       for (;;) {
         let place = this.#choose(target, history, liberty)
@@ -292,6 +291,11 @@ export class Herd {
       if (letGo === null) this.#done()
       else letGo()
     }
+  }
+
+  #begin(): void {
+    this.#running++
+    this.#errands++
   }
 
   #done(): void {
@@ -428,8 +432,7 @@ export class Herd {
         (replica === null ? undefined : shownSince(topology.nodes.get(replica), since))
       return lsn === undefined ? undefined : { lsn, topology }
     }
-    this.#running++
-    this.#errands++
+    this.#begin()
     try {
       if (find(this.topology) === undefined) {
         for (const key of [this.topology.primary, replica]) if (key !== null) this.#monitor.wake(key)
@@ -520,9 +523,9 @@ export class Herd {
   }
 
   /**
-   * Takes no new statements, and resolves when those that it had accepted are done; null: they are. What waits for a failover is rejected at once;
-   * what waits for the first look, or for the answer of a primary that is suspect, waits for that. What runs may need to know that
-   * its server has gone.
+   * Takes no new statements, and resolves when those that it had accepted are done; null: they are. What waits for a failover is
+   * rejected at once; what waits for the first look, or for the answer of a suspect node, waits for that. What runs may need to
+   * know that its server has gone.
    */
   finish(): Promise<void> | null {
     this.#state = 'ending'
@@ -533,6 +536,7 @@ export class Herd {
     })
   }
 
+  /** No statement is left: ends what begins looks and questions, and every wait. */
   end(): void {
     this.#state = 'ended'
     this.#sources.stop()
@@ -628,7 +632,7 @@ export class Herd {
 
   /**
    * At the end of the pool: a node may be there without a failover, and before long. The first look decides, the answer of a
-   * primary that is there, or what the catalogue says, which is being read.
+   * primary that is there, or of a replica that is suspect, or what the catalogue says, which is being read.
    */
   #mayHope(target: Target, { again }: Partial<Errand> = {}): boolean {
     if (this.#state !== 'ending') return this.#state !== 'ended'
@@ -636,7 +640,9 @@ export class Herd {
     if (topology.epoch === 0 && !isLookedAround(topology)) return true
     if (again !== undefined && target.role === 'primary' && this.#catalogue.reading) return true
     const primary = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
-    return primary !== undefined && !primary.draining
+    if (primary !== undefined && !primary.draining) return true
+    const isUndecided = ({ state, suspect }: Node) => state.kind === 'replica' && suspect !== null
+    return target.role === 'replica' && [...topology.nodes.values()].some(isUndecided)
   }
 
   /** What a statement that will not be tried again is rejected with: its own failure, if that is one of its caller's to read. */

@@ -100,5 +100,5 @@ function isOutdated({ generation, kind, at, final }: Setback, node: Node): boole
   // A connection was behind what its node had shown: a newer position decides.
   if (kind === 'stale') return node.state.kind === 'replica' && (node.state.position?.askedAt.mono ?? 0) > at
   const probedAt = node.probedAt?.mono ?? 0
-  return isUp(node) && node.suspect === null && probedAt > at + (kind === 'full' ? FULL_MILLIS : 0)
+  return isUp(node) && node.suspect === null && probedAt >= at + (kind === 'full' ? FULL_MILLIS : 0)
 }

@@ -346,6 +346,21 @@ describe('waiters: at the end of the pool', () => {
     await end
   })
 
+  it('a replica that is suspect is waited for where there is no primary, and its reads are finished', async () => {
+    const { herd, clock, servers } = await opened()
+    Object.assign(servers.b ?? {}, { position: '0/200' })
+    await clock.advance(700)
+    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    await clock.advance(400)
+    const { attempt, tried } = failing(coded('ECONNRESET'))
+    const answer = herd.run(read(), attempt)
+    const end = herd.finish()
+    await clock.advance(100)
+    assert.equal(await answer, 'b')
+    assert.deepEqual(tried, ['b', 'b'])
+    await end
+  })
+
   it('a read that waits only for the catalogue is served when it is read', async () => {
     const { herd, clock } = scripted({ a: server('refuses'), b: server('replica') })
     const again = (): Errand => (herd.informed ? read(UNBOUNDED) : WRITE)
