@@ -80,6 +80,8 @@ export interface Config {
   readonly attributes: Attributes
   readonly replication: { readonly use: boolean; readonly settings: ReplicationSettings }
   readonly maxLagMillis: number
+  /** The user chose the lag bound: it is kept also where nothing can prove it. */
+  readonly isBoundGiven: boolean
   readonly maxLagBytes: number
   readonly maxStaleMillis: number
   readonly readYourWrites: 'pool' | 'session' | 'off'
@@ -240,6 +242,7 @@ export function resolveConfig(given: unknown, environment: Environment, defaults
     attributes,
     replication: replicationOf(chosen(raw, 'discovery') as HerdOptions['discovery'], seeds.length === 1),
     maxLagMillis: chosen(raw, 'maxLagMillis') as number,
+    isBoundGiven: raw.maxLagMillis !== undefined,
     maxLagBytes: chosen(raw, 'maxLagBytes') as number,
     maxStaleMillis: chosen(raw, 'maxStaleMillis') as number,
     readYourWrites: chosen(raw, 'readYourWrites') as 'pool' | 'session' | 'off',
@@ -433,6 +436,19 @@ function fromMode(mode: string | undefined): Config['ssl'] | null {
     default:
       return null
   }
+}
+
+/**
+ * What becomes of a read where only standbys are known, and no primary was ever seen, so that no bound can be proven. `asked`: the
+ * bound of the statement or its view. With libpq's word standby any standby is what was asked for.
+ */
+export function aloneOf(config: Config, asked?: number): 'serve' | 'refuse' {
+  const { attributes, isBoundGiven, maxLagMillis, maxLagBytes, whenStale } = config
+  if (attributes === 'standby') return 'serve'
+  const given = asked ?? (isBoundGiven ? maxLagMillis : undefined)
+  if (maxLagBytes !== Infinity) return 'refuse'
+  if (given !== undefined) return given === Infinity ? 'serve' : 'refuse'
+  return whenStale === 'primary' ? 'serve' : 'refuse'
 }
 
 /** What pg needs to dial this very node: one host, one port, no connectionString, the name that its certificate carries. */

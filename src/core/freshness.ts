@@ -32,6 +32,11 @@ export interface Need {
   readonly maxLagMillis: number
   /** Everything that this process saw acknowledged up to this moment of the monotonic clock must be there; null: nothing. */
   readonly since: number | null
+  /**
+   * The newest write outside of sessions whose outcome is unknown was lost at this moment of the monotonic clock. It counts while
+   * there is a primary, which can tell; without one it binds no read.
+   */
+  readonly doubt?: number | null | undefined
   /** Own writes may have been committed asynchronously, whatever the server's default is. */
   readonly asynchronous: boolean
   /** There is no primary: what it had last is all there is. */
@@ -129,8 +134,10 @@ export function awaitedSince(need: Need, epoch: number): number {
   return Math.max(sinceOf(need, epoch) ?? -Infinity, need.carried?.arrivedAt ?? -Infinity)
 }
 
-function sinceOf({ since, captured }: Need, epoch: number): number | null {
-  return captured && captured.epoch !== epoch ? Math.max(captured.newest, since ?? captured.newest) : since
+function sinceOf({ since, doubt, captured, orphaned }: Need, epoch: number): number | null {
+  let newest = since
+  if (doubt != null && orphaned !== true) newest = Math.max(doubt, newest ?? doubt)
+  return captured && captured.epoch !== epoch ? Math.max(captured.newest, newest ?? captured.newest) : newest
 }
 
 /** What it stands for, where the primary is known to have reached that. */

@@ -1,6 +1,7 @@
 // Chooses a node for a target from one picture: refuse by rule, then balance among equals. Does not wait, connect or
 // know the time. Who was refused, and why, is data: it becomes the error that the caller reads.
 
+import { standbysOf } from './alone.js'
 import type { BalancePolicy, Evidence, Moment } from './balance.js'
 import { isOpen, shareOf } from './breaker.js'
 import { choose, type Freshness, type Need, type Runner } from './freshness.js'
@@ -19,6 +20,8 @@ export type Target =
       readonly maxStaleMillis: number
       /** Nothing qualifies: go to the primary, or refuse. */
       readonly otherwise: 'primary' | 'refuse'
+      /** Only standbys are known, and no primary ever was: serve as pg would, or refuse. Absent: refuse. */
+      readonly alone?: 'serve' | 'refuse' | undefined
       /** Where the reads before this one went, so that it does not go backwards. */
       readonly stick?: Stick | null | undefined
     }
@@ -52,7 +55,14 @@ export type Refusal =
   | 'avoided' // it has just failed this statement
 
 /** Why the chosen node is right. */
-export type Reason = 'primary' | 'only-node' | 'proven' | 'guarded' | 'unbounded' | 'no-replica-qualifies'
+export type Reason =
+  | 'primary'
+  | 'only-node'
+  | 'proven'
+  | 'guarded'
+  | 'unbounded'
+  | 'unproven' // there are standbys only, and no primary was ever seen that could prove anything
+  | 'no-replica-qualifies'
 
 export interface Chosen {
   readonly node: Node
@@ -145,7 +155,8 @@ function selectReplica(topology: Topology, target: ReplicaTarget, policy: Balanc
   const need = { ...target.need, maxLagMillis, orphaned }
   const { stick } = target
   const refused = new Map<NodeKey, Refusal>()
-  const bounded = maxLagMillis !== Infinity || asksMore(target)
+  const alone = topology.alone && target.alone === 'serve' && !need.carried
+  const bounded = !alone && (maxLagMillis !== Infinity || asksMore(target.maxLagBytes, need, stick))
   const recovering: Node[] = []
   let fit: Node[] = []
   for (const node of topology.nodes.values()) {
@@ -154,6 +165,7 @@ function selectReplica(topology: Topology, target: ReplicaTarget, policy: Balanc
     else if (isOpen(node.breaker, moment.now)) recovering.push(node)
     else fit.push(node)
   }
+  if (alone) return standing(standbysOf(fit, recovering, stick?.key ?? null), target, refused, policy, moment)
   // Better than none, where there is no other.
   if (fit.length === 0 && (orphaned || target.otherwise === 'refuse')) fit = recovering
   else for (const { key } of recovering) refused.set(key, 'recovering')
@@ -174,8 +186,28 @@ function selectReplica(topology: Topology, target: ReplicaTarget, policy: Balanc
   return chosen(topology, fit, freshnessOf(topology, fit, need, target, moment), refused, policy, moment)
 }
 
-function asksMore({ need, maxLagBytes, stick }: ReplicaTarget): boolean {
-  return maxLagBytes !== Infinity || need.since !== null || Boolean(need.captured ?? need.carried ?? stick)
+function asksMore(maxLagBytes: number, need: Need, stick: ReplicaTarget['stick']): boolean {
+  if (maxLagBytes !== Infinity || need.since !== null || (need.doubt != null && need.orphaned !== true)) return true
+  return Boolean(need.captured ?? need.carried ?? stick)
+}
+
+/** No primary was ever seen, so nothing is proven of these: any is as good as another. */
+function standing(
+  candidates: readonly Node[],
+  { need }: ReplicaTarget,
+  refused: Map<NodeKey, Refusal>,
+  policy: BalancePolicy,
+  moment: Moment
+): Choice {
+  if (candidates.length === 0) return { node: null, refused }
+  const node = policed(candidates, policy, moment)
+  return { node, reason: need.maxLagMillis === Infinity ? 'unbounded' : 'unproven', required: null, refused }
+}
+
+function policed(candidates: readonly Node[], policy: BalancePolicy, moment: Moment): Node {
+  const node = candidates.length === 1 ? (candidates[0] as Node) : policy(candidates, moment)
+  if (!candidates.includes(node)) throw new TypeError('option balance must return one of the candidates it was given')
+  return node
 }
 
 /** The replica is the one that was read from, and has not gone back since, as far as anybody knows. */
@@ -230,9 +262,7 @@ function chosen(
       )
       for (const { key } of fit) if (!fresh.keys.includes(key)) refused.set(key, 'too-far-behind')
       if (candidates.length === 0) return { node: null, refused }
-      const node = candidates.length === 1 ? (candidates[0] as Node) : policy(candidates, moment)
-      if (!candidates.includes(node))
-        throw new TypeError('option balance must return one of the candidates it was given')
+      const node = policed(candidates, policy, moment)
       return { node, reason: fresh.required === null ? 'unbounded' : 'proven', required: fresh.required, refused }
     }
     default:

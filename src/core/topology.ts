@@ -1,6 +1,7 @@
 // The immutable picture of the herd, and the one function that changes it: reduce(topology, event).
 // Takes in what was discovered, probed or accused; core/belief.ts turns it into roles. Never looks at a clock.
 
+import { areAlone } from './alone.js'
 import { settle } from './belief.js'
 import { returned, struck } from './breaker.js'
 import { type Failure, verdictOf } from './failure.js'
@@ -59,6 +60,8 @@ export interface Topology {
   /** The primary's WAL history in this epoch. */
   readonly wal: Wal
   readonly rules: Rules
+  /** All named hosts have answered, all are in recovery, and there has been no primary yet: nothing can be proven. */
+  readonly alone: boolean
   /** Nothing new is sent any more, and what is under way is waited for. */
   readonly ended: boolean
 }
@@ -132,12 +135,19 @@ export function emptyTopology(rules: Rules): Topology {
     blind: new Map(),
     wal: { ...emptyWal, strict: rules.strictAsyncCommit },
     rules,
+    alone: false,
     ended: false,
   }
 }
 
 /** The same reference comes back when the event is late news or changes nothing. */
 export function reduce(topology: Topology, event: TopologyEvent): Topology {
+  const after = folded(topology, event)
+  const alone = areAlone(after)
+  return alone === after.alone ? after : { ...after, alone }
+}
+
+function folded(topology: Topology, event: TopologyEvent): Topology {
   switch (event.kind) {
     case 'discovered':
       return discovered(topology, event.source, event.addresses, event.at)

@@ -112,6 +112,8 @@ export interface CatalogueParts {
   readonly choose: (target: Target) => Choice
   /** It cannot be read, and why. */
   readonly unreadable: (message: string) => void
+  /** A reading is over: statements that wait for what it says are asked again. */
+  readonly news: () => void
   /** What a read of the pool needs of a replica, with T as given. Null: no read goes to one. */
   readonly target: (since: number | null) => Target | null
   /** Where it is read if no replica may answer: the primary has all that replicas will have. Null: a replica is waited for. */
@@ -152,6 +154,11 @@ export class Catalogue {
   /** It was read since the last change that is known of, or cannot be read at all. Until then nobody knows what a name hides. */
   get current(): boolean {
     return this.#definitions !== UNREAD && this.#changedAt === null
+  }
+
+  /** What it says will be known before long. */
+  get reading(): boolean {
+    return this.#reading
   }
 
   /** A statement failed as if a name meant something else than is written here. */
@@ -219,6 +226,7 @@ export class Catalogue {
       this.#readAt = now
       this.#tookMillis = now - startedAt
       this.#staleAt = now + REFRESH_MILLIS * (0.8 + 0.4 * clock.random())
+      this.#parts.news()
     }
   }
 

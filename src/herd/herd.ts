@@ -4,7 +4,8 @@
 
 import { type Complain, complaints, decisive, defects } from '../application.js'
 import type { Alarm, Clock } from '../clock.js'
-import { type Config, probeConfigFor } from '../config.js'
+import { aloneOf, type Config, probeConfigFor } from '../config.js'
+import { isLookedAround } from '../core/alone.js'
 import type { Moment } from '../core/balance.js'
 import type { Definitions } from '../core/definitions.js'
 import {
@@ -21,12 +22,13 @@ import {
 import { positionSince } from '../core/horizon.js'
 import type { Lsn } from '../core/lsn.js'
 import { elapsed, isUp, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
+import { isLost } from '../core/outage.js'
 import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/selection.js'
 import { type Change, emptyTopology, type Topology, type TopologyEvent } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
 import { replicasOf } from '../discovery/replication.js'
-import { endedError, type PgherdError, withOutcome } from '../errors.js'
+import { endedError, PgherdError, withOutcome } from '../errors.js'
 import { Catalogue } from './catalogue.js'
 import { History } from './history.js'
 import { Monitor } from './monitor.js'
@@ -48,6 +50,10 @@ export interface Errand {
   readonly repairs: boolean
   /** A replica refused the statement, so it goes to the primary; later, if that served it. */
   readonly learn?: (refusal: Failure, what: 'refused' | 'served') => void
+  /** The same, decided anew: asked while it waits for a node, as what it was decided from may have changed. */
+  readonly again?: (() => Errand) | undefined
+  /** Its answer may never come (a cursor): once it is handed over its client is all that the end of the pool waits for. */
+  readonly endless?: true | undefined
   /** The caller gives up: who waits for a node is told so at once. */
   readonly signal?: AbortSignal | undefined
 }
@@ -61,6 +67,14 @@ export interface Place extends Chosen {
   readonly doubtful: boolean
   /** Nobody waits for a connection there any more. */
   abandoned: boolean
+  /** Of an endless errand: called when it is handed over. */
+  letGo: (() => void) | null
+}
+
+interface Found {
+  readonly place: Place
+  readonly decided: Errand
+  readonly target: Target
 }
 
 export type Fact =
@@ -106,6 +120,8 @@ export interface HerdParts {
   readonly ask?: Question
   /** Told when the catalogue cannot be read, and why. */
   readonly unreadable?: (message: string) => void
+  /** Told when a bounded read goes to a standby although nothing proves its bound, as no primary was ever seen. */
+  readonly unproven?: () => void
   /** Told everything that may change belief, before it does. */
   readonly heard?: (event: TopologyEvent) => void
   /** Begins what outlives the statement that asked for it, apart from that statement's asynchronous context. */
@@ -128,10 +144,15 @@ export class Herd {
   readonly #apart: (begin: () => void) => void
   readonly #loads = new Map<NodeKey, { statements: number }>()
   readonly #proofs: Proofs
+  readonly #unproven: () => void
   readonly #inFlight = (key: NodeKey) => this.#loads.get(key)?.statements ?? 0
-  #state: 'new' | 'open' | 'ended' = 'new'
+  /** `ending`: what it has accepted is finished, and nothing new comes. */
+  #state: 'new' | 'open' | 'ending' | 'ended' = 'new'
   #running = 0
   #wantsCatalogue = false
+  /** Of those, what its callers sent: the end waits for them. */
+  #errands = 0
+  #finished: () => void = () => {}
   #waited = 0
 
   constructor(given: Config, parts: HerdParts) {
@@ -141,6 +162,7 @@ export class Herd {
     this.#config = config
     this.#clock = clock
     this.#apart = parts.apart ?? ((begin) => begin())
+    this.#unproven = parts.unproven ?? (() => {})
     const rules = {
       hosts: config.seeds.length,
       silentMillis: config.silentMillis,
@@ -156,13 +178,14 @@ export class Herd {
     this.#quietMillis = interval * 1.5
     this.#proofs = new Proofs(this.#store, clock, this.#monitor.positions)
     const resting = () => this.#monitor.resting
-    this.#sources = new Sources(this.#store, clock, parts.sources ?? sourcesOf(config), busy, resting)
+    this.#sources = new Sources(this.#store, clock, parts.sources ?? sourcesOf(config), resting)
     this.#catalogue = new Catalogue({
       clock,
       ask: parts.ask ?? connectionQuestion(clock, (address) => probeConfigFor(config, address)),
-      choose: (target) => this.#chooseReplica(target, NOBODY, PROVEN),
+      choose: (target) => this.#chooseReplica(target, null, PROVEN),
       target: (since) => this.#catalogueTarget(since),
       instead: (isFirst) => this.#catalogueNode(isFirst),
+      news: () => this.#store.ask(),
       unreadable: parts.unreadable ?? (() => {}),
     })
     this.#store.subscribe((after, before, found) => {
@@ -176,7 +199,7 @@ export class Herd {
       if (after.primary === null && before.primary !== null) {
         this.#sources.wake()
         this.#monitor.hurry()
-      }
+      } else if (isLost(after) && !isLost(before)) this.#sources.hurry()
       this.#discoverReplicas(after, before)
     })
   }
@@ -262,9 +285,11 @@ export class Herd {
   async run<T>(errand: Errand, attempt: (place: Place) => Promise<T>): Promise<T> {
     let startedAt = this.open()
     let history: History | null = null
+    let decided = errand
     let { target } = errand
     let liberty = FREE
-    this.#running++
+    const letGo = errand.endless === undefined ? null : once(() => this.#done())
+    this.#begin()
     try {
       for (;;) {
         let place = this.#choose(target, history, liberty)
@@ -275,14 +300,15 @@ export class Herd {
         }
         if (place === undefined || place === 'awaits') {
           history ??= new History()
-          place = await this.#wait(target, history, startedAt, errand.signal)
+          ;({ place, decided, target } = await this.#wait(errand, target, history, liberty, startedAt))
         }
+        place.letGo = letGo
         const attemptAt = history === null ? startedAt : this.#clock.mono()
         const load = this.#loadOf(place.node.key)
         load.statements++
         try {
           const result = await (history === null ? attempt(place) : this.#inTime(place, attempt, history, startedAt))
-          if (history?.refusal) errand.learn?.(history.refusal, 'served')
+          if (history?.refusal) decided.learn?.(history.refusal, 'served')
           return result
         } catch (error) {
           history ??= new History()
@@ -290,7 +316,7 @@ export class Herd {
           if (place.phase === 'connect') history.connecting(now - attemptAt)
           // What a server worked on the statement does not count as waiting for one.
           else startedAt = now - history.waitedMillis - history.connectingMillis
-          target = this.#judge(error, place, errand, target, history, startedAt)
+          target = this.#judge(error, place, decided, target, history, startedAt)
           // One guess is fair: after a guard that failed only what is proven will do, else the primary.
           if (place.reason === 'guarded') liberty = { mayAwait: false, mayGuard: insists(target) }
         } finally {
@@ -299,7 +325,19 @@ export class Herd {
       }
     } finally {
       this.#running--
+      if (letGo === null) this.#done()
+      else letGo()
     }
+  }
+
+  #begin(): void {
+    this.#running++
+    this.#errands++
+  }
+
+  #done(): void {
+    this.#errands--
+    if (this.#errands === 0 && this.#state === 'ending') this.#finished()
   }
 
   /** What was waited for a node is no more to be had for a connection: a limit that the caller has set is one for both. */
@@ -343,12 +381,14 @@ export class Herd {
     const expected = failure.kind === 'role' && (onReplica || history.refusal?.kind === 'role')
     // A repair or another replica is at hand: only waiting for a node takes patience.
     const atHand = repair || failure.kind === 'conflict' || this.#mayWait(startedAt)
-    const again = history.add(node, failure) && (repair || (!expected && mayRetry(failure, repeat))) && atHand
+    const again =
+      history.add(place, failure, this.#clock.mono()) && (repair || (!expected && mayRetry(failure, repeat))) && atHand
     if (failure.accuses && !expected) this.report({ kind: 'accused', ...identity(node), failure })
     if (!again || !this.#hasOther(history)) {
       throw this.#overdue(failure, node, target, history) ?? withOutcome(error, outcomeOf(failure, repeat))
     }
     if (!repair) return target
+    history.repaired = true
     // What befell a connection before the statement was sent says nothing about the statement, but for this.
     if (failure.sent === 'rejected' || failure.kind === 'isolation') this.#learn(failure, errand, history)
     return PRIMARY
@@ -376,7 +416,7 @@ export class Herd {
 
   /** What is missing on a replica is probably misspelt: without a primary to ask nobody waits for one. */
   #mayMend({ kind }: Failure): boolean {
-    return this.#state === 'open' && (kind !== 'missing' || this.topology.primary !== null)
+    return this.#state !== 'ended' && (kind !== 'missing' || this.topology.primary !== null)
   }
 
   #learn(refusal: Failure, errand: Errand, history: History): void {
@@ -404,10 +444,10 @@ export class Herd {
   /** A replica would be chosen for this target now, perhaps after a question to the primary. */
   prefersReplica(target: Target): boolean {
     // Clients that are out when the pool ends go on alone.
-    if (this.#state === 'ended') return false
+    if (this.#state === 'ending' || this.#state === 'ended') return false
     this.open()
     if (target.role !== 'replica') return false
-    const choice = this.#chooseReplica(target, NOBODY, FREE)
+    const choice = this.#chooseReplica(target, null, FREE)
     return choice.node === null ? choice.awaits === true : choice.node.state.kind === 'replica'
   }
 
@@ -425,12 +465,13 @@ export class Herd {
   ): Promise<{ readonly lsn: Lsn; readonly topology: Topology }> {
     const startedAt = this.open()
     const find = (topology: Topology) => {
+      if (!this.#mayHope(PRIMARY)) throw endedError()
       const lsn =
         (topology.primary === null ? undefined : positionSince(topology.wal, since, asynchronous)?.lsn) ??
         (replica === null ? undefined : shownSince(topology.nodes.get(replica), since))
       return lsn === undefined ? undefined : { lsn, topology }
     }
-    this.#running++
+    this.#begin()
     try {
       if (find(this.topology) === undefined) {
         for (const key of [this.topology.primary, replica]) if (key !== null) this.#monitor.wake(key)
@@ -440,6 +481,7 @@ export class Herd {
       throw refusal(missing(this.topology, PRIMARY), this.topology, this.look(PRIMARY).refused, this.#config, null)
     } finally {
       this.#running--
+      this.#done()
     }
   }
 
@@ -449,7 +491,7 @@ export class Herd {
     const maxStaleMillis = topology.primary === null ? this.#config.maxStaleMillis : 0
     const bound = Math.max(this.#config.maxLagMillis, maxStaleMillis)
     const writable = this.#state === 'open' && trustedPrimary(topology) !== null
-    const replicas = this.#state === 'open' ? fitReplicas(topology, bound, this.#clock.now()) : 0
+    const replicas = this.#state === 'open' ? fitReplicas(topology, bound, this.#clock.now(), this.#servesAlone) : 0
     // Who is told no sends no statements, and without any nobody would look whether that is still so.
     if (this.#state !== 'ended') this.open()
     return {
@@ -473,9 +515,10 @@ export class Herd {
     const patient = { ...this.#config, patient: true }
     const nothing = { target: PRIMARY, refused: () => NO_REFUSALS, newest: null, waitedMillis: 0 }
     const find = (topology: Topology) => {
+      if (this.#state !== 'open') throw endedError()
       const given = hopeless(topology, patient, { ...nothing, now: this.#clock.now() })
       if (given !== null) throw given.error
-      return isReady(topology, wanted, this.#clock.now()) || undefined
+      return isReady(topology, wanted, this.#clock.now(), this.#servesAlone) || undefined
     }
     try {
       const left = () => millis - (this.#clock.mono() - startedAt)
@@ -483,7 +526,7 @@ export class Herd {
         const informed = wanted.replicas === 0 || this.#config.attributes !== 'any'
         if (informed || (await this.#within(left(), this.#catalogue.arrived))) return
       }
-      throw unready(this.topology, wanted, millis, this.#clock.now())
+      throw unready(this.topology, wanted, millis, this.#clock.now(), this.#servesAlone)
     } finally {
       this.#running--
     }
@@ -529,25 +572,24 @@ export class Herd {
 
   /** Statements wait for the very first look at the servers, as with pg they wait for a connection. */
   get isCold(): boolean {
-    return this.#state === 'open' && this.topology.epoch === 0 && this.#store.waiting > 0
+    return this.#state !== 'ended' && this.topology.epoch === 0 && this.#store.waiting > 0
   }
 
-  /** Resolves when nobody waits for a node any more and those who did have gone on, or when every server has been asked in vain. */
-  async drained(): Promise<void> {
-    let unsubscribe = () => {}
-    const asked = new Promise<void>((resolve) => {
-      const look = (topology: Topology) => {
-        if (lookedAround(topology) && (topology.nodes.size > 0 || topology.blind.size > 0)) resolve()
-      }
-      unsubscribe = this.#store.subscribe(look)
-      look(this.topology)
+  /**
+   * Takes no new statements, and resolves when those that it had accepted are done; null: they are. What waits for a failover is
+   * rejected at once; what waits for the first look, or for the answer of a suspect node, waits for that. What runs may need to
+   * know that its server has gone.
+   */
+  finish(): Promise<void> | null {
+    this.#state = 'ending'
+    this.#store.dispatch({ kind: 'ended' })
+    if (this.#errands === 0) return null
+    return new Promise((resolve) => {
+      this.#finished = resolve
     })
-    await Promise.race([this.#store.drained(), asked])
-    unsubscribe()
-    await this.#clock.turn()
   }
 
-  /** Takes no more statements, and answers everybody who still waits for a node. What runs may need to know that its server has gone. */
+  /** No statement is left: ends what begins looks and questions, and every wait. */
   end(): void {
     this.#state = 'ended'
     this.#sources.stop()
@@ -562,11 +604,13 @@ export class Herd {
   }
 
   #choose(target: Target, history: History | null, liberty: Liberty): Place | 'awaits' | undefined {
-    const avoid = history?.avoided ?? NOBODY
     const choice =
-      target.role === 'primary' ? selectPrimary(this.topology, avoid) : this.#chooseReplica(target, avoid, liberty)
+      target.role === 'primary'
+        ? selectPrimary(this.topology, history?.avoided(this.topology) ?? NOBODY)
+        : this.#chooseReplica(target, history, liberty)
     if (choice.node === null) return choice.awaits ? 'awaits' : undefined
     const { node, reason, required, refused } = choice
+    if (reason === 'unproven') this.#unproven()
     const refusal = history?.refusal?.kind
     return {
       node,
@@ -577,18 +621,19 @@ export class Herd {
       source: 'unproven',
       doubtful: refusal === 'role' || refusal === 'unfit',
       abandoned: false,
+      letGo: null,
     }
   }
 
   /** A read that only lacks proof asks for it on behalf of the next. */
-  #chooseReplica(target: Target, avoid: ReadonlySet<NodeKey>, liberty: Liberty): Choice {
-    const moment = this.#moment(avoid, liberty)
+  #chooseReplica(target: Target, history: History | null, liberty: Liberty): Choice {
+    const moment = this.#moment(history?.avoided(this.topology) ?? NOBODY, liberty)
     this.#monitor.noteRead(moment.now.mono)
     const choice = select(this.topology, target, this.#config.balance, moment)
     if (choice.node?.state.kind === 'replica') return choice
     if (choice.node === null && choice.awaits) return choice
     // Once for a statement: after a failure it comes here again.
-    if (avoid.size === 0) this.#proofs.missed(choice.refused)
+    if (history === null) this.#proofs.missed(choice.refused)
     const refusals = new Set(choice.refused.values())
     if (refusals.has('unproven') || refusals.has('no-position') || insists(target)) this.#monitor.demand()
     return choice
@@ -599,32 +644,65 @@ export class Herd {
     this.#store.dispatch({ kind: 'shown', key, generation, position })
   }
 
-  async #wait(target: Target, history: History, startedAt: number, signal?: AbortSignal): Promise<Place> {
+  /** A place for the errand, and the errand as it was decided last: whatever it waits for is decided anew with each change. */
+  async #wait(errand: Errand, first: Target, history: History, liberty: Liberty, startedAt: number): Promise<Found> {
     // A listener may have ended the herd while this statement's own failure was being told.
     this.open()
-    const { newest } = history
+    let decided = errand
+    let target = first
     const from = this.#clock.mono()
     // A replica that might prove itself has been tried by now.
     const refused = () => select(this.topology, target, this.#config.balance, this.#moment(NOBODY, PROVEN)).refused
     const told = (code: RefusalCode) => {
       history.waitedMillis += this.#clock.mono() - from
-      return refusal(code, this.topology, refused(), this.#config, newest, history.spent)
+      return refusal(code, this.topology, refused(), this.#config, history.newest, history.spent)
     }
-    const find = (): Place | undefined => {
+    const find = (): Found | undefined => {
+      // What a replica has refused is the primary's, whatever else becomes known.
+      if (errand.again !== undefined && !history.repaired) {
+        decided = errand.again()
+        target = decided.target
+      }
       const now = this.#clock.now()
-      const place = this.#choose(target, history, GUARDED)
-      if (place !== undefined && place !== 'awaits') return place
+      // One guess is fair, also for a read that waits; from then on the positions decide.
+      const place = this.#choose(target, history, { mayAwait: false, mayGuard: liberty.mayGuard || insists(target) })
+      if (place !== undefined && place !== 'awaits') return { place, decided, target }
       const waitedMillis = now.mono - startedAt
+      const { newest } = history
       const given = hopeless(this.topology, this.#config, { target, refused, newest, waitedMillis, now })
       if (given !== null) throw given.error
+      if (!this.#mayHope(target, errand)) throw this.#overWith(newest, decided)
       return undefined
     }
     if (this.topology.epoch > 0 && this.#store.waiting >= this.#config.failoverQueue) throw told('PGHERD_QUEUE_FULL')
     this.#waited++
-    const place = await this.#store.waitFor(find, this.#patience() - (from - startedAt), signal)
-    if (place === undefined) throw told(missing(this.topology, target))
+    this.#apart(() => this.#sources.hurry())
+    const minds = () => target.role === 'replica'
+    const found = await this.#store.waitFor(find, this.#patience() - (from - startedAt), errand.signal, minds)
+    if (found === undefined) throw told(missing(this.topology, target))
     history.waitedMillis += this.#clock.mono() - from
-    return place
+    return found
+  }
+
+  /**
+   * At the end of the pool: a node may be there without a failover, and before long. The first look decides, the answer of a
+   * primary that is there, or of a replica that is suspect, or what the catalogue says, which is being read.
+   */
+  #mayHope(target: Target, { again }: Partial<Errand> = {}): boolean {
+    if (this.#state !== 'ending') return this.#state !== 'ended'
+    const { topology } = this
+    if (topology.epoch === 0 && !isLookedAround(topology)) return true
+    if (again !== undefined && target.role === 'primary' && this.#catalogue.reading) return true
+    const primary = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
+    if (primary !== undefined && !primary.draining) return true
+    const isUndecided = ({ state, suspect }: Node) => state.kind === 'replica' && suspect !== null
+    return target.role === 'replica' && [...topology.nodes.values()].some(isUndecided)
+  }
+
+  /** What a statement that will not be tried again is rejected with: its own failure, if that is one of its caller's to read. */
+  #overWith(newest: Failure | null, { repeat }: Errand): unknown {
+    if (newest === null || newest.error instanceof PgherdError) return endedError()
+    return withOutcome(newest.error, outcomeOf(newest, repeat()))
   }
 
   /** What a read of this pool needs of a replica; the catalogue is asked for there. */
@@ -632,11 +710,11 @@ export class Herd {
     const { attributes, maxLagMillis, maxLagBytes, maxStaleMillis } = this.#config
     if (attributes !== 'any' || !this.informs) return null
     // Started without a primary: nothing can be proven, and reads that ask for no proof are served all the same.
-    const orphaned = this.topology.epoch === 0 && lookedAround(this.topology)
+    const orphaned = this.topology.epoch === 0 && isLookedAround(this.topology)
     // A bound of 0 is of no replica's, but single statements may have others.
     const bound = orphaned ? Infinity : maxLagMillis || DEFAULT_LAG_MILLIS
     const need = { maxLagMillis: bound, since, asynchronous: true }
-    return { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'refuse' }
+    return { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'refuse', alone: 'serve' }
   }
 
   /**
@@ -654,14 +732,19 @@ export class Herd {
     return Math.min(this.#config.failoverTimeoutMillis, this.#config.connectionTimeoutMillis ?? Infinity)
   }
 
+  /** Standbys serve the reads of this pool though nothing proves them, where no primary was ever seen. */
+  get #servesAlone(): boolean {
+    return aloneOf(this.#config) === 'serve'
+  }
+
   #mayWait(startedAt: number): boolean {
-    return this.#state === 'open' && this.#clock.mono() - startedAt < this.#patience()
+    return this.#state !== 'ended' && this.#clock.mono() - startedAt < this.#patience()
   }
 
   /** While only one server was ever known its errors are the answer, as with pg: at once, after its last address. */
   #hasOther(history: History): boolean {
     if (this.topology.plural || this.#config.patient || history.newest?.kind === 'dropped') return true
-    return onlyNode(this.topology, history.avoided) !== undefined
+    return onlyNode(this.topology, history.avoided(this.topology)) !== undefined
   }
 
   #moment(avoid: ReadonlySet<NodeKey>, liberty: Liberty): Moment {
@@ -718,6 +801,14 @@ function isOfNewConnection({ kind, sent }: Failure): boolean {
   return kind === 'starting' || kind === 'unreachable' || (kind === 'role' && sent === 'never')
 }
 
+function once(call: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (!isDone) call()
+    isDone = true
+  }
+}
+
 /** Only a replica will do. */
 function insists(target: Target): boolean {
   return target.role === 'replica' && target.otherwise === 'refuse'
@@ -728,11 +819,6 @@ function shownSince(node: Node | undefined, since: number): Lsn | undefined {
   if (node?.state.kind !== 'replica' || !node.state.follows) return undefined
   const { position } = node.state
   return position !== null && position.askedAt.mono > since ? position.lsn : undefined
-}
-
-/** Every node that the user named has been looked at. */
-function lookedAround({ nodes }: Topology): boolean {
-  return [...nodes.values()].every(({ probedAt, address }) => probedAt !== null || address.origin !== 'configured')
 }
 
 function missing(topology: Topology, target: Target): RefusalCode {

@@ -18,26 +18,35 @@ export function trustedPrimary(topology: Topology): Node | null {
   return node === undefined || node.suspect !== null || node.draining ? null : node
 }
 
-export function isReady(topology: Topology, wanted: Wanted, now: Instant): boolean {
+/** `servesAlone`: standbys without a primary count, as they serve this pool's reads. */
+export function isReady(topology: Topology, wanted: Wanted, now: Instant, servesAlone: boolean): boolean {
   if (wanted.primary && trustedPrimary(topology) === null) return false
-  return fitReplicas(topology, wanted.maxLagMillis, now) >= wanted.replicas
+  return fitReplicas(topology, wanted.maxLagMillis, now, servesAlone) >= wanted.replicas
 }
 
 /** How many replicas are within the bound. */
-export function fitReplicas(topology: Topology, maxLagMillis: number, now: Instant): number {
+export function fitReplicas(topology: Topology, maxLagMillis: number, now: Instant, servesAlone: boolean): number {
   let fit = 0
   for (const { state, suspect, draining } of topology.nodes.values()) {
-    if (state.kind !== 'replica' || suspect !== null || draining || !state.follows || state.position === null) continue
+    if (state.kind !== 'replica' || suspect !== null || draining) continue
+    if (topology.alone && servesAlone) fit++
+    if (topology.alone || !state.follows || state.position === null) continue
     if (lagOf(topology.wal, state.position.lsn, now) <= maxLagMillis) fit++
   }
   return fit
 }
 
 /** What ready() has waited for in vain, what was there at the end, and what can be done. */
-export function unready(topology: Topology, wanted: Wanted, millis: number, now: Instant): PgherdError {
+export function unready(
+  topology: Topology,
+  wanted: Wanted,
+  millis: number,
+  now: Instant,
+  servesAlone: boolean
+): PgherdError {
   const { primary, replicas, maxLagMillis } = wanted
   const hasPrimary = trustedPrimary(topology) !== null
-  const fit = fitReplicas(topology, maxLagMillis, now)
+  const fit = fitReplicas(topology, maxLagMillis, now, servesAlone)
   const within = `within maxLagMillis (${maxLagMillis} ms)`
   const goals = [
     ...(primary ? ['a primary'] : []),

@@ -37,6 +37,9 @@ function despair(topology: Topology, config: Config, waiting: Waiting): unknown 
   }
   const early = unreached(topology, config, newest)
   if (early !== null) return early
+  if (topology.alone && target.role === 'replica' && (target.alone !== 'serve' || target.need.carried)) {
+    return refusal('PGHERD_NO_REPLICA', topology, refused(), config, newest, UNPROVABLE)
+  }
   if (target.role !== 'replica' || target.otherwise !== 'refuse' || !settled(topology)) return null
   const nodes = refused()
   // Evidence has been asked for and is on its way; what it says decides.
@@ -44,6 +47,10 @@ function despair(topology: Topology, config: Config, waiting: Waiting): unknown 
   if (target.need.maxLagMillis > 0 && waitedMillis < patience) return null
   return refusal('PGHERD_NO_REPLICA', topology, nodes, config, newest)
 }
+
+const UNPROVABLE =
+  ' All named hosts are in recovery, and no primary was ever seen, so nothing proves how old they are: name a host that leads ' +
+  'to the primary, or set maxLagMillis: Infinity.'
 
 /** How long a refusal may be lifted by evidence on its way: a look, or a look and the few moments that replay takes. */
 const EVIDENCE_MILLIS: Partial<Record<Refusal, number>> = { unproven: 1000, 'no-position': 1000, 'too-far-behind': 100 }

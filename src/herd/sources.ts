@@ -1,9 +1,11 @@
-// When to ask the discovery sources: at the start, every few seconds while statements come, at once when the primary is lost.
+// When to ask the discovery sources: at the start, every few seconds while statements come, at once when the primary is lost and
+// when a statement begins to wait, and then twice a second until there is one.
 // A source that fails or answers nothing changes nothing: the last good list stands.
 
 import type { Alarm, Clock } from '../clock.js'
 import { jittered } from '../clock.js'
 import { failureOf } from '../core/failure.js'
+import { isLost } from '../core/outage.js'
 import type { Discovery } from '../discovery/discovery.js'
 import type { Store } from './store.js'
 
@@ -14,21 +16,32 @@ interface Round {
   readonly source: Discovery
   alarm: Alarm | null
   asking: boolean
+  /** On the monotonic clock: when it was asked last. */
+  askedAt: number
+  /** When it will be asked next. */
+  dueAt: number
+  /** It was asked before the primary was lost, so its answer may be one of before. */
+  again: boolean
 }
 
 export class Sources {
   readonly #store: Store
   readonly #clock: Clock
   readonly #rounds: readonly Round[]
-  readonly #busy: () => boolean
   readonly #resting: () => boolean
   #stopped = false
 
-  constructor(store: Store, clock: Clock, sources: readonly Discovery[], busy: () => boolean, resting: () => boolean) {
+  constructor(store: Store, clock: Clock, sources: readonly Discovery[], resting: () => boolean) {
     this.#store = store
     this.#clock = clock
-    this.#rounds = sources.map((source) => ({ source, alarm: null, asking: false }))
-    this.#busy = busy
+    this.#rounds = sources.map((source) => ({
+      source,
+      alarm: null,
+      asking: false,
+      askedAt: -Infinity,
+      dueAt: Infinity,
+      again: false,
+    }))
     this.#resting = resting
   }
 
@@ -38,7 +51,21 @@ export class Sources {
 
   /** Asks every source now. */
   wake(): void {
-    for (const round of this.#rounds) void this.#ask(round)
+    for (const round of this.#rounds) {
+      round.again = round.asking
+      void this.#ask(round)
+    }
+  }
+
+  /** The next answer is waited for: now, if the last question is long enough ago, else as soon as it is. */
+  hurry(): void {
+    if (this.#stopped) return
+    const now = this.#clock.mono()
+    for (const round of this.#rounds) {
+      const dueAt = round.askedAt + RETRY_MILLIS
+      if (dueAt <= now) void this.#ask(round)
+      else if (!round.asking && dueAt < round.dueAt) this.#askIn(round, dueAt - now)
+    }
   }
 
   stop(): void {
@@ -49,6 +76,7 @@ export class Sources {
   async #ask(round: Round): Promise<void> {
     if (round.asking || this.#stopped) return
     round.asking = true
+    round.askedAt = this.#clock.mono()
     round.alarm?.cancel()
     const { name: source } = round.source
     try {
@@ -62,10 +90,19 @@ export class Sources {
     } finally {
       round.asking = false
     }
+    if (round.again) {
+      round.again = false
+      return this.#ask(round)
+    }
     // While nobody asks for a node nobody needs its address: the next statement wakes the sources.
     if (this.#stopped || this.#resting()) return
-    const urgent = this.#busy() && this.#store.topology.primary === null
-    const millis = jittered(urgent ? RETRY_MILLIS : INTERVAL_MILLIS, this.#clock)
+    const urgent = isLost(this.#store.topology) || this.#store.waiting > 0
+    this.#askIn(round, jittered(urgent ? RETRY_MILLIS : INTERVAL_MILLIS, this.#clock))
+  }
+
+  #askIn(round: Round, millis: number): void {
+    round.alarm?.cancel()
+    round.dueAt = this.#clock.mono() + millis
     round.alarm = this.#clock.alarm(millis, () => void this.#ask(round))
   }
 

@@ -8,14 +8,23 @@ import { folded } from './fold.js'
 export type Listener = (after: Topology, before: Topology, found: readonly Change[]) => void
 
 interface Waiter {
-  /** Asks the present picture; true ends the wait. */
+  /** Asks the present picture. True: the waiter has what it waited for, and goes to work. */
   readonly attempt: () => boolean
   readonly reject: (error: unknown) => void
+  /** False: a position alone cannot end this wait. */
+  readonly minds: () => boolean
 }
+
+const ALWAYS = () => true
 
 /** A new primary has cold caches, and every process of the application has waited for it: they do not all come at once. */
 const FIRST_GROUP = 16
 const BETWEEN_GROUPS_MILLIS = 5
+/**
+ * Positions may come by the thousand in a second, and waiters wait by the thousand: after each round the next one for the sake of
+ * positions alone waits so many times as long as that round took. News of nodes waits for nothing.
+ */
+const REST_PER_ROUND = 10
 
 export class Store {
   readonly #clock: Clock
@@ -23,12 +32,14 @@ export class Store {
   readonly #defect: (error: unknown) => void
   readonly #listeners = new Set<Listener>()
   readonly #waiters = new Set<Waiter>()
-  readonly #drained: (() => void)[] = []
   readonly #news: TopologyEvent[] = []
   #topology: Topology
   #folding = false
   /** The next group of waiters is due. */
   #release: Alarm | null = null
+  /** On the monotonic clock: when positions may be asked about again, and the alarm for that where some came too early. */
+  #restUntil = -Infinity
+  #round: Alarm | null = null
 
   /** `defect` is told what should not have been thrown: by the reducer, or by a subscriber. */
   constructor(
@@ -75,11 +86,33 @@ export class Store {
     if (after === before) return
     this.#topology = after
     // Positions come with every write and many a read, and are no change to follow.
-    if (event.kind !== 'sampled' && event.kind !== 'shown') {
-      const found = changes(before, after)
-      for (const listener of [...this.#listeners]) this.#tell(listener, after, before, found)
+    if (event.kind === 'sampled' || event.kind === 'shown') {
+      this.#askLater(POSITIONS)
+      return
     }
-    this.#ask()
+    const found = changes(before, after)
+    for (const listener of [...this.#listeners]) this.#tell(listener, after, before, found)
+    // What a probe brings most often are positions, too.
+    if (event.kind === 'probed' && found.length === 0) this.#askLater(ALL)
+    else this.ask()
+  }
+
+  /** Something that waiters wait for has changed: each is asked again. */
+  ask(): void {
+    this.#let(FIRST_GROUP, ALL)
+  }
+
+  #askLater(asked: Filter): void {
+    if (this.#waiters.size === 0 || this.#round !== null) return
+    const early = this.#restUntil - this.#clock.mono()
+    if (early <= 0) {
+      this.#let(FIRST_GROUP, asked)
+      return
+    }
+    this.#round = this.#clock.alarm(early, () => {
+      this.#round = null
+      this.ask()
+    })
   }
 
   /** One subscriber that throws must not keep the news from the others, nor from those who wait. */
@@ -92,21 +125,25 @@ export class Store {
   }
 
   /** FIFO: a Set keeps the order of arrival, and a waiter that ends takes itself out. A crowd is let go in growing groups. */
-  #ask(): void {
-    if (this.#release !== null) return
-    this.#let(FIRST_GROUP)
-  }
-
-  #let(most: number): void {
-    this.#release = null
+  #let(most: number, asked: Filter): void {
+    if (this.#release !== null || this.#waiters.size === 0) return
+    const from = this.#clock.mono()
     let released = 0
     for (const waiter of [...this.#waiters]) {
       if (released >= most) {
-        this.#release = this.#clock.alarm(BETWEEN_GROUPS_MILLIS, () => this.#let(most * 2), 'process')
-        return
+        this.#release = this.#clock.alarm(BETWEEN_GROUPS_MILLIS, () => this.#go(most * 2), 'process')
+        break
       }
+      if (!this.#waiters.has(waiter) || !asked(waiter)) continue
       if (waiter.attempt()) released++
     }
+    const now = this.#clock.mono()
+    this.#restUntil = now + REST_PER_ROUND * (now - from)
+  }
+
+  #go(most: number): void {
+    this.#release = null
+    this.#let(most, ALL)
   }
 
   subscribe(listener: Listener): () => void {
@@ -114,37 +151,34 @@ export class Store {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Resolves when nobody waits. */
-  drained(): Promise<void> {
-    if (this.#waiters.size === 0) return Promise.resolve()
-    return new Promise((resolve) => this.#drained.push(resolve))
-  }
-
   /** Ends every wait with an error, in order. */
   rejectWaiters(error: unknown): void {
     this.#release?.cancel()
     this.#release = null
+    this.#round?.cancel()
+    this.#round = null
     for (const waiter of [...this.#waiters]) waiter.reject(error)
   }
 
   /**
    * Resolves with the first value other than undefined that `find` gives, asked now and after every change of the picture;
-   * with undefined when `millis` are over. A rejection of `find` (it may throw) rejects. The wait keeps Node alive: somebody awaits it.
+   * with undefined when `millis` are over. A rejection of `find` (it may throw) rejects. The wait keeps Node alive: its caller
+   * awaits it. `minds`: whether a position alone may end the wait.
    */
   waitFor<T>(
     find: (topology: Topology) => T | undefined,
     millis: number,
-    signal?: AbortSignal
+    signal?: AbortSignal,
+    minds: () => boolean = ALWAYS
   ): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       let alarm: Alarm | undefined
       let deaf: (() => void) | undefined
+      let over = false
       const done = () => {
         this.#waiters.delete(waiter)
-        if (this.#waiters.size === 0) for (const tell of this.#drained.splice(0)) tell()
         alarm?.cancel()
         deaf?.()
-        return true
       }
       const aborted = () => waiter.reject(signal?.reason)
       const waiter: Waiter = {
@@ -154,18 +188,20 @@ export class Store {
             if (value === undefined) return false
             done()
             resolve(value)
+            return true
           } catch (error) {
-            done()
-            reject(error)
+            waiter.reject(error)
+            return false
           }
-          return true
         },
         reject: (error) => {
           done()
+          over = true
           reject(error)
         },
+        minds,
       }
-      if (waiter.attempt()) return
+      if (waiter.attempt() || over) return
       this.#waiters.add(waiter)
       if (signal !== undefined) deaf = onAbort(signal, aborted)
       const overdue = () => {
@@ -178,3 +214,7 @@ export class Store {
     })
   }
 }
+
+type Filter = (waiter: Waiter) => boolean
+const ALL: Filter = () => true
+const POSITIONS: Filter = ({ minds }) => minds()

@@ -34,6 +34,8 @@ export class Causality {
   readonly #root = new Scope(null)
   readonly #sessions = new Sessions()
   #asynchronous = false
+  /** Something ran while one server was known, and nothing is kept in mind of what it wrote. */
+  #ranAlone = false
   #lostIn = { second: -1, count: 0 }
   /** When a notification last came, on the monotonic clock. */
   #heardAt: number | null = null
@@ -73,14 +75,13 @@ export class Causality {
     // Whoever was told has told others, and nobody knows in whose session: it counts for all.
     const heard = scope === undefined ? null : this.#heardAt
     const since = later(later(own?.since ?? null, scope?.since ?? null), later(mine, heard))
-    const fate = this.#fateOf(scope?.arrival ?? null)
     return {
       since,
+      doubt: own?.doubt ?? null,
       captured: own?.highest ?? null,
       asynchronous: this.#asynchronous,
-      carried: fate === 'lost' ? null : fate,
       stick: scope?.stick ?? null,
-      lost: fate === 'lost',
+      ...this.fate(scope),
     }
   }
 
@@ -91,10 +92,17 @@ export class Causality {
     return this.#ownOf(scope) !== undefined && this.#herd.hasReaders
   }
 
+  /** What its token stands for, where that is decided anew while a read waits. */
+  fate(scope: Scope | undefined): Pick<Written, 'carried' | 'lost'> {
+    const fate = this.#fateOf(scope?.arrival ?? null)
+    return { carried: fate === 'lost' ? null : fate, lost: fate === 'lost' }
+  }
+
   acknowledged(wire: Wire): void {
     wire.wroteAt = this.#clock.mono()
     // With one server there is nobody who could miss it; with the second, all so far counts as written then.
     if (!this.#herd.topology.plural) {
+      this.#ranAlone = true
       if (wire.scopes !== null) for (const scope of wire.scopes) scope.acknowledged(this.#clock.mono())
       return
     }
@@ -102,6 +110,15 @@ export class Causality {
     if (wire.capturing !== null && wire.failed === null)
       wire.acked = { at: this.#clock.now(), epoch: this.#herd.topology.epoch }
     else this.#acknowledged(wire, this.#clock.mono())
+  }
+
+  /** The reply to what may have written was lost, or tells of a part only. */
+  doubted(wire: Wire): void {
+    const at = this.#clock.mono()
+    wire.wroteAt = at
+    if (!this.#herd.topology.plural) this.#ranAlone = true
+    for (const scope of this.#scopesOf(wire)) scope.doubted(at)
+    this.#askPosition(wire)
   }
 
   /** The position asked for behind a write that was acknowledged; null: it did not come. */
@@ -122,6 +139,10 @@ export class Causality {
 
   #acknowledged(wire: Wire, at: number): void {
     for (const scope of this.#scopesOf(wire)) scope.acknowledged(at)
+    this.#askPosition(wire)
+  }
+
+  #askPosition(wire: Wire): void {
     // Where nobody will ask for it, no position is needed.
     const { readYourWrites } = this.#config
     if (readYourWrites === 'pool' || (readYourWrites === 'session' && wire.scopes !== null)) {
@@ -135,10 +156,26 @@ export class Causality {
 
   /** A client without a wire to watch came back, or a second server was found: what was written before counts from now on. */
   mayHaveWritten(): void {
-    if (!this.#herd.topology.plural) return
+    if (!this.#herd.topology.plural) {
+      this.#ranAlone = true
+      return
+    }
     const { scope } = this
     ;(scope ?? this.#root).acknowledged(this.#clock.mono())
     this.#herd.report({ kind: 'acknowledged' })
+  }
+
+  /** A client without a wire to watch came back, and its connection is gone: what it wrote last may have been committed. */
+  mayHaveLost(): void {
+    if (!this.#herd.topology.plural) this.#ranAlone = true
+    const { scope } = this
+    ;(scope ?? this.#root).doubted(this.#clock.mono())
+    if (this.#herd.topology.plural) this.#herd.report({ kind: 'acknowledged' })
+  }
+
+  /** There is a second server now. */
+  becamePlural(): void {
+    if (this.#ranAlone) this.mayHaveWritten()
   }
 
   /** Whoever sent the notification had committed: who was told of it looks for that. */
@@ -191,7 +228,8 @@ export class Causality {
     const { stick } = own
     // With one server nothing is kept in mind; all it has now is surely enough.
     const heard = scope === undefined ? null : this.#heardAt
-    let since = this.#herd.topology.plural ? later(own.since, heard) : this.#clock.mono()
+    const doubt = this.#herd.topology.primary === null ? null : own.doubt
+    let since = this.#herd.topology.plural ? later(later(own.since, doubt), heard) : this.#clock.mono()
     const captured = own.highest
     let lsn: Lsn | null = null
     let topology: Topology = this.#herd.topology

@@ -62,7 +62,7 @@ export function lenderOf(parts: LendingParts): Lender {
       return false
     },
     borrow(args, wishes, here, notice) {
-      const routed = readOf(args, wishes)
+      const routed = { ...readOf(args, wishes), again: () => readOf(args, wishes) }
       const attempt = async (place: Place) => {
         if (place.node.state.kind !== 'replica') return HERE
         count(place, routed)

@@ -124,6 +124,7 @@ export class NodePool {
   readonly #owner: NodePoolOwner
   readonly #node: Node
   #condemned = false
+  #finishing: Error | null = null
   #ended: Promise<void> | null = null
 
   constructor(node: Node, owner: NodePoolOwner) {
@@ -285,6 +286,7 @@ export class NodePool {
           wire.scopes = null
           borrowerOf(client)?.held(wishes)
           resolve(client)
+          this.#relieve()
         }
         if (needsProof(place, wire)) this.#prove(client, wire, place, give, reject)
         else give()
@@ -468,6 +470,7 @@ export class NodePool {
     const written = isSubmittable(args.query) ? writtenOn(client) : null
     try {
       place.phase = 'handed'
+      place.letGo?.()
       wire.handed = true
       // The callback form takes exactly what the user gave, submittables included.
       const { query } = client as unknown as { query(first: unknown, second: unknown, done: typeof settle): void }
@@ -591,6 +594,21 @@ export class NodePool {
     const clients = this.inner._clients.filter((client) => !spared.has(client))
     void this.end(dropped(this.key))
     for (const client of clients) reset(client)
+  }
+
+  /** The pool ends. Its last statements are waited for; a holder may keep a client for ever. */
+  finish(reason: Error): void {
+    this.#finishing = reason
+    this.#relieve()
+  }
+
+  /** Callers that wait behind clients which are all held are told so: pg-pool would never answer them. */
+  #relieve(): void {
+    const reason = this.#finishing
+    const { _clients, _pendingQueue } = this.inner
+    if (reason === null || _pendingQueue.length === 0 || _clients.length === 0) return
+    if (!_clients.every((client) => wireOf(client)?.held)) return
+    for (const { callback } of _pendingQueue.splice(0)) callback(reason, undefined, () => {})
   }
 
   /** Takes no more statements, tells `reason` to those that wait for a client, and waits for those under way. */

@@ -20,6 +20,8 @@ export class NodePools {
   readonly #leaving = new Set<NodePool>()
   /** Of those, the ones whose servers are yet to answer what they are at work on. */
   readonly #parting = new Set<NodePool>()
+  /** The pool ends: what those are told that wait for clients which never may come back. */
+  #finishing: Error | null = null
   #topology: Topology | null = null
 
   constructor(owner: NodePoolOwner) {
@@ -34,6 +36,7 @@ export class NodePools {
     if (topology.nodes.get(node.key)?.generation !== node.generation) throw dropped(node.key)
     const pool = new NodePool(node, this.#owner)
     this.#pools.set(node.key, pool)
+    if (this.#finishing !== null) pool.finish(this.#finishing)
     return pool
   }
 
@@ -112,6 +115,12 @@ export class NodePools {
     let busy = 0
     for (const pool of this.#leaving) if (pool.key === key) busy += pool.inner.totalCount
     return busy
+  }
+
+  /** The pool ends: statements that wait for other statements go on, and those that wait for held clients are told `reason`. */
+  finish(reason: Error): void {
+    this.#finishing = reason
+    for (const pool of [...this.#pools.values(), ...this.#leaving]) pool.finish(reason)
   }
 
   /** Tells `reason` to everybody who waits for a client, and resolves when every client has come back. */

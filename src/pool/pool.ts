@@ -5,7 +5,7 @@ import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
 import { complaints } from '../application.js'
 import { type Alarm, type Clock, systemClock } from '../clock.js'
-import { type Config, clientConfigFor, resolveConfig } from '../config.js'
+import { aloneOf, type Config, clientConfigFor, resolveConfig } from '../config.js'
 import type { Failure } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { elapsed, type Instant, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
@@ -39,12 +39,19 @@ import type { Repairs } from './repairs.js'
 import { mayInsist, NOWHERE, ON_PRIMARY, type Routed, Routing } from './routing.js'
 import type { Scope, Written } from './scope.js'
 import type { SessionOptions, Tokens } from './sessions.js'
-import { type Explanation, explanationOf, refusalsOf, snapshotOf, type TopologySnapshot } from './snapshot.js'
+import {
+  type Bounds,
+  type Explanation,
+  explanationOf,
+  refusalsOf,
+  snapshotOf,
+  type TopologySnapshot,
+} from './snapshot.js'
 import { beginOf, begun, committed, type TransactionOptions } from './transaction.js'
 import { inContext } from './turn.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
 import { merged, viewOf } from './view.js'
-import { wireOf } from './wire.js'
+import { isGone, wireOf } from './wire.js'
 
 /** What a copy of pg must bring: pg itself, pg.native, or a fork of it. */
 export interface PgLike {
@@ -84,6 +91,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
   // Libraries recognise a pool by this very name as well as by instanceof.
   class Pool extends Base {
     readonly #config: Config
+    readonly #bounds: Bounds
     readonly #herd: Herd
     readonly #routing: Routing
     readonly #decisions = new Decisions()
@@ -101,13 +109,16 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const config = resolveConfig(options ?? {}, process.env, pg.defaults)
       super(options)
       this.#config = config
+      this.#bounds = { ...config, alone: aloneOf(config) }
       const unreadable = (message: string) => this.#routing.tellUnreadable(message)
       const heard = (event: TopologyEvent) => this.#telemetry.heard(event)
       const apart = inContext(outside)
+      const unproven = () => this.#routing.tellUnproven()
       this.#herd = new Herd(config, {
         clock,
         busy: () => this.#pools.held,
         unreadable,
+        unproven,
         heard,
         apart,
         complain: this.#complain,
@@ -158,9 +169,12 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     async #end(): Promise<void> {
-      if (this.#herd.isCold) await this.#herd.drained()
+      const reason = endedError()
+      this.#pools.finish(reason)
+      const finished = this.#herd.finish()
+      if (finished !== null) await finished
       this.#herd.end()
-      await this.#pools.end(endedError())
+      await this.#pools.end(reason)
       this.#herd.close()
       this.#telemetry.end()
       this.#ended = true
@@ -197,11 +211,18 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const begin = beginOf(options)
       const { maxLagMillis } = wishesOf({ maxLagMillis: options.maxLagMillis ?? wishes.maxLagMillis })
       const { readOnly = false, isolation } = options
-      const routed = this.#config.routing === 'on' && this.#herd.topology.plural && isolation !== 'serializable'
       const { scope } = this.#causality
       const own = { ...wishes, maxLagMillis }
+      const written = this.#written(scope)
       const otherwise = own.route === 'replica' ? await this.#whereNoReplica() : 'refuse'
-      const errand = this.#routing.whole(own, this.#written(scope), readOnly && routed, otherwise)
+      let errand = ON_PRIMARY
+      const again = () => {
+        const routed = this.#config.routing === 'on' && this.#herd.topology.plural && isolation !== 'serializable'
+        const since = this.#anew(written, scope)
+        errand = { ...this.#routing.whole(own, since, readOnly && routed, this.#isAlone ? otherwise : 'refuse'), again }
+        return errand
+      }
+      again()
       const attempt = async (place: Place) => {
         this.#decisions.count(place, errand)
         const client = await this.#poolOf(place).connect(place, own, scope)
@@ -229,7 +250,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     topology(): TopologySnapshot {
-      return snapshotOf(this.#herd.topology, clock.now(), this.#config)
+      return snapshotOf(this.#herd.topology, clock.now(), this.#bounds)
     }
 
     explain(query: unknown): Explanation {
@@ -385,15 +406,19 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     async #connect(wishes: Wishes, signal?: AbortSignal): Promise<PoolClient> {
       const { attributes } = this.#config
-      const routed = this.#config.routing === 'on' && this.#herd.topology.plural
-      const insists = attributes === 'any' && wishes.route === 'replica'
-      const onReplica = attributes === 'standby' || (insists && (routed || this.#isAlone))
       const { scope } = this.#causality
+      const written = this.#written(scope)
       const otherwise = wishes.route === 'replica' ? await this.#whereNoReplica(signal) : 'refuse'
-      const errand = onReplica ? this.#routing.anyReplica(wishes, this.#written(scope), otherwise) : ON_PRIMARY
+      const again = (): Routed => {
+        const routed = this.#config.routing === 'on' && this.#herd.topology.plural
+        const insists = attributes === 'any' && wishes.route === 'replica'
+        const onReplica = attributes === 'standby' || (insists && (routed || this.#isAlone))
+        if (!onReplica) return ON_PRIMARY
+        return this.#routing.anyReplica(wishes, this.#anew(written, scope), this.#isAlone ? otherwise : 'refuse')
+      }
       const attempt = (place: Place) => this.#poolOf(place).connect(place, wishes, scope)
       signal?.throwIfAborted()
-      return this.#errand('connect', null, { ...errand, signal }, attempt, (late) => late.release())
+      return this.#errand('connect', null, { ...again(), again, signal }, attempt, (late) => late.release())
     }
 
     #run(given: QueryArgs, wishes: Wishes): Promise<unknown> {
@@ -404,7 +429,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       // One server: nothing to decide, and nothing to remember for another.
       if (this.#isAlone) {
         if (!this.#routing.insists(args, wishes)) {
-          return this.#attempt(text === null ? ON_PRIMARY : this.#routing.onlyServer(text), args)
+          return this.#attempt(text === null ? ON_PRIMARY : this.#routing.onlyServer(text), args, wishes, null)
         }
         if (!this.#herd.informed && (text === null || this.#routing.read(text).intent !== 'read')) {
           return this.#herd.inform(args.signal).then(() => this.#runRouted(args, wishes))
@@ -414,17 +439,17 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     #runRouted(args: QueryArgs, wishes: Wishes): Promise<unknown> {
-      const { text, scope } = args
-      // A cursor or a stream lives as long as its reader pleases: it is the primary's, unless its view says otherwise.
-      const verdict = text === null ? null : this.#routing.read(text)
-      const routed = this.#routing.route(args, wishes, verdict, this.#written(scope))
-      if (this.#config.routing !== 'observe') return this.#attempt(routed, args, true)
-      this.#decisions.count(this.#herd.look(routed.target), routed, text)
+      const written = this.#written(args.scope)
+      const routed = this.#routed(args, wishes, written)
+      if (this.#config.routing !== 'observe') return this.#attempt(routed, args, wishes, written)
+      this.#decisions.count(this.#herd.look(routed.target), routed, args.text)
       return this.#attempt(
         ON_PRIMARY.target === routed.target || routed.reason === NOWHERE
           ? routed
           : { ...routed, target: ON_PRIMARY.target },
-        args
+        args,
+        wishes,
+        null
       )
     }
 
@@ -450,17 +475,37 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return !this.#routing.mayRunOnPrimary(args, textOf(args), insists ? INSISTING : NO_WISHES)
     }
 
-    #attempt(routed: Routed, args: QueryArgs, counted = false): Promise<unknown> {
+    /** A cursor or a stream lives as long as its reader pleases: it is the primary's, unless its view says otherwise. */
+    #routed(args: QueryArgs, wishes: Wishes, written: Written): Routed {
+      const verdict = args.text === null ? null : this.#routing.read(args.text)
+      return this.#routing.route(args, wishes, verdict, written)
+    }
+
+    /** What a statement must see was decided when it was called; what has become of its token is not. */
+    #anew(written: Written, scope: Scope | undefined): Written {
+      return scope === undefined ? written : { ...written, ...this.#causality.fate(scope) }
+    }
+
+    /** `written`: what the statement must see; null: it is not routed. */
+    #attempt(first: Routed, args: QueryArgs, wishes: Wishes, written: Written | null): Promise<unknown> {
+      let routed = first
       const attempt = (place: Place) => {
-        if (counted) this.#decisions.count(place, routed)
+        if (written !== null) this.#decisions.count(place, routed)
         const reading = routed.reading && !place.doubtful
         const answer = this.#poolOf(place).query(place, args, reading)
         return args.scope === undefined ? answer : answer.then((result) => this.#noteRead(place, args, result))
       }
-      const { signal } = args
-      if (signal === undefined) return this.#errand('statement', args.text, routed, attempt)
-      if (signal.aborted) return Promise.reject(signal.reason)
-      return this.#errand('statement', args.text, { ...routed, signal }, attempt)
+      const { signal, text } = args
+      if (signal?.aborted) return Promise.reject(signal.reason)
+      if (written === null && signal === undefined && text !== null)
+        return this.#errand('statement', text, routed, attempt)
+      const endless = text === null ? true : undefined
+      if (written === null) return this.#errand('statement', text, { ...routed, endless, signal }, attempt)
+      const again = () => {
+        routed = this.#routed(args, wishes, this.#anew(written, args.scope))
+        return routed
+      }
+      return this.#errand('statement', text, { ...routed, again, endless, signal }, attempt)
     }
 
     /** Makes the attempts of a statement until its caller gives up; tells of them if somebody looks on. */
@@ -522,6 +567,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         wires: {
           ended: (text) => this.#causality.noticeText(text),
           acknowledged: (wire) => this.#causality.acknowledged(wire),
+          doubted: (wire) => this.#causality.doubted(wire),
           notified: () => this.#causality.notified(),
           writes: (text, sentAsWrite) => this.#writes(text, sentAsWrite),
           undone: (text) => this.#routing.read(text).undone,
@@ -642,7 +688,10 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #noticeRelease(pool: NodePool, client: Client): void {
       const wire = wireOf(client)
       // A client without a wire to watch (the native one): it may have written while it was out.
-      if (wire?.readyAt === null) this.#causality.mayHaveWritten()
+      if (wire?.readyAt === null) {
+        if (isGone(client)) this.#causality.mayHaveLost()
+        else this.#causality.mayHaveWritten()
+      }
       if (wire?.held !== true) return
       wire.held = false
       wire.released = true
@@ -672,14 +721,14 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#pools.follow(after, found)
       this.#telemetry.follow(after, before, found)
       if (after.plural && !pipelines) this.#routing.tellUnpaired()
-      if (after.plural && !before.plural) this.#causality.mayHaveWritten()
+      if (after.plural && !before.plural) this.#causality.becamePlural()
       this.#noticeLegible(after)
       this.#routing.forget(clock.mono())
       if (found.length === 0) return
       this.#tellFailover(after, before)
       if (this.listenerCount('topology') === 0 && !channels.topology.hasSubscribers) return
       const now = clock.now()
-      const change = { after: snapshotOf(after, now, this.#config), before: snapshotOf(before, now, this.#config) }
+      const change = { after: snapshotOf(after, now, this.#bounds), before: snapshotOf(before, now, this.#bounds) }
       channels.topology.traceSync(() => this.#tell('topology', change.after, change.before), change)
     }
 

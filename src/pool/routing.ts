@@ -1,7 +1,7 @@
 // From a statement and the pool's options to an errand: what it needs, where it may go, whether it may be repeated, and why. It
 // remembers texts already read and what replicas refused, and says once what keeps it from using replicas. Asks nobody.
 
-import type { Config } from '../config.js'
+import { aloneOf, type Config } from '../config.js'
 import { hintOf, inspect, type Verdict } from '../core/classify.js'
 import { culprit, type Definitions, policyOf } from '../core/definitions.js'
 import type { Failure, Repeatable } from '../core/failure.js'
@@ -66,6 +66,9 @@ const UNPAIRED =
   'this copy of pg cannot send two statements on one connection at a time (pg 8.23 and newer can), so a replica shows its ' +
   'position in a trip of its own before a read, and no position comes with a write. Reads behind writes take longer, or run ' +
   'on the primary; what they are proven to see is the same.'
+const UNPROVEN =
+  'no primary is known, so the bound is not proven: all named hosts are in recovery, and reads run on them as they are. Name a ' +
+  'host that leads to the primary, or set maxLagMillis: Infinity if any age will do.'
 
 /** Why all replicas are left alone, and what the reader of the warning can do. */
 const ASIDE = {
@@ -149,6 +152,12 @@ export class Routing {
   /** This copy of pg sends one statement at a time, so no question can travel with one. */
   tellUnpaired(): void {
     this.#warn('PGHERD_PIPELINE', UNPAIRED)
+  }
+
+  /** A bounded read went to a standby without a proof. A caller that asked for standbys and set no bound has what it asked for. */
+  tellUnproven(): void {
+    const { attributes, isBoundGiven } = this.#config
+    if (attributes !== 'standby' || isBoundGiven) this.#warn('PGHERD_UNPROVEN', UNPROVEN)
   }
 
   /** What a single odd moment of a replica taught is forgotten some day; what it refused for good it will refuse again. */
@@ -333,6 +342,7 @@ export class Routing {
       // A bound of 0 means the primary, also while there is none.
       maxStaleMillis: bound === 0 ? 0 : maxStaleMillis,
       otherwise,
+      alone: aloneOf(this.#config, asked),
       stick,
     }
   }

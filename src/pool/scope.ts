@@ -28,6 +28,8 @@ export interface Arrival {
 export interface Written {
   /** The newest acknowledgement whose position is not known. */
   readonly since: number | null
+  /** The newest loss of a write whose outcome is unknown, outside of sessions. */
+  readonly doubt: number | null
   readonly captured: Captured | null
   /** It may have been committed asynchronously. */
   readonly asynchronous: boolean
@@ -42,6 +44,7 @@ export class Scope {
   readonly arrival: Arrival | null
   #since: number | null = null
   #newest = -Infinity
+  #doubt: number | null = null
   #captured: Captured | null = null
   #stick: Stick | null = null
 
@@ -59,6 +62,17 @@ export class Scope {
   /** A write was acknowledged, or something that may be one; nobody knows its position. */
   acknowledged(at: number): void {
     for (let scope: Scope | null = this; scope !== null; scope = scope.parent) scope.#raise(at)
+  }
+
+  /**
+   * The reply to a write was lost, so it may have happened. A session looks for it as for any write of its own. The pool does
+   * while there is a primary that could tell.
+   */
+  doubted(at: number): void {
+    for (let scope: Scope | null = this; scope !== null; scope = scope.parent) {
+      if (scope.parent !== null) scope.#raise(at)
+      else scope.#doubt = Math.max(scope.#doubt ?? at, at)
+    }
   }
 
   /** A write was acknowledged, and this is where the WAL reached behind it. */
@@ -89,6 +103,10 @@ export class Scope {
   /** The newest acknowledgement whose position is not known. */
   get since(): number | null {
     return this.#since
+  }
+
+  get doubt(): number | null {
+    return this.#doubt
   }
 
   get highest(): Captured | null {

@@ -69,6 +69,8 @@ export interface Bounds {
   readonly maxLagMillis: number
   readonly maxLagBytes: number
   readonly maxStaleMillis: number
+  /** Only standbys are known, and no primary ever was: they serve all the same, or do not. Default: they do not. */
+  readonly alone?: 'serve' | 'refuse' | undefined
 }
 
 export function snapshotOf(topology: Topology, now: Instant, bounds: Bounds): TopologySnapshot {
@@ -140,9 +142,9 @@ const NOBODY: ReadonlySet<NodeKey> = new Set()
 
 /** As a read that has nothing of its own to see would meet them, and a write the primary. */
 function refusedOf(topology: Topology, now: Instant, bounds: Bounds): Refused {
-  const { maxLagMillis, maxLagBytes, maxStaleMillis } = bounds
+  const { maxLagMillis, maxLagBytes, maxStaleMillis, alone } = bounds
   const need = { maxLagMillis, since: null, asynchronous: false }
-  const target: Target = { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'primary' }
+  const target: Target = { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'primary', alone }
   const moment = { now, random: 0, inFlight: () => 0, avoid: NOBODY }
   const choice = select(topology, target, policies.leastInFlight, moment)
   const refused = new Map(choice.refused)

@@ -47,8 +47,8 @@ export interface Wire {
   defined: boolean
   /** Something may have been written in the transaction under way. */
   wrote: boolean
-  /** The server has answered the statement under way with an error; its text then, if it is known; what it left was told. */
-  failed: { readonly text: string | null; readonly told: boolean } | null
+  /** The server has answered the statement under way with an error; its text then, if it is known. */
+  failed: { readonly text: string | null } | null
   /** Behind the statement under way a question for the position follows, or that is what is under way; null: neither. */
   capturing: 'statement' | 'position' | null
   /** The statement has ended, and the question behind it has not: what is to be done then, and whether the connection broke. */
@@ -74,8 +74,10 @@ export interface Wire {
 export interface WireEvents {
   /** A statement has ended, whatever the session's state: its text may say how later commits behave. */
   ended(text: string): void
-  /** What may have been written is acknowledged now, or its fate is unknown. */
+  /** What may have been written is acknowledged now. */
   acknowledged(wire: Wire): void
+  /** What may have been written has an unknown fate: its reply was lost, or a part of it may have been committed. */
+  doubted(wire: Wire): void
   /** A notification came: whoever sent it had committed. */
   notified(): void
   /** May a statement with this text write? `read`: it was sent as something that may. Null: nobody knows the text. */
@@ -191,8 +193,11 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     const text = activeText()
     const ours = wire.standby === true || wire.reading || wire.capturing === 'position'
     const told = !ours && text !== null && leaves(wire, text, events) && events.writes(text, wire.reading === false)
-    wire.failed = { text, told }
-    if (told) landed(wire, events)
+    wire.failed = { text }
+    if (told) {
+      wire.landed++
+      events.doubted(wire)
+    }
   })
   // Whoever notified had committed: what it wrote must be there when the listener reads.
   connection.on('notification', () => events.notified())
@@ -218,7 +223,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     if (wire.readyAt === null || readyForQuery || wire.reading || wire.standby === true) return
     if (wire.capturing === 'position') return
     wire.capturing = null
-    if (wire.wrote || events.writes(activeText(), wire.reading === false)) events.acknowledged(wire)
+    if (wire.wrote || events.writes(activeText(), wire.reading === false)) events.doubted(wire)
   })
   return wire
 }
@@ -275,8 +280,10 @@ function ended(wire: Wire, { ending, tag, before }: Ended, active: string | null
   if (wrote && !undone) wire.wrote = true
   // What acts outside of the block has done so, whatever becomes of that.
   const acts = ending === 'open' && wrote && failed === null && text !== null ? events.undone(text) : 'whole'
-  if (acts === 'outside' || (committed && wire.wrote && !failed?.told)) landed(wire, events)
+  if (acts === 'outside' || (committed && wire.wrote)) landed(wire, events)
   else if (actsOutside(acts) || (open && text !== null && LOCKS.test(text))) events.acknowledged(wire)
+  // Refused, and a part of it may stay: the server lives, so that part is there.
+  else if (!committed && failed !== null && wrote && !undone) events.acknowledged(wire)
   if (committed && wire.defined) events.defined()
   if (ending === 'open') return
   // Behind COMMIT; BEGIN; INSERT the next block has written already.

@@ -52,7 +52,7 @@ export const ATTRIBUTES = {
   choice: attribute(
     'pgherd.choice',
     'string',
-    'Why this node: `primary`, `proven`, `guarded`, `unbounded`, `no-replica-qualifies` or `only-node`.'
+    'Why this node: `primary`, `proven`, `guarded`, `unbounded`, `unproven`, `no-replica-qualifies` or `only-node`.'
   ),
   lag: attribute(
     'pgherd.lag_ms',

@@ -12,6 +12,11 @@ export interface Write {
   readonly session: string | null
   /** When the server that had acknowledged it was given up without anybody else having it; null: it lives. */
   lostAt: number | null
+  /**
+   * Its reply was lost, at `ackedAt`: it may have happened. `settledAt`: from then on there was a primary that can tell; null: there
+   * was none yet. Absent: it was acknowledged.
+   */
+  doubt?: { settledAt: number | null }
 }
 
 export interface Read {
@@ -65,7 +70,12 @@ export class Account implements History {
 
   /** Writes through the pool, from that one on. */
   ownSince(index: number): number {
-    return this.writes.slice(index).filter(({ through }) => through === 'pool').length
+    return this.writes.slice(index).filter(({ through, doubt }) => through === 'pool' && doubt === undefined).length
+  }
+
+  /** There is a primary again, which can tell what became of it. */
+  settled({ doubt }: Write): void {
+    if (doubt !== undefined) doubt.settledAt = moment()
   }
 
   /** A new primary holds only these counters: what was acknowledged beyond them died with the old one, at `at`. */

@@ -71,6 +71,29 @@ describe('judge', () => {
     assert.deepEqual(rulesOf(own, [read(0, 100)], 'session'), [])
   })
 
+  it('a lost write that happened binds its session from the loss on, the pool once a primary can tell, and nobody else', () => {
+    const lost = (more: Partial<Write> = {}, settledAt: number | null = 200) =>
+      write(2, 50, { through: 'pool', session: 'a', doubt: { settledAt }, ...more })
+    const rows: readonly (readonly [Write, Read, History['scope'], readonly string[]])[] = [
+      [lost(), read(1, 100, { session: 'a' }), 'pool', ['own write']],
+      [lost(), read(1, 100, { session: 'a' }), 'session', ['own write']],
+      [lost(), read(1, 100, { session: 'a' }), 'off', []],
+      [lost(), read(1, 40, { session: 'a' }), 'pool', []],
+      [lost(), read(2, 100, { session: 'a' }), 'pool', []],
+      [lost(), read(1, 100, { session: 'b' }), 'pool', []],
+      [lost(), read(1, 100), 'pool', []],
+      [lost(), read(1, 201), 'pool', ['own write']],
+      [lost(), read(1, 201), 'session', []],
+      [lost({}, null), read(1, 9000), 'pool', []],
+      [lost({ lostAt: 150 }), read(1, 201), 'pool', []],
+      [lost({ lostAt: 150 }), read(1, 201, { session: 'a' }), 'pool', []],
+      [lost(), read(1, 199, { boundMillis: 1 }), 'pool', []],
+    ]
+    for (const [own, seen, scope, expected] of rows) {
+      assert.deepEqual(rulesOf([write(1, 10), own], [seen], scope), expected, JSON.stringify([own, seen, scope]))
+    }
+  })
+
   it('each writer has an account of its own', () => {
     const writes = [write(1, 10), write(1, 20, { writer: 1 }), write(2, 60, { writer: 1 })]
     assert.deepEqual(rulesOf(writes, [read([1, 2], 200)]), [])

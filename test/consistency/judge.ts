@@ -35,7 +35,8 @@ export interface Verdict {
 }
 
 export function judge(history: History): Verdict {
-  const byWriter = ordered(history.writes)
+  const byWriter = ordered(history.writes.filter(({ doubt }) => doubt === undefined))
+  const inDoubt = history.writes.filter(({ doubt }) => doubt !== undefined)
   const violations: Violation[] = []
   const phases = new Map<string, PhaseCount>()
   const tally = { onReplicas: 0, pairs: 0, worstMillis: 0, worstShare: 0 }
@@ -55,6 +56,12 @@ export function judge(history: History): Verdict {
       const found = { read, writer, value: missed.value, seen: read.values[writer] ?? 0, staleMillis }
       if (staleMillis > read.boundMillis) violations.push({ rule: 'bound', ...found })
       if (mustSee(history.scope, read, missed)) violations.push({ rule: 'own write', ...found })
+    }
+    for (const write of inDoubt) {
+      const { writer, value } = write
+      const seen = read.values[writer] ?? 0
+      if (seen >= value || !mustSeeLost(history.scope, read, write)) continue
+      violations.push({ rule: 'own write', read, writer, value, seen, staleMillis: read.calledAt - write.ackedAt })
     }
   }
   const receding = backwards(history)
@@ -103,6 +110,17 @@ function firstMissed(writes: readonly Write[], read: Read, writer: number): Writ
 function mustSee(scope: History['scope'], read: Read, { through, session }: Write): boolean {
   if (through === 'foreign' || scope === 'off') return false
   return scope === 'pool' || (session !== null && session === read.session)
+}
+
+/**
+ * A write whose outcome is unknown, and that happened: its session must see it from the loss on, the pool from the moment on when
+ * there is a primary that can tell. Nobody else, and nothing before.
+ */
+function mustSeeLost(scope: History['scope'], read: Read, { ackedAt, lostAt, session, doubt }: Write): boolean {
+  if (scope === 'off' || (lostAt !== null && lostAt < read.answeredAt)) return false
+  if (session !== null && session === read.session) return read.calledAt > ackedAt
+  const settledAt = doubt?.settledAt ?? null
+  return scope === 'pool' && settledAt !== null && read.calledAt > settledAt
 }
 
 interface Seen {

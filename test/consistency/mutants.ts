@@ -83,7 +83,7 @@ export const MUTATIONS: readonly Mutation[] = [
         from: 'wire.tag = text;',
         to: 'wire.tag = text; if (!wire.reading && wire.standby !== true) events.acknowledged(wire);',
       },
-      { file: 'pool/wire.js', from: 'if (wire.wrote && !rolledBack && !failed?.told)', to: 'if (false)' },
+      { file: 'pool/wire.js', from: 'if (wire.wrote && !rolledBack)', to: 'if (false)' },
     ],
     scenario: 'a commit that takes its time',
     combination: on(300),
@@ -111,6 +111,21 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
     scenario: 'a crash that no probe noticed',
     combination: on(1000),
+  },
+  {
+    name: 'a lost write binds nothing, not even its session',
+    edits: [{ file: 'pool/scope.js', from: 'if (scope.parent !== null)', to: 'if (false)' }],
+    scenario: 'a write whose reply was lost',
+    combination: on(100),
+  },
+  {
+    name: 'a lost write is forgotten when there is a primary again',
+    edits: [
+      { file: 'core/freshness.js', from: 'if (doubt != null && orphaned !== true)', to: 'if (false)' },
+      { file: 'core/selection.js', from: '(need.doubt != null && need.orphaned !== true)', to: 'false' },
+    ],
+    scenario: 'a write whose reply was lost',
+    combination: on(100),
   },
   {
     name: 'the monotonic clock alone',

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import type { Pool } from '../../src/index.js'
 import type { Cluster } from '../support/cluster.js'
-import { type Account, moment } from './account.js'
+import { type Account, moment, type Write } from './account.js'
 import { Gate } from './gate.js'
 import * as readings from './readings.js'
 import { asSession, type SessionPool } from './sessions.js'
@@ -19,6 +19,8 @@ export interface Plan {
   readonly foreign: readonly writings.Foreign[]
   /** Flows that write and read inside pool.session(), where there is one. */
   readonly sessions: number
+  /** Counters of writes whose reply will be lost. */
+  readonly lost: number
   readonly foreignPauseMillis: number
   readonly readPauseMillis: number
   /** How often a flow reads after each of its writes; the first time at once. */
@@ -36,6 +38,7 @@ export const USUAL: Plan = {
   readings: readings.USUAL,
   foreign: [writings.foreign, writings.foreignTransaction],
   sessions: 2,
+  lost: 0,
   foreignPauseMillis: 4,
   readPauseMillis: 2,
   readsPerWrite: 2,
@@ -77,8 +80,8 @@ export class Workload {
   }
 
   /** How many counters the plan needs. */
-  static counters({ writings, foreign, sessions }: Plan): number {
-    return writings.length + foreign.length + sessions
+  static counters({ writings, foreign, sessions, lost }: Plan): number {
+    return writings.length + foreign.length + sessions + lost
   }
 
   start(): void {
@@ -120,6 +123,57 @@ export class Workload {
     const writer = this.#plan.writings.indexOf(writing)
     if (writer < 0) throw new Error('no flow of the plan writes in this way')
     await this.#write(writer, 'pool', null, (value) => writing(this.#pool, writer, value))
+  }
+
+  /**
+   * The plan's one lost write, in a session of its own: it is committed, with a reply that never comes, as `cut` sees to. The session reads on until
+   * `over`.
+   */
+  async lose(
+    cut: (written: (node: number) => Promise<boolean>) => Promise<void>,
+    over: Promise<void>
+  ): Promise<{ readonly write: Write; readonly over: Promise<void> }> {
+    const scoped = asSession(this.#pool)
+    if (scoped === null) throw new Error('this product has no sessions')
+    const session = `s${++this.#sessions}`
+    const writer = Workload.counters(this.#plan) - 1
+    const value = 1
+    const calledAt = moment()
+    const written = async (node: number) => {
+      const client = await this.#cluster.connect(node)
+      const { rows } = await client.query<{ value: number }>(`select value from counters where writer = ${writer}`)
+      await client.end()
+      return rows[0]?.value === value
+    }
+    return scoped.session(async () => {
+      const sent = writings.unanswered(this.#pool, writer, value).catch((error: unknown) => error)
+      await cut(written)
+      const { outcome } = (await sent) as { readonly outcome?: string }
+      if (outcome !== 'unknown') throw new Error(`the reply was not lost: ${outcome}`)
+      const doubt = { settledAt: null }
+      const write: Write = {
+        writer,
+        value,
+        calledAt,
+        ackedAt: moment(),
+        through: 'pool',
+        session,
+        lostAt: null,
+        doubt,
+      }
+      this.account.writes.push(write)
+      return { write, over: this.#readOn(session, over) }
+    })
+  }
+
+  async #readOn(session: string, over: Promise<void>): Promise<void> {
+    let isOver = false
+    void over.then(() => {
+      isOver = true
+    })
+    do await this.#read(readings.simple, false, session)
+    while (!isOver && !this.#stopped)
+    await this.#read(readings.simple, false, session)
   }
 
   async stop(): Promise<void> {

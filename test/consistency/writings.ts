@@ -30,6 +30,9 @@ export const withClause: Writing = (pool, writer, value) =>
 export const volatile: Writing = (pool, writer, value) => pool.query('select set_counter($1, $2)', [writer, value])
 export const severalInOne: Writing = (pool, writer, value) =>
   pool.query(`select 1; begin; ${plain(writer, value)}; commit`)
+/** Committed, and then the answer takes its time. */
+export const unanswered: Writing = (pool, writer, value) =>
+  pool.query(`begin; ${plain(writer, value)}; commit; select pg_sleep(60)`)
 export const transaction: Writing = (pool, writer, value) =>
   pool.transaction((client) => client.query(SET, [writer, value]))
 export const checkedOut: Writing = (pool, writer, value) =>

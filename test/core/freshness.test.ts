@@ -62,6 +62,24 @@ const ROWS: readonly Row[] = [
     expected: ['proven', 'c'],
   },
   {
+    title: 'a lost write is looked for as of its loss, while there is a primary',
+    need: { doubt: 1250 },
+    runners: [B, C],
+    expected: ['proven', 'c'],
+  },
+  {
+    title: 'a loss before the newest own write adds nothing',
+    need: { doubt: 900, since: 1250 },
+    runners: [B, C],
+    expected: ['proven', 'c'],
+  },
+  {
+    title: 'without a primary a lost write binds nothing, and own writes do',
+    need: { doubt: 1690, since: 1250, orphaned: true },
+    runners: [B, C],
+    expected: ['proven', 'c'],
+  },
+  {
     title: 'a position that nobody is proven to have is tried on one replica',
     need: { since: 1500 },
     runners: [B, C],

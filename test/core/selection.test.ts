@@ -220,3 +220,39 @@ describe('balance: leastInFlight', () => {
     )
   })
 })
+
+describe('selection: standbys alone', () => {
+  const nodes = [node('b', replica('0/100', false)), node('c', replica(null, false))]
+  const alone = picture(nodes, { alone: true, wal: emptyWal })
+  const served = (target: Partial<Extract<Target, { role: 'replica' }>>, at = moment(), topology = alone) => {
+    const choice = select(topology, read({ otherwise: 'refuse', ...target }), leastInFlight, at)
+    return choice.node === null ? null : [choice.node.address.host, choice.reason]
+  }
+  const need = { maxLagMillis: 1000, since: null, asynchronous: false }
+  const carried = { lsn: null, arrivedAt: 5 }
+  const stick = { key: key('c'), generation: 0, losses: 0, since: 1 }
+
+  const rows: readonly (readonly [string, ReturnType<typeof served>, readonly string[] | null])[] = [
+    ['a bound is refused', served({}), null],
+    ['unless it may be unproven, and that is said', served({ alone: 'serve' }), ['b', 'unproven']],
+    [
+      'without a bound nothing is missing',
+      served({ alone: 'serve', need: { ...need, maxLagMillis: Infinity } }),
+      ['b', 'unbounded'],
+    ],
+    ['a token is refused', served({ alone: 'serve', need: { ...need, carried } }), null],
+    [
+      'what was written before binds nothing',
+      served({ alone: 'serve', need: { ...need, since: 9000 } }),
+      ['b', 'unproven'],
+    ],
+    ['a session stays where it is', served({ alone: 'serve', stick }), ['c', 'unproven']],
+    [
+      'and goes elsewhere where that failed it',
+      served({ alone: 'serve', stick }, moment({ avoid: new Set([key('c')]) })),
+      ['b', 'unproven'],
+    ],
+    ['with a primary that was ever seen it is as ever', served({ alone: 'serve' }, moment(), picture(nodes)), null],
+  ]
+  for (const [title, actual, expected] of rows) it(title, () => assert.deepEqual(actual, expected))
+})

@@ -60,6 +60,8 @@ interface Expectation {
   /** Replicas that may serve a read with this bound, in milliseconds, and own writes since. */
   readonly serve?: { readonly lag: number; readonly since?: number; readonly nodes: readonly string[] }
   readonly mixed?: boolean
+  /** Standbys alone, and no primary ever. */
+  readonly alone?: boolean
   /** Late news: the very same picture. */
   readonly unchanged?: boolean
 }
@@ -167,6 +169,7 @@ function check(topology: Topology, before: Topology, step: Step, expected: Expec
     assert.deepEqual(suspects.map((node) => name(node.key)).sort(), expected.suspects, `${where}: suspects`)
   }
   if (expected.mixed !== undefined) assert.equal(topology.mixed !== null, expected.mixed, `${where}: mixed clusters`)
+  if (expected.alone !== undefined) assert.equal(topology.alone, expected.alone, `${where}: standbys alone`)
   if (expected.serve !== undefined) {
     const { lag, since, nodes } = expected.serve
     assert.deepEqual(servers(topology, step.at, lag, since), [...nodes].sort(), `${where}: nodes that may serve`)

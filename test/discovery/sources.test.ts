@@ -13,13 +13,7 @@ const at = (host: string): NodeAddress => ({ host, port: 5432, servername: null,
 function started(...sources: readonly Discovery[]) {
   const clock = new ManualClock()
   const store = new Store(emptyTopology({ hosts: sources.length, silentMillis: 3000, strictAsyncCommit: false }), clock)
-  const all = new Sources(
-    store,
-    clock,
-    sources,
-    () => true,
-    () => false
-  )
+  const all = new Sources(store, clock, sources, () => false)
   all.start()
   return { clock, store, all, keys: () => [...store.topology.nodes.keys()].sort() }
 }
@@ -111,5 +105,62 @@ describe('discovery: sources', () => {
     await clock.advance(500)
     assert.deepEqual(keys(), ['10.0.0.2:5432'])
     assert.equal(store.topology.blind.size, 0)
+  })
+
+  /** A source that takes its time, over a store whose primary is known. */
+  function named() {
+    let asked = 0
+    const answers: (() => void)[] = []
+    const source: Discovery = {
+      name: 'dns db.test:5432',
+      discover: () => {
+        asked++
+        return new Promise((resolve) => answers.push(() => resolve([at('10.0.0.1')])))
+      },
+    }
+    const { clock, all } = started(source)
+    const answer = async () => {
+      for (const each of answers.splice(0)) each()
+      await clock.advance(0)
+    }
+    return { asked: () => asked, answer, clock, all }
+  }
+
+  it('looks a name up again where the primary was lost while it was being looked up', async () => {
+    const { asked, answer, all } = named()
+    all.wake()
+    all.wake()
+    assert.equal(asked(), 1)
+    await answer()
+    assert.equal(asked(), 2, 'the first answer may be one of before')
+    await answer()
+    assert.equal(asked(), 2)
+    all.stop()
+  })
+
+  it('goes on twice a second without a primary, whether statements come or not', async () => {
+    const { asked, answer, clock, all } = named()
+    for (let i = 0; i < 20; i++) {
+      await answer()
+      await clock.advance(100)
+    }
+    assert.ok(asked() >= 4, `${asked()}`)
+    all.stop()
+  })
+
+  it('a statement that begins to wait has it looked up now, or half a second after the last time', async () => {
+    const { asked, answer, clock, all } = named()
+    await answer()
+    await clock.advance(100)
+    all.hurry()
+    all.hurry()
+    assert.equal(asked(), 1)
+    await clock.advance(400)
+    assert.equal(asked(), 2)
+    await answer()
+    all.stop()
+    all.hurry()
+    await clock.advance(5000)
+    assert.deepEqual([asked(), clock.pending], [2, 0])
   })
 })

@@ -4,7 +4,15 @@ import { define, UNREAD } from '../../src/core/definitions.js'
 import { queryArgs, type Wishes } from '../../src/pool/query-args.js'
 import { type Knowledge, Routing } from '../../src/pool/routing.js'
 
-const NOTHING = { since: null, captured: null, asynchronous: false, carried: null, stick: null, lost: false }
+const NOTHING = {
+  since: null,
+  doubt: null,
+  captured: null,
+  asynchronous: false,
+  carried: null,
+  stick: null,
+  lost: false,
+}
 const KNOWN: Knowledge = { definitions: define([]), informed: true }
 
 function routed(query: unknown, knowledge: Knowledge = KNOWN, wishes: Wishes = {}, options: object = {}) {

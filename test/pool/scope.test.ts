@@ -18,6 +18,16 @@ describe('scope: what a session has written and read', () => {
     inner.acknowledged(5)
     assert.deepEqual([pool.since, outer.since, inner.since, neighbour.since], [5, 5, 5, null])
   })
+  it('a lost write counts for the session and those around it; for the pool it is a doubt, and for neighbours nothing', () => {
+    const pool = new Scope(null)
+    const outer = new Scope(pool)
+    const inner = new Scope(outer)
+    const neighbour = new Scope(outer)
+    inner.doubted(5)
+    inner.doubted(4)
+    assert.deepEqual([outer.since, inner.since, neighbour.since], [5, 5, null])
+    assert.deepEqual([pool.since, pool.doubt], [null, 5])
+  })
   it('a session in a session begins with what that has seen; one in the pool begins with nothing', () => {
     const pool = new Scope(null)
     pool.acknowledged(5)

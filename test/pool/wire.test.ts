@@ -10,6 +10,7 @@ import { eventually } from '../support/pools.js'
 const silent: WireEvents = {
   ended() {},
   acknowledged() {},
+  doubted() {},
   notified() {},
   writes: () => false,
   undone: () => 'whole',
@@ -95,6 +96,7 @@ describe('wire: what it notices', () => {
   function watched() {
     const { client, connection } = clientOn(new Socket())
     let acknowledged = 0
+    let doubted = 0
     let notified = 0
     let read = 0
     const standby: boolean[] = []
@@ -104,6 +106,7 @@ describe('wire: what it notices', () => {
     watch(client, systemClock, {
       ended: (text) => ended.push(text),
       acknowledged: () => acknowledged++,
+      doubted: () => doubted++,
       notified: () => notified++,
       read: () => read++,
       writes: (text) => text === null || /^(?:insert|create|call|select f)/.test(text),
@@ -132,6 +135,7 @@ describe('wire: what it notices', () => {
     }
     const counts = {
       acknowledged: () => acknowledged,
+      doubted: () => doubted,
       notified: () => notified,
       read: () => read,
       definitions: () => defined,
@@ -198,7 +202,7 @@ describe('wire: what it notices', () => {
     assert.deepEqual([acknowledged(), wire.landed], [1, 1])
   })
   it('a COMMIT that the server refuses does not count, and a COMMIT before an error does', () => {
-    const { acknowledged, connection, begin, run, fail } = watched()
+    const { acknowledged, doubted, connection, begin, run, fail } = watched()
     run('begin', 'T')
     run('insert into t values (1)', 'T')
     fail('commit', 'I')
@@ -206,7 +210,7 @@ describe('wire: what it notices', () => {
     begin('insert into t values (1); commit; select 1/0')
     for (const text of ['INSERT', 'COMMIT']) connection.emit('commandComplete', { text })
     connection.emit('errorMessage', {})
-    assert.equal(acknowledged(), 1, 'told with the error')
+    assert.deepEqual([acknowledged(), doubted()], [0, 1], 'told with the error')
     connection.emit('readyForQuery', { status: 'I' })
     begin('insert into t values (1); select 1/0')
     connection.emit('commandComplete', { text: 'INSERT' })
@@ -228,12 +232,13 @@ describe('wire: what it notices', () => {
     assert.equal(acknowledged(), 1)
   })
   it('what failed, and what a broken connection may have left, waits for no position', () => {
-    const { wire, connection, acknowledged, begin, fail, run } = watched()
+    const { wire, connection, acknowledged, doubted, begin, fail, run } = watched()
     wire.capturing = 'statement'
     begin('call work()')
     connection.emit('errorMessage', {})
-    assert.deepEqual([acknowledged(), wire.failed?.told], [1, true], 'told with the error, before the server is ready')
+    assert.deepEqual([acknowledged(), doubted()], [0, 1], 'told with the error, before the server is ready')
     connection.emit('readyForQuery', { status: 'I' })
+    assert.equal(acknowledged(), 1, 'the server lives: what it has committed stays')
     run('select f', 'I')
     assert.equal(acknowledged(), 1)
     wire.capturing = 'statement'
@@ -243,7 +248,15 @@ describe('wire: what it notices', () => {
     wire.capturing = 'statement'
     begin('insert into t values (1)')
     connection.emit('end')
-    assert.deepEqual([acknowledged(), wire.capturing], [2, null])
+    assert.deepEqual([acknowledged(), doubted(), wire.capturing], [1, 2, null])
+  })
+  it('what the server cut in the middle of a part stays in doubt: no answer of a living server follows', () => {
+    const { connection, acknowledged, doubted, begin } = watched()
+    begin('call work()')
+    connection.emit('errorMessage', { code: '57P01', severity: 'FATAL' })
+    connection.emit('end')
+    assert.equal(acknowledged(), 0)
+    assert.ok(doubted() > 0)
   })
   it('a lock counts at once: who gets it sees what its last holder has committed', () => {
     for (const text of ['select f pg_advisory_xact_lock(1)', 'lock table t', 'select f from t for update']) {
@@ -253,21 +266,21 @@ describe('wire: what it notices', () => {
       assert.equal(acknowledged(), 1, text)
     }
   })
-  it('a write whose connection breaks counts, and so does a commit; a transaction that was left open does not', () => {
+  it('a write whose connection breaks is in doubt, and so is a commit; a transaction that was left open is not', () => {
     const alone = watched()
     alone.begin('insert into t values (1)')
     alone.connection.emit('end')
-    assert.equal(alone.acknowledged(), 1)
+    assert.deepEqual([alone.acknowledged(), alone.doubted()], [0, 1])
     const committing = watched()
     committing.run('begin', 'T')
     committing.run('insert into t values (1)', 'T')
     committing.begin('commit')
     committing.connection.emit('end')
-    assert.equal(committing.acknowledged(), 1)
+    assert.deepEqual([committing.acknowledged(), committing.doubted()], [0, 1])
     const reading = watched()
     reading.begin('select 1')
     reading.connection.emit('end')
-    assert.equal(reading.acknowledged(), 0)
+    assert.deepEqual([reading.acknowledged(), reading.doubted()], [0, 0])
   })
   it('a notification means that somebody has committed', () => {
     const { connection, notified } = watched()

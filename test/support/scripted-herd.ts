@@ -4,7 +4,7 @@ import { resolveConfig } from '../../src/config.js'
 import { type Failure, failureOf } from '../../src/core/failure.js'
 import { parseLsn } from '../../src/core/lsn.js'
 import type { ProbeResult, Sighting } from '../../src/core/node.js'
-import { type Errand, Herd, type Place } from '../../src/herd/herd.js'
+import { type Errand, Herd, type HerdParts, type Place } from '../../src/herd/herd.js'
 import type { ProbeFactory, Question } from '../../src/herd/probe.js'
 import { detailOf } from './details.js'
 import { ManualClock } from './manual-clock.js'
@@ -67,7 +67,8 @@ const nothing: Question = async () => [[{ position: 'FFFFFFFF/FFFFFFFF' }], []]
 export function scripted(
   servers: Readonly<Record<string, Server>>,
   options: object = {},
-  ask: Question = nothing
+  ask: Question = nothing,
+  parts: Partial<HerdParts> = {}
 ): Scripted {
   const clock = new ManualClock()
   const config = resolveConfig({ host: Object.keys(servers).map(literal), ...options }, {}, {})
@@ -94,7 +95,7 @@ export function scripted(
       },
     }
   }
-  return { herd: new ScriptedHerd(config, { clock, probes, ask }), clock, servers }
+  return { herd: new ScriptedHerd(config, { clock, probes, ask, ...parts }), clock, servers }
 }
 
 /** Attempts fail as they would on a real connection: the error is that of whoever usually makes it. */

@@ -31,7 +31,7 @@ async function checkpointed({ cluster }: Stage): Promise<void> {
   }
 }
 
-async function succeed(arena: Arena, to: number, lostAt: number): Promise<void> {
+export async function succeed(arena: Arena, to: number, lostAt: number): Promise<void> {
   await arena.cluster.promote(to)
   await lose(arena, to, lostAt)
 }
