@@ -234,8 +234,8 @@ export class Herd {
     this.#running++
     const nothing = { target: PRIMARY, refused: () => NO_REFUSALS, newest: null, waitedMillis: 0 }
     const find = (topology: Topology) => {
-      const error = hopeless(topology, this.#config, { ...nothing, now: this.#clock.now() })
-      if (error !== null) throw withOutcome(error, 'not-sent')
+      const given = hopeless(topology, this.#config, { ...nothing, now: this.#clock.now() })
+      if (given !== null) throw given.error
       return topology.plural || this.#catalogueNode(true) !== null || undefined
     }
     try {
