@@ -63,6 +63,22 @@ class Question {
   }
 }
 
+/** A question in a session that is the application's, and idle: what the application sends next waits behind it. */
+class Aside extends Question {}
+
+/** As `_activeQuery` of a client: what is under way there is a question aside. */
+export function isAside(query: unknown): boolean {
+  return query instanceof Aside
+}
+
+/** As answered(), on an idle session of the application; it changes nothing there. */
+export function answeredAside(client: Client, text: string): Promise<readonly Row[]> {
+  return new Promise((resolve, reject) => {
+    const told: Told = (error, rows) => (error ? reject(error) : resolve(rows))
+    put(client, new Aside(text, told), told)
+  })
+}
+
 /** As client.connect(). */
 export function connected(client: Client): Promise<unknown> {
   const internals = client as unknown as Internals
@@ -80,11 +96,16 @@ export function ask(client: Client, text: string, told: Told): void {
     client.query<Row>(text, (error, result) => told(error ?? null, error ? [] : result.rows))
     return
   }
+  put(client, new Question(text, told), told)
+}
+
+function put(client: Client, question: Question, told: Told): void {
+  const internals = client as unknown as Internals
   if (!internals._queryable || internals._ending) {
     process.nextTick(told, new Error('the connection has ended'), [])
     return
   }
-  internals._queryQueue.push(new Question(text, told) as unknown as Submittable)
+  internals._queryQueue.push(question as unknown as Submittable)
   internals._pulseQueryQueue()
 }
 

@@ -160,11 +160,22 @@ interface ErrorLike {
   readonly routine?: unknown
 }
 
+/** What the application's own password function threw: its codes (ECONNREFUSED of a secrets service) tell of no server of ours. */
+const OWN = new WeakSet<object>()
+
+/** From now on failureOf() takes this error for the caller's own, met before anything was sent. */
+export function noteOwn(error: unknown): void {
+  if (typeof error === 'object' && error !== null) OWN.add(error)
+}
+
 /** Never throws, whatever was thrown. */
 export function failureOf(error: unknown, phase: Phase): Failure {
   const { code: raw, message: text, severity, routine } = (error ?? {}) as ErrorLike
   const code = typeof raw === 'string' ? raw : null
   const message = typeof text === 'string' && text !== '' ? text : (code ?? String(error))
+  if (typeof error === 'object' && error !== null && OWN.has(error)) {
+    return { kind: 'caller', sent: 'never', accuses: false, code, message, error }
+  }
   if (NOT_QUERYABLE.has(message)) return { kind: 'lost', sent: 'never', accuses: true, code, message, error }
   if (code === null && MALFORMED.test(message)) {
     return { kind: 'caller', sent: 'never', accuses: false, code, message, error }
@@ -228,6 +239,26 @@ const VERDICTS = {
 
 export function verdictOf(failure: Failure): Verdict {
   return VERDICTS[failure.kind]
+}
+
+/**
+ * What all sessions of this pool with a node heard of it while a look at it failed. during: an answer came after the look was
+ * sent. before: one came since the look before, and none after this one was sent. unasked: none came, but no session was asked
+ * anything that a healthy server answers at once; only the login of the look went unanswered. none: none came.
+ */
+export type Answers = 'during' | 'before' | 'unasked' | 'none'
+
+/** What says only that this one connection got no answer: it may be news about logins alone, or about that connection. */
+const UNANSWERED: ReadonlySet<FailureKind> = new Set<FailureKind>(['silent', 'lost', 'caller'])
+
+/**
+ * The same beside what the other connections to the node heard meanwhile: a server that answers any of them is not silent, and
+ * where none was asked their silence proves nothing.
+ */
+export function verdictBeside(failure: Failure, answers: Answers): Verdict | 'undecided' {
+  if (!UNANSWERED.has(failure.kind)) return verdictOf(failure)
+  if (answers === 'during') return 'alive'
+  return answers === 'unasked' ? 'undecided' : verdictOf(failure)
 }
 
 /** A connection did not come in time: `queue` may be the doing of those who have them all. */

@@ -32,10 +32,12 @@ import { connectionProbe, connectionQuestion, type ProbeFactory, type Question }
 import { FREE, type Freshness, GUARDED, type Liberty, PROVEN, Proofs } from './proofs.js'
 import { fitReplicas, isReady, trustedPrimary, type Wanted } from './readiness.js'
 import { hopeless, type RefusalCode, refusal } from './refusal.js'
+import { NO_SESSIONS, type Sessions } from './sessions.js'
 import { Sources } from './sources.js'
 import { Store } from './store.js'
 
 export type { Freshness } from './proofs.js'
+export type { Sessions } from './sessions.js'
 
 /** What a caller wants done: where, and whether it may be done again after a failure. */
 export interface Errand {
@@ -108,6 +110,8 @@ export interface HerdParts {
   readonly apart?: (begin: () => void) => void
   /** The face has work on its connections that no run() covers: somebody holds a client. */
   readonly busy?: () => boolean
+  /** The face's own sessions with a node. */
+  readonly sessions?: (key: NodeKey) => Sessions
 }
 
 export class Herd {
@@ -140,7 +144,12 @@ export class Herd {
     }
     this.#store = new Store(emptyTopology(rules), clock, parts.heard)
     const probeOf = (address: NodeAddress, interrupted: () => void) =>
-      probes(probeConfigFor(config, address), address.origin, interrupted)
+      probes(
+        probeConfigFor(config, address),
+        address.origin,
+        interrupted,
+        parts.sessions?.(keyOf(address)) ?? NO_SESSIONS
+      )
     const busy = () => this.#running > 0 || parts.busy?.() === true
     // A tight bound needs samples to match: three of them within it.
     const interval = Math.min(config.monitorIntervalMillis, Math.max(20, config.maxLagMillis / 3))
@@ -372,6 +381,11 @@ export class Herd {
     return choice.node === null ? choice.awaits === true : choice.node.state.kind === 'replica'
   }
 
+  /** The face has no connection to a full server, and the place of the probe there would do. False: there is none. */
+  yieldProbe(key: NodeKey): boolean {
+    return this.#monitor.yield(key)
+  }
+
   /** Has the primary asked how far its WAL reaches. */
   askPosition(): void {
     this.open()
@@ -562,7 +576,7 @@ export class Herd {
       if (place !== undefined && place !== 'awaits') return place
       const waitedMillis = now.mono - startedAt
       const error = hopeless(this.topology, this.#config, { target, refused, newest, waitedMillis, now })
-      if (error !== null) throw error
+      if (error !== null) throw withOutcome(error, 'not-sent')
       return undefined
     }
     if (this.topology.epoch > 0 && this.#store.waiting >= this.#config.failoverQueue) throw told('PGHERD_QUEUE_FULL')

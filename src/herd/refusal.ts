@@ -48,12 +48,35 @@ function unreached(topology: Topology, config: Config, newest: Failure | null): 
     return blind !== undefined && named >= config.seeds.length && !config.patient ? blind.error : null
   }
   const failures = nodes.map(failureOfNode)
+  const locked = lockedOut(nodes)
+  if (locked !== null) return locked
   if (nodes.some((node, i) => failures[i] === null || isUp(node))) return null
-  // Of our own making: a password function that throws, a password that is no string.
-  const denied = failures.find((failure) => failure?.kind === 'denied' || failure?.kind === 'caller')
+  const denied = failures.find((failure) => failure !== null && isDenial(failure))
   if (denied) return denied.error
   if (topology.plural || config.patient || nodes.some(({ probedAt }) => probedAt === null)) return null
   return newest?.error ?? failures.find((failure) => failure !== null)?.error ?? null
+}
+
+/**
+ * Every server but those that let nobody in is in recovery, so the primary is among those: no promotion is under way, and no
+ * waiting cures a wrong password. Null: some server may be the primary yet.
+ */
+function lockedOut(nodes: readonly Node[]): unknown {
+  let error: unknown = null
+  for (const node of nodes) {
+    const { kind } = node.state
+    if (kind === 'alias' || kind === 'foreign') continue
+    if (kind === 'replica' && node.suspect === null) continue
+    const failure = isUp(node) ? null : failureOfNode(node)
+    if (failure === null || !isDenial(failure)) return null
+    error ??= failure.error
+  }
+  return error
+}
+
+/** `caller`: of our own making, a password function that throws, a password that is no string. */
+function isDenial({ kind }: Failure): boolean {
+  return kind === 'denied' || kind === 'caller'
 }
 
 function failureOfNode(node: Node): Failure | null {

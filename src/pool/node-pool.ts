@@ -12,9 +12,11 @@ import type { Node, NodeAddress, NodeKey, Position } from '../core/node.js'
 import { noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
-import { ask } from '../quiet.js'
+import { isOutdated } from '../login.js'
+import { ask, isAside } from '../quiet.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
+import { Ceiling } from './ceiling.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { isOdd, noteFate, noteUnread, watchBinding } from './fate.js'
 import { guarded, lookedAfter } from './hooks.js'
@@ -35,11 +37,15 @@ interface Wanted {
   readonly place: Place
   readonly reject: (error: unknown) => void
   readonly use: (client: PoolClient, wire: Wire) => void
+  /** Logins that were refused on the way. */
+  refusals?: { outdated: number; full: number } | undefined
+  /** connectionTimeoutMillis is over then, on the monotonic clock. */
+  deadline?: number
 }
 
 type Release = (error?: Error | boolean) => void
 type Notice = (message: unknown) => void
-type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
+export type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
 
 /** The parts of pg-pool that a pool over pools needs, published or not. */
 export interface InnerPool {
@@ -48,8 +54,12 @@ export interface InnerPool {
   readonly waitingCount: number
   readonly expiredCount: number
   readonly _clients: readonly Client[]
-  readonly _idle: readonly unknown[]
-  readonly _pendingQueue: { readonly callback: Connected }[]
+  readonly _idle: readonly { readonly client: Client }[]
+  readonly _pendingQueue: { readonly callback: Connected; readonly timedOut?: boolean }[]
+  readonly ending: boolean
+  /** Its own copy. */
+  readonly options: { max: number; readonly connectionTimeoutMillis?: unknown; readonly password?: unknown }
+  _pulseQueue(): void
   /** Clients whose time is up: release() removes them. */
   readonly _expired?: { add(client: Client): void }
   connect(callback: Connected): void
@@ -103,6 +113,10 @@ export interface NodePoolOwner {
   noteReplica(client: Client, first: unknown): void
   /** A connection hook tried to write on a replica. */
   hookRefused(): void
+  /** This node is full, and the pool has no connection there. True: a probe had one, and leaves its place. */
+  yielded(key: NodeKey): boolean
+  /** A connection may have become idle, or is gone. */
+  freed(key: NodeKey): void
   /** Lends replicas to checked-out clients; null: they never borrow. */
   readonly lender: Lender | null
 }
@@ -113,6 +127,7 @@ export class NodePool {
   readonly inner: InnerPool
   readonly #owner: NodePoolOwner
   readonly #node: Node
+  readonly #ceiling: Ceiling
   #condemned = false
   #ended: Promise<void> | null = null
 
@@ -125,7 +140,10 @@ export class NodePool {
     const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock)
     this.inner = new owner.PoolClass({ ...config, ...hooks, Client: this.#clientClass() })
     const tell = this.inner.emit.bind(this.inner)
+    this.#ceiling = new Ceiling(this.inner, owner.clock)
     this.inner.emit = (event, first, second) => {
+      if (event === 'connect') this.#ceiling.connected()
+      if (event === 'release' || event === 'remove') owner.freed(this.key)
       // Tracers listen to the pool whose connect() they see: this one.
       if (this.inner.listenerCount(event) > 0) tell(event, first, second)
       return owner.relay(this, event, first, second)
@@ -285,31 +303,81 @@ export class NodePool {
     return this.#owner.wires.writes(args.text, true)
   }
 
-  #acquire({ place, reject, use }: Wanted): void {
+  #acquire(wanted: Wanted): void {
+    const { reject } = wanted
     if (this.#condemned) {
       reject(dropped(this.key))
       return
     }
     const { telemetry, clock } = this.#owner
     const from = telemetry.measures ? clock.mono() : null
-    this.inner.connect((error, client, release) => {
+    const limit = Number(this.inner.options.connectionTimeoutMillis) || Infinity
+    wanted.deadline ??= limit === Infinity ? Infinity : clock.mono() + limit
+    const connected: Connected = (error, client, release) => {
+      if (error && this.#asksAgain(error, wanted, connected)) return
       if (from !== null) telemetry.acquired(this.#node.address, clock.mono() - from, error ?? null)
       if (error !== undefined && error !== null) return reject(this.#condemned ? dropped(this.key) : error)
-      const wire = client === undefined ? undefined : wireOf(client)
-      if (client === undefined || wire === undefined) return reject(new Error('the pool gave no client of ours'))
-      if (place.abandoned) {
-        release()
-        return reject(dropped(this.key))
-      }
-      if (!this.#condemned && !isDemoted(place, wire)) {
-        if (wire.released) this.#settled(client, wire, { place, reject, use })
-        else if (!wire.identified && this.#owner.identifies()) this.#identify(client, wire, { place, reject, use })
-        else use(client, wire)
-        return
-      }
-      release(true)
-      reject(this.#condemned ? dropped(this.key) : notPrimary(this.key))
+      if (client === undefined) return reject(new Error('the pool gave no client of ours'))
+      const take = () => this.#take(client, release, wanted)
+      if (isAside((client as unknown as Internals)._activeQuery)) this.#afterProbe(client, take)
+      else take()
+    }
+    this.inner.connect(connected)
+  }
+
+  /** A refused login that need not be the last word: another password, or another connection, may do. */
+  #asksAgain(error: Error, wanted: Wanted, connected: Connected): boolean {
+    if (this.#condemned || wanted.place.abandoned) return false
+    const { clock } = this.#owner
+    const { password } = this.inner.options
+    const { code } = error as { readonly code?: unknown }
+    if (code !== '53300' && !isOutdated(error, password)) return false
+    wanted.refusals ??= { outdated: 0, full: 0 }
+    if (code !== '53300') {
+      if (wanted.refusals.outdated++ > 0) return false
+      this.inner.connect(connected)
+      return true
+    }
+    if (this.#ceiling.park(connected, wanted.deadline ?? Infinity)) return true
+    if (wanted.refusals.full >= MOST_YIELDS || !(wanted.refusals.full > 0 || this.#owner.yielded(this.key)))
+      return false
+    clock.alarm(YIELD_MILLIS * 2 ** wanted.refusals.full++, () => this.inner.connect(connected), 'process')
+    return true
+  }
+
+  /** A probe asks something on it. A server that does not answer that soon keeps the caller no longer than it would anyway. */
+  #afterProbe(client: PoolClient, take: () => void): void {
+    let taken = false
+    const once = inContext(() => {
+      if (taken) return
+      taken = true
+      alarm.cancel()
+      take()
     })
+    const alarm = this.#owner.clock.alarm(PROBED_MILLIS, once, 'process')
+    void whenReady(client).then(once)
+  }
+
+  #take(client: PoolClient, release: Release, wanted: Wanted): void {
+    const { place, reject, use } = wanted
+    const wire = wireOf(client)
+    if (wire === undefined) {
+      reject(new Error('the pool gave no client of ours'))
+      return
+    }
+    if (place.abandoned) {
+      release()
+      reject(dropped(this.key))
+      return
+    }
+    if (!this.#condemned && !isDemoted(place, wire)) {
+      if (wire.released) this.#settled(client, wire, wanted)
+      else if (!wire.identified && this.#owner.identifies()) this.#identify(client, wire, wanted)
+      else use(client, wire)
+      return
+    }
+    release(true)
+    reject(this.#condemned ? dropped(this.key) : notPrimary(this.key))
   }
 
   /**
@@ -525,6 +593,7 @@ export class NodePool {
   end(reason: Error): Promise<void> {
     // pg-pool never answers who waits when it ends.
     for (const { callback } of this.inner._pendingQueue.splice(0)) callback(reason, undefined, () => {})
+    this.#ceiling.end()
     this.#ended ??= this.inner.end()
     return this.#ended
   }
@@ -565,6 +634,12 @@ function isDemoted({ node }: Place, { standby, standbyAt }: Wire): boolean {
   if (node.state.kind !== 'primary' || standby !== true || standbyAt === null) return false
   return node.probedAt !== null && standbyAt.mono > node.probedAt.mono
 }
+
+/** A place that a probe has left at a full server is free some milliseconds later: the pauses before each attempt to have it. */
+const YIELD_MILLIS = 20
+const MOST_YIELDS = 4
+/** A healthy server has answered a probe's question by then. */
+const PROBED_MILLIS = 100
 
 /** So long a server may take to close a connection that it was told the end of. */
 const CLOSE_MILLIS = 1000

@@ -96,7 +96,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const unreadable = (message: string) => this.#routing.tellUnreadable(message)
       const heard = (event: TopologyEvent) => this.#telemetry.heard(event)
       const apart = inContext(outside)
-      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable, heard, apart })
+      const sessions = (key: NodeKey) => this.#pools.sessionsOf(key)
+      this.#herd = new Herd(config, { clock, busy: () => this.#pools.held, unreadable, heard, apart, sessions })
       this.#routing = new Routing(config, this.#herd)
       this.#causality = new Causality(config, this.#herd, clock, (lost) => this.#tell('tokenLost', lost))
       this.#telemetry = new Telemetry(this.#gauges())
@@ -474,6 +475,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         isReplica: (key) => this.#isReplica(key),
         noteReplica: (client, first) => this.#noteReplica(client, first),
         hookRefused: () => this.#routing.setAside('hook'),
+        yielded: (key) => this.#herd.yieldProbe(key),
+        freed: (key) => this.#pools.freed(key),
         lender: this.#lender(),
         accused: (node, failure) => this.#accuse(node, failure),
       }

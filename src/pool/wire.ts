@@ -7,10 +7,13 @@ import type { Clock } from '../clock.js'
 import type { Lsn } from '../core/lsn.js'
 import type { Instant, Node } from '../core/node.js'
 import { closingOf, onlyShapes } from '../core/session.js'
+import { isAside } from '../quiet.js'
 import { proceed } from './pipeline.js'
 import type { Scope } from './scope.js'
 
 export interface Wire {
+  /** Its messages are seen; those of a native client are not. */
+  readonly isWatched: boolean
   /** When the session became ready: a replica's position counts for it only if it was asked for later. */
   readyAt: Instant | null
   /** `in_hot_standby`, sent by PostgreSQL 14 and later at connect and with the reply after a change; null on older servers. */
@@ -94,6 +97,7 @@ interface Message {
 
 interface Socket {
   readonly connecting?: boolean
+  readonly bytesRead?: number
   readonly writableEnded?: boolean
   readonly destroyed?: boolean
   destroy(): void
@@ -117,6 +121,7 @@ const sockets = new WeakMap<Client, Socket>()
 /** Called in the client's constructor: listeners put here run before pg's own, which are attached at connect. */
 export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
   const wire: Wire = {
+    isWatched: (client as unknown as Internals).connection !== undefined,
     readyAt: null,
     standby: null,
     standbyAt: null,
@@ -169,6 +174,8 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     const text = (client as unknown as Internals)._activeQuery?.text
     return typeof text === 'string' ? text : null
   }
+  /** What is under way is a question of a probe, and nothing of the application's. */
+  const isProbed = () => isAside((client as unknown as Internals)._activeQuery)
   connection.on('commandComplete', ({ text = '' }: Message) => {
     wire.completed = true
     wire.tag = text
@@ -178,6 +185,10 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
   connection.on('errorMessage', () => {
     if (wire.failed !== null) return
     const text = activeText()
+    if (isProbed()) {
+      wire.failed = PROBED
+      return
+    }
     const ours = wire.standby === true || wire.reading || wire.capturing === 'position'
     const told = !ours && text !== null && !events.isWhole(text) && events.writes(text, wire.reading === false)
     wire.failed = { text, told }
@@ -189,6 +200,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
   connection.on('readyForQuery', ({ status = '' }: Message) => {
     proceed(client)
     if (wire.readyAt === null) wire.readyAt = clock.now()
+    else if (isProbed() || wire.failed === PROBED) wire.tag = ''
     else if (wire.standby === true) shown(wire, activeText(), events)
     else if (!wire.reading && wire.capturing !== 'position') ended(wire, status, activeText(), events)
     wire.capturing &&= 'position'
@@ -201,12 +213,15 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     const { readyForQuery } = client as unknown as Internals
     // Its last statement may have been committed, or be committed yet: who looks for it must be able to find it.
     if (wire.readyAt === null || readyForQuery || wire.reading || wire.standby === true) return
-    if (wire.capturing === 'position') return
+    if (wire.capturing === 'position' || isProbed()) return
     wire.capturing = null
     if (wire.wrote || events.writes(activeText(), wire.reading === false)) events.acknowledged(wire)
   })
   return wire
 }
+
+/** What a probe's question has met in an idle session is no failure of a statement. */
+const PROBED: Wire['failed'] = { text: null, told: false }
 
 const RETURNING = /\breturning\b/i
 
@@ -271,6 +286,13 @@ function isLegible(name: string, value: string | undefined): boolean {
 export function noteScope(wire: Wire, scope: Scope | undefined): void {
   if (!wire.held && !wire.released) return
   for (const each of [scope, wire.holder]) if (each) wire.scopes = (wire.scopes ?? new Set()).add(each)
+}
+
+/** Bytes that its server has sent, of TLS too; null: the session is not ready, or known to be broken. */
+export function receivedOn(client: Client): number | null {
+  const socket = sockets.get(client)
+  if (socket === undefined || wires.get(client)?.readyAt === null || isGone(client)) return null
+  return socket.bytesRead ?? null
 }
 
 export function wireOf(client: Client): Wire | undefined {
