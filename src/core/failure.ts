@@ -163,7 +163,7 @@ interface ErrorLike {
 /** What the application's own password function threw: its codes (ECONNREFUSED of a secrets service) tell of no server of ours. */
 const OWN = new WeakSet<object>()
 
-/** From now on failureOf() takes this error for the caller's own, met before anything was sent. */
+/** From now on failureOf() takes this error for what it is: the server has asked for a password, and there is none. */
 export function noteOwn(error: unknown): void {
   if (typeof error === 'object' && error !== null) OWN.add(error)
 }
@@ -174,7 +174,7 @@ export function failureOf(error: unknown, phase: Phase): Failure {
   const code = typeof raw === 'string' ? raw : null
   const message = typeof text === 'string' && text !== '' ? text : (code ?? String(error))
   if (typeof error === 'object' && error !== null && OWN.has(error)) {
-    return { kind: 'caller', sent: 'never', accuses: false, code, message, error }
+    return { kind: 'denied', sent: 'never', accuses: false, code, message, error }
   }
   if (NOT_QUERYABLE.has(message)) return { kind: 'lost', sent: 'never', accuses: true, code, message, error }
   if (code === null && MALFORMED.test(message)) {
@@ -314,8 +314,8 @@ export function mayRetry(failure: Failure, what: Repeatable): boolean {
   }
 }
 
-/** What a replica refuses and the primary may do. */
-const PRIMARY_ONLY: ReadonlySet<FailureKind> = new Set<FailureKind>(['role', 'unfit', 'isolation', 'missing'])
+/** What a replica refuses and the primary may do: `denied` by its login, where sessions with the primary may live. */
+const PRIMARY_ONLY: ReadonlySet<FailureKind> = new Set<FailureKind>(['role', 'unfit', 'isolation', 'missing', 'denied'])
 
 /**
  * May a statement that a replica failed run on the primary? It was called a read, so nobody minds if it runs, and a standby

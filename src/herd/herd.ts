@@ -344,9 +344,9 @@ export class Herd {
     return refusal('PGHERD_TIMEOUT', topology, refused, this.#config, failure, history.spent + quiet)
   }
 
-  /** What is missing on a replica is probably misspelt: without a primary to ask nobody waits for one. */
+  /** What is missing on a replica is probably misspelt, and a refused login is so everywhere: without a primary none is waited for. */
   #mayMend({ kind }: Failure): boolean {
-    return this.#state === 'open' && (kind !== 'missing' || this.topology.primary !== null)
+    return this.#state === 'open' && ((kind !== 'missing' && kind !== 'denied') || this.topology.primary !== null)
   }
 
   #learn(refusal: Failure, errand: Errand, history: History): void {
