@@ -59,6 +59,8 @@ export interface Place extends Chosen {
   readonly doubtful: boolean
   /** Nobody waits for a connection there any more. */
   abandoned: boolean
+  /** Another server does as well: a login that takes long is not waited for. */
+  movable: boolean
 }
 
 export type Fact =
@@ -249,6 +251,7 @@ export class Herd {
           history ??= new History()
           place = await this.#wait(target, history, startedAt, errand.signal)
         }
+        place.movable = errand.repairs && place.node.state.kind === 'replica'
         const attemptAt = history === null ? startedAt : this.#clock.mono()
         const load = this.#loadOf(place.node.key)
         load.statements++
@@ -537,6 +540,7 @@ export class Herd {
       phase: 'connect',
       doubtful: refusal === 'role' || refusal === 'unfit',
       abandoned: false,
+      movable: false,
     }
   }
 

@@ -23,12 +23,15 @@ export class Ceiling {
     this.#max = inner.options.max
   }
 
-  /** The caller waits at the head of the line, until `deadline` on the monotonic clock. False: there is no connection to wait for. */
-  park(connected: Connected, deadline: number): boolean {
+  /**
+   * The caller waits at the head of the line, until `deadline` on the monotonic clock. False: there is no connection to wait for.
+   * `hope`: one that logs in at this moment may be let in, which would do, too.
+   */
+  park(connected: Connected, deadline: number, hope: 'any' | 'ready'): boolean {
     const inner = this.#inner
-    // Those that log in at this moment may be let in.
-    if (inner.ending || inner._clients.length === 0) return false
-    inner.options.max = Math.max(1, this.#ready)
+    const ready = this.#ready
+    if (inner.ending || (hope === 'ready' ? ready : inner._clients.length) === 0) return false
+    inner.options.max = Math.max(1, ready)
     this.#alarm?.cancel()
     this.#alarm = this.#clock.alarm(CEILING_MILLIS, () => this.#lift())
     inner._pendingQueue.unshift(this.#item(connected, deadline))

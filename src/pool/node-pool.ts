@@ -38,7 +38,7 @@ interface Wanted {
   readonly reject: (error: unknown) => void
   readonly use: (client: PoolClient, wire: Wire) => void
   /** Logins that were refused on the way. */
-  refusals?: { outdated: number; full: number } | undefined
+  refusals?: { outdated: number; full: number; hoped: boolean } | undefined
   /** connectionTimeoutMillis is over then, on the monotonic clock. */
   deadline?: number
 }
@@ -128,6 +128,10 @@ export class NodePool {
   readonly #owner: NodePoolOwner
   readonly #node: Node
   readonly #ceiling: Ceiling
+  /** When the first of the logins began that are all there is, on the monotonic clock. */
+  #loginAt = -Infinity
+  /** Clients that log in, and that no statement waits for any more. */
+  readonly #unwanted = new WeakSet<Client>()
   #condemned = false
   #ended: Promise<void> | null = null
 
@@ -322,7 +326,36 @@ export class NodePool {
       if (isAside((client as unknown as Internals)._activeQuery)) this.#afterProbe(client, take)
       else take()
     }
-    this.inner.connect(connected)
+    if (wanted.place.movable) this.#impatiently(wanted, connected)
+    else this.inner.connect(connected)
+  }
+
+  /** As connect(), for a read that another server may serve: where logins hang it does not wait for its own. */
+  #impatiently(wanted: Wanted, connected: Connected): void {
+    const { clock } = this.#owner
+    const { place, reject } = wanted
+    const before = this.inner._clients.length
+    if (before > 0 && this.#ready === 0 && clock.mono() - this.#loginAt > LOGIN_MILLIS) {
+      reject(staleError(this.key))
+      return
+    }
+    const alarm = clock.alarm(LOGIN_MILLIS, () => {
+      if (!isLogin && this.#ready > 0) return
+      if (login !== undefined) this.#unwanted.add(login)
+      place.abandoned = true
+      reject(staleError(this.key))
+    })
+    this.inner.connect((error, client, release) => {
+      alarm.cancel()
+      connected(error, client, release)
+    })
+    const isLogin = this.inner._clients.length > before
+    const login = isLogin ? this.inner._clients.at(-1) : undefined
+    if (isLogin && this.#ready === 0 && before === 0) this.#loginAt = clock.mono()
+  }
+
+  get #ready(): number {
+    return this.inner._clients.filter((client) => wireOf(client)?.readyAt !== null).length
   }
 
   /** A refused login that need not be the last word: another password, or another connection, may do. */
@@ -332,14 +365,21 @@ export class NodePool {
     const { password } = this.inner.options
     const { code } = error as { readonly code?: unknown }
     if (code !== '53300' && !isOutdated(error, password)) return false
-    wanted.refusals ??= { outdated: 0, full: 0 }
+    wanted.refusals ??= { outdated: 0, full: 0, hoped: false }
     if (code !== '53300') {
       if (wanted.refusals.outdated++ > 0) return false
       this.inner.connect(connected)
       return true
     }
-    if (this.#ceiling.park(connected, wanted.deadline ?? Infinity)) return true
-    if (wanted.refusals.full >= MOST_YIELDS || !(wanted.refusals.full > 0 || this.#owner.yielded(this.key)))
+    // Twice refused with none let in: two that wait for each other would log in for ever.
+    const hope = wanted.place.movable || wanted.refusals.hoped ? 'ready' : 'any'
+    wanted.refusals.hoped = true
+    if (this.#ceiling.park(connected, wanted.deadline ?? Infinity, hope)) return true
+    if (
+      wanted.place.movable ||
+      wanted.refusals.full >= MOST_YIELDS ||
+      !(wanted.refusals.full > 0 || this.#owner.yielded(this.key))
+    )
       return false
     clock.alarm(YIELD_MILLIS * 2 ** wanted.refusals.full++, () => this.inner.connect(connected), 'process')
     return true
@@ -594,6 +634,9 @@ export class NodePool {
     // pg-pool never answers who waits when it ends.
     for (const { callback } of this.inner._pendingQueue.splice(0)) callback(reason, undefined, () => {})
     this.#ceiling.end()
+    for (const client of this.inner._clients) {
+      if (this.#unwanted.has(client) && wireOf(client)?.readyAt === null) discard(client)
+    }
     this.#ended ??= this.inner.end()
     return this.#ended
   }
@@ -638,6 +681,8 @@ function isDemoted({ node }: Place, { standby, standbyAt }: Wire): boolean {
 /** A place that a probe has left at a full server is free some milliseconds later: the pauses before each attempt to have it. */
 const YIELD_MILLIS = 20
 const MOST_YIELDS = 4
+/** A login to a replica that takes longer is not waited for by what another server may serve. */
+const LOGIN_MILLIS = 500
 /** A healthy server has answered a probe's question by then. */
 const PROBED_MILLIS = 100
 

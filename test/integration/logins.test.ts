@@ -97,6 +97,8 @@ for (const tls of [false, true]) {
         ...options,
       })
       await pool.ready({ replicas: 1 })
+      // As with pg, what needs the primary has an idle session there.
+      await pool.query(WRITE)
       return { stage, pool, relay }
     }
     const fail = async (stage: Stage & { isNew: Stage['isNew'] }, way: string) => {
