@@ -342,16 +342,24 @@ class ConnectionProbe implements Probe {
     const left = () => until - this.#clock.mono()
     const idle = this.#sessions.idle()
     if (idle.length === 0) throw new Overdue()
+    // A caller may have it by now: nothing is asked in a session that is in use.
+    const aside: Answered = async (client, text) => {
+      if (!this.#sessions.isUnused(client)) throw new Overdue()
+      return answeredAside(client, text)
+    }
+    let over = false
     const looks = idle.map(async (client, turn) => {
       if (turn > 0) await this.#pause(turn * HEDGE_MILLIS)
-      if (left() <= 0 || !this.#sessions.idle().includes(client)) throw new Overdue()
-      return sightOn(client, this.#fresh ? 'full' : depth, answeredAside)
+      if (over || left() <= 0) throw new Overdue()
+      return sightOn(client, this.#fresh ? 'full' : depth, aside)
     })
     try {
       return await this.#within(left(), Promise.any(looks))
     } catch (error) {
       if (error instanceof Overdue) this.#asked = 'asked'
       throw error instanceof AggregateError ? error.errors[0] : error
+    } finally {
+      over = true
     }
   }
 
@@ -430,9 +438,10 @@ type Early =
 type Answered = typeof answered
 
 async function sightOn(client: pg.Client, depth: 'lean' | 'full', answer: Answered): Promise<Sighting> {
-  const row = await asked(client, LEAN, ROLE, answer)
-  const detail = depth === 'full' ? detailOf(await asked(client, DETAIL, WHO, answer)) : null
-  return sightingOf(row, detail)
+  const full = depth === 'full'
+  const texts = [asked(client, LEAN, ROLE, answer), ...(full ? [asked(client, DETAIL, WHO, answer)] : [])]
+  const [row = null, detail = null] = await Promise.all(texts)
+  return sightingOf(row, full ? detailOf(detail) : null)
 }
 
 function failureIn(error: unknown): Failure {

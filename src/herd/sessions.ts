@@ -11,6 +11,8 @@ export interface Sessions {
   received(): ReadonlyMap<Client, number>
   /** Those that nothing is under way on and that nobody holds, the longest unused first. */
   idle(): readonly Client[]
+  /** Still nobody holds it, whatever is under way on it. */
+  isUnused(client: Client): boolean
   /** Resolves when one may be idle, when none is left, or after `millis`. */
   freed(millis: number): Promise<void>
 }
@@ -19,6 +21,7 @@ export const NO_SESSIONS: Sessions = {
   count: 0,
   received: () => new Map(),
   idle: () => [],
+  isUnused: () => false,
   freed: () => Promise.resolve(),
 }
 

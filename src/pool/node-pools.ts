@@ -158,6 +158,7 @@ export class NodePools {
         const idle = this.#pools.get(key)?.inner._idle ?? []
         return idle.map(({ client }) => client).filter((client) => receivedOn(client) !== null && isResting(client))
       },
+      isUnused: (client) => this.#pools.get(key)?.inner._idle.some((item) => item.client === client) ?? false,
       freed: (millis) =>
         new Promise((resolve) => {
           const over = () => {
