@@ -2,7 +2,7 @@
 // every node's state, why it was refused, and what the reader can do. Decides from the picture alone.
 
 import type { Config } from '../config.js'
-import type { Failure } from '../core/failure.js'
+import { type Failure, verdictOf } from '../core/failure.js'
 import { elapsed, type Instant, isUp, type Node, type NodeKey } from '../core/node.js'
 import type { Refusal, Target } from '../core/selection.js'
 import type { Topology } from '../core/topology.js'
@@ -68,10 +68,15 @@ function lockedOut(nodes: readonly Node[]): unknown {
     if (kind === 'alias' || kind === 'foreign') continue
     if (kind === 'replica' && node.suspect === null) continue
     const failure = isUp(node) ? null : failureOfNode(node)
-    if (failure === null || !isDenial(failure)) return null
+    if (failure === null || !isLastWord(failure)) return null
     error ??= failure.error
   }
   return error
+}
+
+/** The server itself has refused, for a reason that waiting does not cure: also no right to connect (42501). */
+function isLastWord(failure: Failure): boolean {
+  return isDenial(failure) || (verdictOf(failure) === 'alive' && failure.kind !== 'full')
 }
 
 /** `caller`: of our own making, a password function that throws, a password that is no string. */
