@@ -4,7 +4,7 @@
 import type pg from 'pg'
 import type { Client, PoolClient } from 'pg'
 import { onAbort } from '../abort.js'
-import type { Clock } from '../clock.js'
+import type { Alarm, Clock } from '../clock.js'
 import { type Failure, failureOf } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
@@ -339,19 +339,23 @@ export class NodePool {
       reject(staleError(this.key))
       return
     }
-    const alarm = clock.alarm(LOGIN_MILLIS, () => {
-      if (!isLogin && this.#ready > 0) return
-      if (login !== undefined) this.#unwanted.add(login)
-      place.abandoned = true
-      reject(staleError(this.key))
-    })
+    let answered = false
+    let alarm: Alarm | null = null
     this.inner.connect((error, client, release) => {
-      alarm.cancel()
+      answered = true
+      alarm?.cancel()
       connected(error, client, release)
     })
     const isLogin = this.inner._clients.length > before
     const login = isLogin ? this.inner._clients.at(-1) : undefined
-    if (isLogin && this.#ready === 0 && before === 0) this.#loginAt = clock.mono()
+    if (isLogin && before === 0) this.#loginAt = clock.mono()
+    const late = () => {
+      if (!isLogin && this.#ready > 0) return
+      if (login !== undefined) this.#unwanted.add(login)
+      place.abandoned = true
+      reject(staleError(this.key))
+    }
+    if (!answered) alarm = clock.alarm(LOGIN_MILLIS, late)
   }
 
   get #ready(): number {
