@@ -71,6 +71,15 @@ export function isAside(query: unknown): boolean {
   return query instanceof Aside
 }
 
+/** The session ends: a question aside that is under way there hears of it, and is under way no more. */
+export function giveUpAside(client: Client, error: unknown): void {
+  const internals = client as unknown as { _activeQuery?: unknown }
+  const { _activeQuery: active } = internals
+  if (!(active instanceof Aside)) return
+  internals._activeQuery = null
+  active.handleError(error)
+}
+
 /** As answered(), on an idle session of the application; it changes nothing there. */
 export function answeredAside(client: Client, text: string): Promise<readonly Row[]> {
   return new Promise((resolve, reject) => {

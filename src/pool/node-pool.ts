@@ -13,7 +13,7 @@ import { noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
 import { isOutdated } from '../login.js'
-import { ask, isAside } from '../quiet.js'
+import { ask, giveUpAside, isAside } from '../quiet.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
 import { Ceiling } from './ceiling.js'
@@ -214,6 +214,8 @@ export class NodePool {
 
       override _handleErrorMessage(message: unknown): void {
         noteFate(message, this as unknown as pg.Client, this.#wire, owner.wires.isWhole)
+        // What ends an idle session is told as ever, also while a probe asks something there.
+        if (failureOf(message, 'idle').kind === 'lost') giveUpAside(this as unknown as pg.Client, message)
         super._handleErrorMessage?.(message)
       }
 
