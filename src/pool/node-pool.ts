@@ -128,8 +128,9 @@ export class NodePool {
   readonly #owner: NodePoolOwner
   readonly #node: Node
   readonly #ceiling: Ceiling
-  /** When the first of the logins began that are all there is, on the monotonic clock. */
-  #loginAt = -Infinity
+  /** The oldest connection when none was ready, and when it was first seen then, on the monotonic clock. */
+  #oldest: Client | null = null
+  #loginAt = 0
   /** Clients that log in, and that no statement waits for any more. */
   readonly #unwanted = new WeakSet<Client>()
   #condemned = false
@@ -328,7 +329,7 @@ export class NodePool {
       if (isAside((client as unknown as Internals)._activeQuery)) this.#afterProbe(client, take)
       else take()
     }
-    if (wanted.place.movable) this.#impatiently(wanted, connected)
+    if (wanted.place.movable && this.inner._idle.length === 0) this.#impatiently(wanted, connected)
     else this.inner.connect(connected)
   }
 
@@ -337,7 +338,7 @@ export class NodePool {
     const { clock } = this.#owner
     const { place, reject } = wanted
     const before = this.inner._clients.length
-    if (before > 0 && this.#ready === 0 && clock.mono() - this.#loginAt > LOGIN_MILLIS) {
+    if (this.#ready === 0 && this.#hangs()) {
       reject(staleError(this.key))
       return
     }
@@ -350,14 +351,24 @@ export class NodePool {
     })
     const isLogin = this.inner._clients.length > before
     const login = isLogin ? this.inner._clients.at(-1) : undefined
-    if (isLogin && before === 0) this.#loginAt = clock.mono()
     const late = () => {
-      if (!isLogin && this.#ready > 0) return
       if (login !== undefined) this.#unwanted.add(login)
       place.abandoned = true
       reject(staleError(this.key))
     }
-    if (!answered) alarm = clock.alarm(LOGIN_MILLIS, late)
+    if (!answered && (isLogin || this.#ready === 0)) alarm = clock.alarm(LOGIN_MILLIS, late)
+  }
+
+  /** The oldest of the connections, none of which is ready, has been seen logging in for long. */
+  #hangs(): boolean {
+    const now = this.#owner.clock.mono()
+    const [oldest] = this.inner._clients
+    if (oldest === undefined) return false
+    if (oldest !== this.#oldest) {
+      this.#oldest = oldest
+      this.#loginAt = now
+    }
+    return now - this.#loginAt > LOGIN_MILLIS
   }
 
   get #ready(): number {
