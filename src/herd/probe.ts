@@ -188,6 +188,8 @@ class ConnectionProbe implements Probe {
   async look(depth: 'lean' | 'full', millis: number, over: Way = 'own'): Promise<ProbeResult | null> {
     this.#looking = true
     const answers = this.#hearing.begin()
+    const earlier = this.#asked
+    this.#asked = 'unasked'
     try {
       const sighting = over === 'own' ? await this.#sight(depth, millis) : await this.#sightOfOne(depth, millis)
       if (sighting === null) return null
@@ -196,8 +198,11 @@ class ConnectionProbe implements Probe {
       return { kind: 'answer', sighting }
     } catch (error) {
       this.#fresh = true
-      const result = { kind: 'failure', failure: failureIn(error), answers: answers(this.#asked) } as const
-      if (verdictBeside(result.failure, result.answers) === 'alive') this.#asked = 'unasked'
+      const now = this.#asked as 'asked' | 'unasked'
+      const since = now === 'asked' ? now : earlier
+      const result = { kind: 'failure', failure: failureIn(error), answers: answers(since) } as const
+      // What was heard may have come before this look's own question: only the silence of earlier looks is refuted.
+      this.#asked = verdictBeside(result.failure, result.answers) === 'alive' ? now : since
       return result
     } finally {
       this.#looking = false
