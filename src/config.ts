@@ -9,6 +9,7 @@ import { keyOf, type NodeAddress } from './core/node.js'
 import { errorOf } from './core/thrown.js'
 import type { ReplicationSettings, ReplicationSource } from './discovery/replication.js'
 import { PgherdError } from './errors.js'
+import { ownPassword } from './login.js'
 
 export type TargetSessionAttrs = 'any' | 'prefer-standby' | 'primary' | 'read-write' | 'standby' | 'read-only'
 
@@ -454,12 +455,12 @@ export function aloneOf(config: Config, asked?: number): 'serve' | 'refuse' {
 /** What pg needs to dial this very node: one host, one port, no connectionString, the name that its certificate carries. */
 export function clientConfigFor(config: Config, address: NodeAddress): Record<string, unknown> {
   const { host, port, servername } = address
-  return { ...config.client, host, port, ssl: withServername(config.ssl, servername) }
+  return { ...withOwnPassword(config.client), host, port, ssl: withServername(config.ssl, servername) }
 }
 
 /** A probe's own session: none of the application's limits, parsers or hooks reach it, and operators can tell it apart. */
 export function probeConfigFor(config: Config, address: NodeAddress): Record<string, unknown> {
-  const { user, password, database, stream, options, sslnegotiation, client_encoding } = config.client
+  const { user, password, database, stream, options, sslnegotiation, client_encoding } = withOwnPassword(config.client)
   const { enableChannelBinding, scramMaxIterations } = config.client
   const session = { user, password, database, stream, options, sslnegotiation, client_encoding }
   const given = Object.entries({ ...session, enableChannelBinding, scramMaxIterations })
@@ -471,6 +472,10 @@ export function probeConfigFor(config: Config, address: NodeAddress): Record<str
     ssl: withServername(config.ssl, servername),
     application_name: 'pgherd probe',
   }
+}
+
+function withOwnPassword(client: Config['client']): Config['client'] {
+  return 'password' in client ? { ...client, password: ownPassword(client.password) } : client
 }
 
 function withServername(ssl: Config['ssl'], servername: string | null): unknown {

@@ -65,6 +65,31 @@ class Question {
   }
 }
 
+/** A question in a session that is the application's, and idle: what the application sends next waits behind it. */
+class Aside extends Question {}
+
+/** As `_activeQuery` of a client: what is under way there is a question aside. */
+export function isAside(query: unknown): boolean {
+  return query instanceof Aside
+}
+
+/** The session ends: a question aside that is under way there hears of it, and is under way no more. */
+export function giveUpAside(client: Client, error: unknown): void {
+  const internals = client as unknown as { _activeQuery?: unknown }
+  const { _activeQuery: active } = internals
+  if (!(active instanceof Aside)) return
+  internals._activeQuery = null
+  active.handleError(error)
+}
+
+/** As answered(), on an idle session of the application; it changes nothing there. */
+export function answeredAside(client: Client, text: string): Promise<readonly Row[]> {
+  return new Promise((resolve, reject) => {
+    const told: Told = (error, rows) => (error ? reject(error) : resolve(rows))
+    put(client, new Aside(text, lastOf(told)), told)
+  })
+}
+
 /** As client.connect(). */
 export function connected(client: Client): Promise<unknown> {
   const internals = client as unknown as Internals
@@ -82,11 +107,21 @@ export function ask(client: Client, text: string, told: Told): void {
     client.query<Row>(text, (error, result) => told(error ?? null, error ? [] : result.rows))
     return
   }
+  put(client, new Question(text, lastOf(told)), told)
+}
+
+/** Of several statements in a text, the rows of the last. */
+function lastOf(told: Told): ConstructorParameters<typeof Question>[1] {
+  return (error, answers) => told(error, answers.at(-1) ?? [])
+}
+
+function put(client: Client, question: Question, told: Told): void {
+  const internals = client as unknown as Internals
   if (!internals._queryable || internals._ending) {
     process.nextTick(told, new Error('the connection has ended'), [])
     return
   }
-  submit(internals, new Question(text, (error, answers) => told(error, answers.at(-1) ?? [])))
+  submit(internals, question)
 }
 
 function submit(internals: Internals, question: Question): void {

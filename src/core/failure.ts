@@ -145,10 +145,21 @@ const MALFORMED =
 
 const NOT_OURS: Row = { kind: 'caller', accuses: false, undone: false }
 
+/** What the application's own password function threw: its codes (ECONNREFUSED of a secrets service) tell of no server of ours. */
+const OWN = new WeakSet<object>()
+
+/** From now on failureOf() takes this error for what it is: the server has asked for a password, and there is none. */
+export function noteOwn(error: unknown): void {
+  if (typeof error === 'object' && error !== null) OWN.add(error)
+}
+
 /** Never throws, whatever was thrown. `source`: who made it, as far as that is proven. */
 export function failureOf(error: unknown, phase: Phase, source: Source = 'unproven'): Failure {
   if (typeof source === 'object') return spokenFailure(error, phase, source)
   const { code, message } = labelOf(error)
+  if (typeof error === 'object' && error !== null && phase === 'connect' && OWN.has(error)) {
+    return { kind: 'denied', sent: 'never', accuses: false, origin: 'caller', severity: null, code, message, error }
+  }
   const row = rowOf(code, message, source)
   const isUnsent = phase === 'connect' || (source === 'driver' && isRefusal(error))
   const answered = phase === 'committed' ? 'done' : row.undone && phase !== 'completed' ? 'rejected' : 'maybe'
@@ -220,6 +231,26 @@ export function verdictOf(failure: Failure): Verdict {
   return VERDICTS[failure.kind]
 }
 
+/**
+ * What all sessions of this pool with a node heard of it while a look at it failed. during: an answer came after the look was
+ * sent. before: one came since the look before, and none after this one was sent. unasked: none came, but no session was asked
+ * anything that a healthy server answers at once; only the login of the look went unanswered. none: none came.
+ */
+export type Answers = 'during' | 'before' | 'unasked' | 'none'
+
+/** What says only that this one connection got no answer: it may be news about logins alone, or about that connection. */
+const UNANSWERED: ReadonlySet<FailureKind> = new Set<FailureKind>(['silent', 'lost', 'caller'])
+
+/**
+ * The same beside what the other connections to the node heard meanwhile: a server that answers any of them is not silent, and
+ * where none was asked their silence proves nothing.
+ */
+export function verdictBeside(failure: Failure, answers: Answers): Verdict | 'undecided' {
+  if (!UNANSWERED.has(failure.kind)) return verdictOf(failure)
+  if (answers === 'during') return 'alive'
+  return answers === 'unasked' ? 'undecided' : verdictOf(failure)
+}
+
 /** A connection did not come in time: `queue` may be the doing of those who have them all. */
 export function missedConnection({ code, message, origin }: Failure): 'queue' | 'server' | null {
   if (code !== null || origin === 'caller') return null
@@ -277,8 +308,8 @@ export function mayRetry(failure: Failure, what: Repeatable): boolean {
   }
 }
 
-/** What a replica refuses and the primary may do. */
-const PRIMARY_ONLY: ReadonlySet<FailureKind> = new Set<FailureKind>(['role', 'unfit', 'isolation', 'missing'])
+/** What a replica refuses and the primary may do: `denied` by its login, where sessions with the primary may live. */
+const PRIMARY_ONLY: ReadonlySet<FailureKind> = new Set<FailureKind>(['role', 'unfit', 'isolation', 'missing', 'denied'])
 
 /**
  * May a statement that a replica failed run on the primary? It was called a read, so nobody minds if it runs, and a standby

@@ -1,7 +1,7 @@
 // One server: how it is named, what a probe saw of it, what is believed about it. Values only; decides nothing.
 
 import type { Breaker } from './breaker.js'
-import type { Failure } from './failure.js'
+import type { Answers, Failure } from './failure.js'
 import type { Identity } from './identity.js'
 import type { Lsn } from './lsn.js'
 
@@ -86,7 +86,7 @@ export interface Sighting extends Positions {
 
 export type ProbeResult =
   | { readonly kind: 'answer'; readonly sighting: Sighting }
-  | { readonly kind: 'failure'; readonly failure: Failure }
+  | { readonly kind: 'failure'; readonly failure: Failure; readonly answers?: Answers }
 
 /** A replica's position, and when it was asked for: it counts only for connections that were ready before that. */
 export interface Position {

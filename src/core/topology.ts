@@ -4,7 +4,7 @@
 import { areAlone } from './alone.js'
 import { settle } from './belief.js'
 import { returned, struck } from './breaker.js'
-import { type Failure, verdictOf } from './failure.js'
+import { type Failure, verdictBeside } from './failure.js'
 import { addSample, emptyWal, type Wal } from './horizon.js'
 import { observed } from './identity.js'
 import type { Lsn } from './lsn.js'
@@ -244,7 +244,7 @@ function probed(topology: Topology, event: Probed): Topology {
   const next =
     event.result.kind === 'answer'
       ? answered(node, event, event.result.sighting)
-      : unanswered(node, event, event.result.failure, topology)
+      : unanswered(node, event, event.result, topology)
   const nodes = new Map(topology.nodes).set(event.key, next)
   const settled = settle(topology, { ...topology, nodes }, event.at)
   const { seen } = next
@@ -284,21 +284,27 @@ function remaining(node: Node, startedAt: Instant): Node['suspect'] {
   return node.suspect !== null && startedAt.mono < node.suspect.since.mono ? node.suspect : null
 }
 
+type Missed = Extract<ProbeResult, { kind: 'failure' }>
+
 /** A failed probe takes the position with it: the next connection may find a server that crashed and went backwards. */
-function unanswered(node: Node, event: Probed, failure: Failure, { rules, plural, ended }: Topology): Node {
+function unanswered(node: Node, event: Probed, { failure, answers = 'none' }: Missed, topology: Topology): Node {
+  const { rules, plural, ended } = topology
   const seen = node.seen === null ? null : { ...node.seen, replay: null }
   const kept = { ...node, probedAt: event.startedAt, seen, shown: null }
-  switch (verdictOf(failure)) {
+  const verdict = verdictBeside(failure, answers)
+  switch (verdict) {
     case 'down':
       return convicted(kept, failure, event.at)
     case 'alive': {
       const state = isUp(node) ? node.state : ({ kind: 'unknown', failure } as const)
       return { ...kept, state, answeredAt: event.at, missedAt: null, suspect: remaining(node, event.startedAt) }
     }
+    case 'undecided':
     case 'suspect': {
       if (!isUp(node)) return { ...kept, state: node.state.kind === 'down' ? node.state : { kind: 'unknown', failure } }
+      if (verdict === 'undecided') return kept
       // Counted from the first probe that went unanswered: while nobody asked, silence proves nothing.
-      const missedAt = node.missedAt ?? event.startedAt
+      const missedAt = answers === 'before' ? event.startedAt : (node.missedAt ?? event.startedAt)
       // The only server there is: giving it up would help nobody, and cut what merely takes its time. At the end it lets go.
       if ((plural || ended) && elapsed(missedAt, event.at) >= rules.silentMillis)
         return convicted(kept, failure, event.at)

@@ -36,10 +36,12 @@ import { connectionProbe, connectionQuestion, type ProbeFactory, type Question }
 import { FREE, type Freshness, GUARDED, type Liberty, PROVEN, Proofs } from './proofs.js'
 import { fitReplicas, isReady, trustedPrimary, unready, type Wanted } from './readiness.js'
 import { hopeless, type RefusalCode, refusal } from './refusal.js'
+import { NO_SESSIONS, type Sessions } from './sessions.js'
 import { Sources } from './sources.js'
 import { Store } from './store.js'
 
 export type { Freshness } from './proofs.js'
+export type { Sessions } from './sessions.js'
 
 /** What a caller wants done: where, and whether it may be done again after a failure. */
 export interface Errand {
@@ -69,6 +71,8 @@ export interface Place extends Chosen {
   abandoned: boolean
   /** Of an endless errand: called when it is handed over. */
   letGo: (() => void) | null
+  /** Another server does as well: a login that takes long is not waited for. */
+  movable: boolean
 }
 
 interface Found {
@@ -130,6 +134,8 @@ export interface HerdParts {
   readonly complain?: Complain
   /** The face has work on its connections that no run() covers: somebody holds a client. */
   readonly busy?: () => boolean
+  /** The face's own sessions with a node. */
+  readonly sessions?: (key: NodeKey) => Sessions
 }
 
 export class Herd {
@@ -170,7 +176,12 @@ export class Herd {
     }
     this.#store = new Store(emptyTopology(rules), clock, parts.heard, defects())
     const probeOf = (address: NodeAddress, interrupted: () => void) =>
-      probes(probeConfigFor(config, address), address.origin, interrupted)
+      probes(
+        probeConfigFor(config, address),
+        address.origin,
+        interrupted,
+        parts.sessions?.(keyOf(address)) ?? NO_SESSIONS
+      )
     const busy = () => this.#running > 0 || parts.busy?.() === true
     // A tight bound needs samples to match: three of them within it.
     const interval = Math.min(config.monitorIntervalMillis, Math.max(20, config.maxLagMillis / 3))
@@ -303,6 +314,7 @@ export class Herd {
           ;({ place, decided, target } = await this.#wait(errand, target, history, liberty, startedAt))
         }
         place.letGo = letGo
+        place.movable = decided.repairs && place.node.state.kind === 'replica'
         const attemptAt = history === null ? startedAt : this.#clock.mono()
         const load = this.#loadOf(place.node.key)
         load.statements++
@@ -414,9 +426,9 @@ export class Herd {
     return refusal('PGHERD_TIMEOUT', topology, refused, this.#config, failure, history.spent + quiet)
   }
 
-  /** What is missing on a replica is probably misspelt: without a primary to ask nobody waits for one. */
+  /** What is missing on a replica is probably misspelt, and a refused login is so everywhere: without a primary none is waited for. */
   #mayMend({ kind }: Failure): boolean {
-    return this.#state !== 'ended' && (kind !== 'missing' || this.topology.primary !== null)
+    return this.#state !== 'ended' && ((kind !== 'missing' && kind !== 'denied') || this.topology.primary !== null)
   }
 
   #learn(refusal: Failure, errand: Errand, history: History): void {
@@ -449,6 +461,11 @@ export class Herd {
     if (target.role !== 'replica') return false
     const choice = this.#chooseReplica(target, null, FREE)
     return choice.node === null ? choice.awaits === true : choice.node.state.kind === 'replica'
+  }
+
+  /** The face has no connection to a full server, and the place of the probe there would do. False: there is none. */
+  yieldProbe(key: NodeKey): boolean {
+    return this.#monitor.yield(key)
   }
 
   /** Has the primary asked how far its WAL reaches. */
@@ -622,6 +639,7 @@ export class Herd {
       doubtful: refusal === 'role' || refusal === 'unfit',
       abandoned: false,
       letGo: null,
+      movable: false,
     }
   }
 

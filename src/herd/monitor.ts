@@ -178,6 +178,11 @@ export class Monitor {
     this.wake(key)
   }
 
+  /** The pool needs the place that the probe has at a full server. False: it has none there. */
+  yield(key: NodeKey): boolean {
+    return this.#loops.get(key)?.probe.yield?.() ?? false
+  }
+
   /**
    * A read found no proof: ask the primary where it is, then the replicas. While no replica gets there the next round waits
    * longer, up to the interval of the loops; writes that go on meanwhile are no reason to wait.
@@ -291,18 +296,20 @@ export class Monitor {
     const startedAt = this.#clock.now()
     const depth = this.#wantsFull(loop, startedAt) ? 'full' : 'lean'
     const result = await this.#asked(loop, depth, startedAt)
-    if (loop.stopped) return
+    if (loop.stopped || result === null) return
     loop.misses = result.kind === 'answer' ? 0 : loop.misses + 1
     if (result.kind === 'answer' && result.sighting.detail !== null) loop.fullAt = startedAt
     this.#store.dispatch({ kind: 'probed', key: loop.key, startedAt, at: this.#clock.now(), result })
   }
 
   /** A socket of the application's own (option `stream`) may throw where it is closed: the loop must go on. */
-  async #asked(loop: Loop, depth: 'lean' | 'full', startedAt: Instant): Promise<ProbeResult> {
+  async #asked(loop: Loop, depth: 'lean' | 'full', startedAt: Instant): Promise<ProbeResult | null> {
+    const { plural, ended } = this.#store.topology
+    const way = plural || ended ? 'own' : 'sessions'
     try {
       if (loop.renew || this.#isOrphanedFor(loop, startedAt)) loop.probe.close()
       loop.renew = false
-      return await loop.probe.look(depth, this.#deadlineOf(loop, startedAt))
+      return await loop.probe.look(depth, this.#deadlineOf(loop, startedAt), way)
     } catch (error) {
       return { kind: 'failure', failure: failureOf(error, 'connect') }
     }

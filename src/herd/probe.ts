@@ -3,21 +3,31 @@
 
 import pg from 'pg'
 import type { Clock } from '../clock.js'
-import { type Failure, failureOf } from '../core/failure.js'
+import { type Failure, failureOf, verdictBeside, verdictOf } from '../core/failure.js'
 import { parseLsn } from '../core/lsn.js'
 import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting } from '../core/node.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
-import { sourceOf, tap } from '../pg/tap.js'
-import { answered, answeredInside, connected, type Row } from '../quiet.js'
+import { loggedIn } from '../login.js'
+import { madeBy, sourceOf, tap } from '../pg/tap.js'
+import { answered, answeredAside, answeredInside, type Row } from '../quiet.js'
+import { Hearing, type Sessions } from './sessions.js'
 
 export interface Probe {
   /** `full` asks for everything; the first look over a connection always does. Silence is reported after `millis`. */
-  look(depth: 'lean' | 'full', millis: number): Promise<ProbeResult>
+  look(depth: 'lean' | 'full', millis: number, over?: Way): Promise<ProbeResult | null>
   /** Asks a primary how far its WAL reaches, beside any look; null: no connection, no answer in time, or not a primary. */
   position(millis: number): Promise<PrimaryPosition | null>
   /** Drops the connection; the next look opens another. */
   close(): void
+  /** Leaves its place at a full server to the pool for a while. False: it has none. */
+  yield?(): boolean
 }
+
+/**
+ * own: over a connection of the probe's own, and over an idle session of the pool where that gets no answer. sessions: the pool's
+ * connections are all that the server shall see, so a look waits for an idle one; null if none became idle in time.
+ */
+export type Way = 'own' | 'sessions'
 
 export interface PrimaryPosition extends Positions {
   readonly timeline: number | null
@@ -30,7 +40,8 @@ export interface PrimaryPosition extends Positions {
 export type ProbeFactory = (
   clientConfig: Record<string, unknown>,
   origin: NodeAddress['origin'],
-  interrupted: () => void
+  interrupted: () => void,
+  sessions: Sessions
 ) => Probe
 
 // Everything is named with its schema, operators included: a pooler may share the session with clients that set search_path or
@@ -116,13 +127,16 @@ export function connectionQuestion(
   configOf: (address: NodeAddress) => Record<string, unknown>
 ): Question {
   return async (address, texts, millis, signal) => {
-    const client = new (clientClassFor(address.origin))(configOf(address))
-    const drop = () => internals(client).connection?.stream?.destroy()
-    client.on('error', drop)
+    let newest: pg.Client | null = null
+    const drop = () => newest !== null && internals(newest).connection?.stream?.destroy()
+    const make = () => {
+      newest = new (clientClassFor(address.origin))(configOf(address))
+      return newest.on('error', drop)
+    }
     const alarm = clock.alarm(millis, drop)
     signal.addEventListener('abort', drop)
     try {
-      await connected(client)
+      const client = await loggedIn(make)
       internals(client).unref()
       const answers = await answeredInside(client, OWN_SETTINGS, texts)
       client.end(() => {})
@@ -142,51 +156,82 @@ function clientClassFor(origin: NodeAddress['origin']): ClientClass {
 }
 
 export function connectionProbe(clock: Clock): ProbeFactory {
-  return (clientConfig, origin, interrupted) => {
+  return (clientConfig, origin, interrupted, sessions) => {
     const Client = clientClassFor(origin)
     // Positions are asked for while a look is under way.
-    return new ConnectionProbe(clock, () => new Client({ ...clientConfig, pipeline: true }), interrupted)
+    const makeClient = () => new Client({ ...clientConfig, pipeline: true })
+    return new ConnectionProbe(clock, makeClient, interrupted, sessions)
   }
 }
+
+/** A healthy server has answered by then; only a login may take longer. */
+const HEDGE_MILLIS = 100
+/** A server that refuses a login is not asked for another one so soon, as long as sessions of the pool answer. */
+const LOGIN_PAUSE_MILLIS = 5000
 
 class ConnectionProbe implements Probe {
   readonly #clock: Clock
   readonly #makeClient: () => pg.Client
   readonly #interrupted: () => void
+  readonly #sessions: Sessions
+  readonly #hearing: Hearing
   #client: pg.Client | null = null
   /** The same, once it is connected. */
   #ready: pg.Client | null = null
+  #login: Promise<pg.Client> | null = null
   #looking = false
+  /** The newest look has failed: the server may be another one since. */
+  #fresh = true
+  /** On the monotonic clock. */
+  #mayLoginAt = -Infinity
+  /** The newest login was answered, if only by a refusal. */
+  #loginAnswered = false
+  /** Since the newest answer a question has gone unanswered that a healthy server answers at once. */
+  #asked: 'asked' | 'unasked' = 'unasked'
+  /** A login has ended after its look, and proves something. */
+  #late: { readonly error: unknown } | null = null
   /** The role's default is SERIALIZABLE, which a standby refuses (0A000). What is asked here does not need it, and says so. */
   #serializable = false
 
-  constructor(clock: Clock, makeClient: () => pg.Client, interrupted: () => void) {
+  constructor(clock: Clock, makeClient: () => pg.Client, interrupted: () => void, sessions: Sessions) {
     this.#clock = clock
     this.#makeClient = makeClient
     this.#interrupted = interrupted
+    this.#sessions = sessions
+    this.#hearing = new Hearing(sessions)
   }
 
-  async look(depth: 'lean' | 'full', millis: number): Promise<ProbeResult> {
+  async look(depth: 'lean' | 'full', millis: number, over: Way = 'own'): Promise<ProbeResult | null> {
     this.#looking = true
+    const answers = this.#hearing.begin()
+    const earlier = this.#asked
+    this.#asked = 'unasked'
     try {
-      return { kind: 'answer', sighting: await this.#within(millis, this.#ask(depth)) }
+      const sighting = over === 'own' ? await this.#sight(depth, millis) : await this.#sightOfOne(depth, millis)
+      if (sighting === null) return null
+      this.#asked = 'unasked'
+      this.#fresh = false
+      return { kind: 'answer', sighting }
     } catch (error) {
-      this.close()
-      return { kind: 'failure', failure: error === OVERDUE ? SILENCE : this.#failureOf(error) }
+      this.#fresh = true
+      const now = this.#asked as 'asked' | 'unasked'
+      const since = now === 'asked' ? now : earlier
+      const result = { kind: 'failure', failure: failureIn(error), answers: answers(since) } as const
+      // What was heard may have come before this look's own question: only the silence of earlier looks is refuted.
+      this.#asked = verdictBeside(result.failure, result.answers) === 'alive' ? now : since
+      return result
     } finally {
       this.#looking = false
     }
   }
 
-  #failureOf(error: unknown): Failure {
-    return failureOf(error, 'connect', sourceOf(error, this, 0))
-  }
-
   async position(millis: number): Promise<PrimaryPosition | null> {
-    const client = this.#ready
-    if (client === null) return null
+    const [idle] = this.#ready === null ? this.#sessions.idle() : []
+    const ask = this.#ready !== null ? answered : answeredAside
+    const client = this.#ready ?? idle
+    if (client === undefined) return null
     try {
-      const [row] = await this.#within(millis, answered(client, POSITION))
+      const [row] = await this.#within(millis, ask(client, POSITION))
       return {
         insert: parseLsn(row?.insert),
         flush: parseLsn(row?.flush),
@@ -200,11 +245,147 @@ class ConnectionProbe implements Probe {
   }
 
   close(): void {
+    this.#mayLoginAt = -Infinity
+    this.#late = null
+    this.#drop()
+  }
+
+  yield(): boolean {
+    if (this.#client === null) return false
+    this.#drop()
+    this.#mayLoginAt = this.#clock.mono() + LOGIN_PAUSE_MILLIS
+    return true
+  }
+
+  #drop(): void {
     const client = this.#client
     this.#ready = null
     this.#client = null
+    this.#login = null
     // Nothing of ours may still happen on a server that we gave up; a probe writes nothing, so a plain close would do too.
     if (client !== null) internals(client).connection?.stream?.destroy()
+  }
+
+  /** The only server there is: no connection of the probe's own beside those of the pool, which may be all that it allows. */
+  async #sightOfOne(depth: 'lean' | 'full', millis: number): Promise<Sighting | null> {
+    // The statement that started the probe is about to make its connection.
+    await this.#clock.turn()
+    if (this.#sessions.count === 0) return this.#own(depth, millis)
+    this.#drop()
+    const until = this.#clock.mono() + millis
+    for (;;) {
+      if (this.#sessions.idle().length > 0) return this.#overSessions(depth, until)
+      const left = until - this.#clock.mono()
+      if (this.#sessions.count === 0 || left <= 0) return null
+      await this.#sessions.freed(left)
+    }
+  }
+
+  /** The first answer counts, of the probe's own connection or of an idle session. What a new connection proves does so before any. */
+  async #sight(depth: 'lean' | 'full', millis: number): Promise<Sighting> {
+    const until = this.#clock.mono() + millis
+    const late = this.#late
+    this.#late = null
+    if (late !== null) throw late.error
+    if (this.#client === null && this.#clock.mono() < this.#mayLoginAt) {
+      const seen = await this.#soon(this.#overSessions(depth, until))
+      if (seen.kind === 'value') return seen.value
+    }
+    const own = this.#own(depth, until - this.#clock.mono())
+    const first = await this.#soon(own)
+    if (first.kind === 'value') return first.value
+    if (first.kind === 'error' && isProof(first.error)) throw first.error
+    return this.#eitherOf(own, this.#overSessions(depth, until))
+  }
+
+  #eitherOf(own: Promise<Sighting>, sessions: Promise<Sighting>): Promise<Sighting> {
+    return new Promise((resolve, reject) => {
+      let over = false
+      sessions.then(
+        (sighting) => {
+          over = true
+          resolve(sighting)
+        },
+        () => {}
+      )
+      own.then(resolve, (error) => {
+        if (isProof(error)) {
+          if (over) this.#tellLate(error)
+          return reject(error)
+        }
+        // Of two failures the login's own tells more.
+        sessions.catch(() => reject(error))
+      })
+    })
+  }
+
+  #tellLate(error: unknown): void {
+    this.#late = { error }
+    this.#interrupted()
+  }
+
+  /** What `look` has come to within a moment. */
+  async #soon(look: Promise<Sighting>): Promise<Early> {
+    let alarm: { cancel(): void } | undefined
+    const late = new Promise<Early>((resolve) => {
+      alarm = this.#clock.alarm(HEDGE_MILLIS, () => resolve({ kind: 'late' }))
+    })
+    const over = look.then(
+      (value): Early => ({ kind: 'value', value }),
+      (error): Early => ({ kind: 'error', error })
+    )
+    const early = await Promise.race([over, late])
+    alarm?.cancel()
+    return early
+  }
+
+  /** Over the probe's own connection, which is dropped when that fails. */
+  async #own(depth: 'lean' | 'full', millis: number): Promise<Sighting> {
+    const established = this.#ready !== null
+    try {
+      const sighting = await this.#within(millis, this.#ask(depth))
+      this.#loginAnswered = false
+      return sighting
+    } catch (error) {
+      const { kind } = failureIn(error)
+      if (kind === 'silent' && (this.#ready !== null || this.#loginAnswered)) this.#asked = 'asked'
+      if (!established) {
+        if (verdictOf(failureIn(error)) === 'alive') this.#loginAnswered = true
+        if (REFUSED.has(kind)) this.#mayLoginAt = this.#clock.mono() + LOGIN_PAUSE_MILLIS
+      }
+      this.#drop()
+      throw error
+    }
+  }
+
+  /** Asks one idle session after the other until one answers: the first may have been forgotten by a firewall. */
+  async #overSessions(depth: 'lean' | 'full', until: number): Promise<Sighting> {
+    const left = () => until - this.#clock.mono()
+    const idle = this.#sessions.idle()
+    if (idle.length === 0) throw OVERDUE
+    // A caller may have it by now: nothing is asked in a session that is in use.
+    const aside: Answered = async (client, text) => {
+      if (!this.#sessions.isUnused(client)) throw OVERDUE
+      return answeredAside(client, text)
+    }
+    let over = false
+    const looks = idle.map(async (client, turn) => {
+      if (turn > 0) await this.#pause(turn * HEDGE_MILLIS)
+      if (over || left() <= 0) throw OVERDUE
+      return sightOn(client, this.#fresh ? 'full' : depth, aside)
+    })
+    try {
+      return await this.#within(left(), Promise.any(looks))
+    } catch (error) {
+      if (error === OVERDUE) this.#asked = 'asked'
+      throw error instanceof AggregateError ? error.errors[0] : error
+    } finally {
+      over = true
+    }
+  }
+
+  #pause(millis: number): Promise<void> {
+    return new Promise((resolve) => this.#clock.alarm(millis, resolve))
   }
 
   /** A deadline that rings late because the event loop was blocked is given one turn to read what has arrived meanwhile. */
@@ -224,17 +405,9 @@ class ConnectionProbe implements Probe {
   }
 
   async #ask(depth: 'lean' | 'full'): Promise<Sighting> {
-    const fresh = this.#client === null
-    const client = this.#client ?? (await this.#connect())
-    const rowsOf = (text: string) => this.#rowsOf(client, text)
-    const lean = asked(rowsOf, LEAN, ROLE)
-    if (!fresh && depth === 'lean') return sightingOf(await lean, null)
-    // In the same trip: statements wait for the first look. What is asked in a transaction is asked after it.
-    const ahead = this.#serializable ? null : answered(client, DETAIL)
-    ahead?.catch(() => {}) // told below, unless the lean question fails
-    const row = await lean
-    const first = (text: string) => (text === DETAIL && ahead !== null && !this.#serializable ? ahead : rowsOf(text))
-    return sightingOf(row, detailOf(await asked(first, DETAIL, WHO)))
+    const fresh = this.#ready === null
+    const client = this.#ready ?? (await this.#connect())
+    return sightOn(client, fresh ? 'full' : depth, (on, text) => this.#rowsOf(on, text))
   }
 
   async #rowsOf(client: pg.Client, text: string): Promise<readonly Row[]> {
@@ -250,23 +423,69 @@ class ConnectionProbe implements Probe {
     return rows
   }
 
-  async #connect(): Promise<pg.Client> {
-    const client = this.#makeClient()
-    tap(client, this)
-    this.#client = client
-    const gone = () => {
-      if (this.#client !== client) return
-      this.#client = null
-      this.#ready = null
-      if (!this.#looking) this.#interrupted()
-    }
-    client.on('error', gone)
-    client.on('end', gone)
-    await connected(client)
-    internals(client).unref()
-    this.#ready = this.#client
-    return client
+  /** A login that outlasts its look is shared by the next. */
+  #connect(): Promise<pg.Client> {
+    if (this.#login !== null) return this.#login
+    const login: Promise<pg.Client> = this.#loginAnew(() => this.#login === login).finally(() => {
+      if (this.#login === login) this.#login = null
+    })
+    this.#login = login
+    return login
   }
+
+  async #loginAnew(isWanted: () => boolean): Promise<pg.Client> {
+    // Its own promise is there from the next microtask on.
+    await null
+    const make = () => {
+      if (!isWanted()) throw OVERDUE
+      const client = this.#makeClient()
+      tap(client, this)
+      this.#client = client
+      const gone = () => {
+        if (this.#client !== client) return
+        this.#client = null
+        if (this.#ready !== client) return
+        this.#ready = null
+        if (!this.#looking) this.#interrupted()
+      }
+      return client.on('error', gone).on('end', gone)
+    }
+    try {
+      const client = await loggedIn(make)
+      internals(client).unref()
+      this.#ready = this.#client
+      return client
+    } catch (error) {
+      // Given up by ourselves.
+      throw isWanted() ? error : OVERDUE
+    }
+  }
+}
+
+/** The server, or the password function, will say the same again; or says nothing. */
+const REFUSED: ReadonlySet<Failure['kind']> = new Set(['denied', 'full', 'caller', 'silent'] as const)
+
+type Early =
+  | { readonly kind: 'value'; readonly value: Sighting }
+  | { readonly kind: 'error'; readonly error: unknown }
+  | { readonly kind: 'late' }
+
+type Answered = typeof answered
+
+async function sightOn(client: pg.Client, depth: 'lean' | 'full', answer: Answered): Promise<Sighting> {
+  const full = depth === 'full'
+  const texts = [asked(client, LEAN, ROLE, answer), ...(full ? [asked(client, DETAIL, WHO, answer)] : [])]
+  const [row = null, detail = null] = await Promise.all(texts)
+  return sightingOf(row, full ? detailOf(detail) : null)
+}
+
+function failureIn(error: unknown): Failure {
+  return error === OVERDUE ? SILENCE : failureOf(error, 'connect', madeBy(error))
+}
+
+/** A new connection was turned away by what is, or is not, behind the address: no older session refutes that. */
+function isProof(error: unknown): boolean {
+  return verdictOf(failureIn(error)) === 'down'
 }
 
 const OVERDUE = new Error('overdue')
@@ -305,15 +524,13 @@ const OWN_SETTINGS = [
 /** 55000 means that the role flipped between test and call: the failure says so, and the next look sees the new role. */
 const FORBIDDEN = new Set(['42501', '0A000', '42883', '42P01'])
 
-type RowsOf = (text: string) => Promise<readonly Row[]>
-
-async function asked(rowsOf: RowsOf, text: string, fallback: string | null): Promise<Row | null> {
+async function asked(client: pg.Client, text: string, fallback: string | null, answer: Answered): Promise<Row | null> {
   try {
-    const [row] = await rowsOf(text)
+    const [row] = await answer(client, text)
     return row ?? null
   } catch (error) {
     if (!FORBIDDEN.has((error as { readonly code?: string }).code ?? '')) throw error
-    return fallback === null ? null : asked(rowsOf, fallback, null)
+    return fallback === null ? null : asked(client, fallback, null, answer)
   }
 }
 

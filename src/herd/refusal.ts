@@ -2,7 +2,7 @@
 // every node's state, why it was refused, and what the reader can do. Decides from the picture alone.
 
 import type { Config } from '../config.js'
-import type { Failure } from '../core/failure.js'
+import { type Failure, verdictOf } from '../core/failure.js'
 import { elapsed, type Instant, isUp, type Node, type NodeKey } from '../core/node.js'
 import type { Refusal, Target } from '../core/selection.js'
 import type { Topology } from '../core/topology.js'
@@ -64,12 +64,40 @@ function unreached(topology: Topology, config: Config, newest: Failure | null): 
     return blind !== undefined && named >= config.seeds.length && !config.patient ? blind.error : null
   }
   const failures = nodes.map(failureOfNode)
+  const locked = lockedOut(nodes)
+  if (locked !== null) return locked
   if (nodes.some((node, i) => failures[i] === null || isUp(node))) return null
-  // Of our own making: a password function that throws, a password that is no string.
-  const denied = failures.find((failure) => failure?.kind === 'denied' || failure?.kind === 'caller')
+  const denied = failures.find((failure) => failure !== null && isDenial(failure))
   if (denied) return denied.error
   if (topology.plural || config.patient || nodes.some(({ probedAt }) => probedAt === null)) return null
   return newest?.error ?? failures.find((failure) => failure !== null)?.error ?? null
+}
+
+/**
+ * Every server but those that let nobody in is in recovery, so the primary is among those: no promotion is under way, and no
+ * waiting cures a wrong password. Null: some server may be the primary yet.
+ */
+function lockedOut(nodes: readonly Node[]): unknown {
+  let error: unknown = null
+  for (const node of nodes) {
+    const { kind } = node.state
+    if (kind === 'alias' || kind === 'foreign') continue
+    if (kind === 'replica' && node.suspect === null) continue
+    const failure = isUp(node) ? null : failureOfNode(node)
+    if (failure === null || !isLastWord(failure)) return null
+    error ??= failure.error
+  }
+  return error
+}
+
+/** The server itself has refused, for a reason that waiting does not cure: also no right to connect (42501). */
+function isLastWord(failure: Failure): boolean {
+  return isDenial(failure) || (verdictOf(failure) === 'alive' && failure.kind !== 'full')
+}
+
+/** `caller`: of our own making, a password function that throws, a password that is no string. */
+function isDenial({ kind }: Failure): boolean {
+  return kind === 'denied' || kind === 'caller'
 }
 
 function failureOfNode(node: Node): Failure | null {

@@ -178,6 +178,11 @@ export function sourceOf(error: unknown, where: object, since: number): Source {
   return found.owner === where || found.connection === connection ? found.source : 'unproven'
 }
 
+/** Who made this error, on whatever connection: for pgherd's own questions, which share theirs with nothing. */
+export function madeBy(error: unknown): Source {
+  return (isObject(error) ? made.get(error)?.source : undefined) ?? 'unproven'
+}
+
 /**
  * libpq's errors have no severity that is not localised, and nothing tells them from the application's own. So they are taken at their
  * word, accuse nothing, and what they refuse is not run again.

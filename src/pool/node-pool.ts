@@ -6,7 +6,7 @@ import type pg from 'pg'
 import type { Client, PoolClient } from 'pg'
 import { onAbort } from '../abort.js'
 import type { Complain } from '../application.js'
-import type { Clock } from '../clock.js'
+import type { Alarm, Clock } from '../clock.js'
 import { phaseOf, stepsOf } from '../core/commit.js'
 import { type Failure, failureOf, type Source } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
@@ -16,10 +16,12 @@ import { errorOf } from '../core/thrown.js'
 import { clearOutcome, noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
+import { isOutdated } from '../login.js'
 import { disown, heardOn, mark, sourceOf, sourceOfMissing, sourceOfStatement, tap } from '../pg/tap.js'
-import { ask } from '../quiet.js'
+import { ask, giveUpAside, isAside } from '../quiet.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
+import { Ceiling } from './ceiling.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { isOdd, noteFate, noteUnread, tell, unsubmitted, watchBinding } from './fate.js'
 import { guarded, lookedAfter } from './hooks.js'
@@ -40,11 +42,21 @@ interface Wanted {
   readonly place: Place
   readonly reject: (error: unknown) => void
   readonly use: (client: PoolClient, wire: Wire) => void
+  /** Logins that were refused on the way. */
+  refusals?: { outdated: number; full: number; hoped: boolean } | undefined
+  /** connectionTimeoutMillis is over then, on the monotonic clock. */
+  deadline?: number
+}
+
+/** No client for it. `source`: who made the error. */
+function refuse({ place, reject }: Wanted, error: unknown, source: Source = 'pgherd'): void {
+  place.source = source
+  reject(error)
 }
 
 type Release = (error?: Error | boolean) => void
 type Notice = (message: unknown) => void
-type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
+export type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
 
 /** The parts of pg-pool that a pool over pools needs, published or not. */
 export interface InnerPool {
@@ -54,8 +66,12 @@ export interface InnerPool {
   readonly expiredCount: number
   Promise: PromiseConstructor
   readonly _clients: readonly Client[]
-  readonly _idle: readonly unknown[]
-  readonly _pendingQueue: { readonly callback: Connected }[]
+  readonly _idle: readonly { readonly client: Client }[]
+  readonly _pendingQueue: { readonly callback: Connected; readonly timedOut?: boolean }[]
+  readonly ending: boolean
+  /** Its own copy. */
+  readonly options: { max: number; readonly connectionTimeoutMillis?: unknown; readonly password?: unknown }
+  _pulseQueue(): void
   /** Clients whose time is up: release() removes them. */
   readonly _expired?: { add(client: Client): void }
   connect(callback: Connected): void
@@ -113,6 +129,10 @@ export interface NodePoolOwner {
   noteReplica(client: Client, first: unknown): void
   /** A connection hook tried to write on a replica. */
   hookRefused(): void
+  /** This node is full, and the pool has no connection there. True: a probe had one, and leaves its place. */
+  yielded(key: NodeKey): boolean
+  /** A connection may have become idle, or is gone. */
+  freed(key: NodeKey): void
   /** Lends replicas to checked-out clients; null: they never borrow. */
   readonly lender: Lender | null
 }
@@ -123,6 +143,12 @@ export class NodePool {
   readonly inner: InnerPool
   readonly #owner: NodePoolOwner
   readonly #node: Node
+  readonly #ceiling: Ceiling
+  /** The oldest connection when none was ready, and when it was first seen then, on the monotonic clock. */
+  #oldest: Client | null = null
+  #loginAt = 0
+  /** Clients that log in, and that no statement waits for any more. */
+  readonly #unwanted = new WeakSet<Client>()
   #condemned = false
   #finishing: Error | null = null
   #ended: Promise<void> | null = null
@@ -139,7 +165,10 @@ export class NodePool {
     // A class of the application's is for its callers: what the pool waits for itself it need not be trusted with.
     this.inner.Promise = Promise
     const tell = this.inner.emit.bind(this.inner)
+    this.#ceiling = new Ceiling(this.inner, owner.clock)
     this.inner.emit = (event, first, second) => {
+      if (event === 'connect') this.#ceiling.connected()
+      if (event === 'release' || event === 'remove') owner.freed(this.key)
       // Tracers listen to the pool whose connect() they see: this one.
       if (this.inner.listenerCount(event) > 0) tell(event, first, second)
       return owner.relay(this, event, first, second)
@@ -207,7 +236,10 @@ export class NodePool {
       }
 
       override _handleErrorMessage(message: unknown): void {
-        noteFate(message, this as unknown as pg.Client, this.#wire, owner.wires.undone)
+        const client = this as unknown as pg.Client
+        noteFate(message, client, this.#wire, owner.wires.undone)
+        // What ends an idle session is told as ever, also while a probe asks something there.
+        if (failureOf(message, 'idle', sourceOf(message, client, 0)).kind === 'lost') giveUpAside(client, message)
         super._handleErrorMessage?.(message)
       }
 
@@ -328,41 +360,138 @@ export class NodePool {
     return this.#owner.wires.writes(args.text, true)
   }
 
-  #acquire({ place, reject, use }: Wanted): void {
-    const refuse = (error: unknown, source: Source = 'pgherd') => {
-      place.source = source
-      reject(error)
-    }
+  #acquire(wanted: Wanted): void {
     if (this.#condemned) {
-      refuse(dropped(this.key))
+      refuse(wanted, dropped(this.key))
       return
     }
     const { telemetry, clock } = this.#owner
     const from = telemetry.measures ? clock.mono() : null
     const since = mark()
-    this.inner.connect((error, client, release) => {
+    const limit = Number(this.inner.options.connectionTimeoutMillis) || Infinity
+    wanted.deadline ??= limit === Infinity ? Infinity : clock.mono() + limit
+    const connected: Connected = (error, client, release) => {
       const missing = error === undefined || error === null ? null : sourceOfMissing(error, this, since)
-      if (from !== null) {
-        const failure = missing === null ? null : failureOf(error, 'connect', missing)
-        telemetry.acquired(this.#node.address, clock.mono() - from, failure)
-      }
+      const failure = missing === null ? null : failureOf(error, 'connect', missing)
+      if (failure !== null && this.#asksAgain(failure, wanted, connected)) return
+      if (from !== null) telemetry.acquired(this.#node.address, clock.mono() - from, failure)
       if (missing === 'unproven') clearOutcome(error)
-      if (missing !== null) return this.#condemned ? refuse(dropped(this.key)) : refuse(error, missing)
-      const wire = client === undefined ? undefined : wireOf(client)
-      if (client === undefined || wire === undefined) return reject(new Error('the pool gave no client of ours'))
-      if (place.abandoned) {
-        release()
-        return refuse(dropped(this.key))
-      }
-      if (!this.#condemned && !isDemoted(place, wire)) {
-        if (wire.released) this.#settled(client, wire, { place, reject, use })
-        else if (!wire.identified && this.#owner.identifies()) this.#identify(client, wire, { place, reject, use })
-        else use(client, wire)
+      if (missing !== null) {
+        if (this.#condemned) refuse(wanted, dropped(this.key))
+        else refuse(wanted, error, missing)
         return
       }
-      release(true)
-      refuse(this.#condemned ? dropped(this.key) : notPrimary(this.key))
+      if (client === undefined) return refuse(wanted, new Error('the pool gave no client of ours'))
+      const take = () => this.#take(client, release, wanted)
+      if (isAside((client as unknown as Internals)._activeQuery)) this.#afterProbe(client, take)
+      else take()
+    }
+    if (wanted.place.movable && this.inner._idle.length === 0) this.#impatiently(wanted, connected)
+    else this.inner.connect(connected)
+  }
+
+  /** As connect(), for a read that another server may serve: where logins hang it does not wait for its own. */
+  #impatiently(wanted: Wanted, connected: Connected): void {
+    const { clock } = this.#owner
+    const { place } = wanted
+    const before = this.inner._clients.length
+    if (this.#ready === 0 && this.#hangs()) {
+      refuse(wanted, staleError(this.key))
+      return
+    }
+    let answered = false
+    let alarm: Alarm | null = null
+    this.inner.connect((error, client, release) => {
+      answered = true
+      alarm?.cancel()
+      connected(error, client, release)
     })
+    const isLogin = this.inner._clients.length > before
+    const login = isLogin ? this.inner._clients.at(-1) : undefined
+    const late = () => {
+      if (login !== undefined) this.#unwanted.add(login)
+      place.abandoned = true
+      refuse(wanted, staleError(this.key))
+    }
+    if (!answered && (isLogin || this.#ready === 0)) alarm = clock.alarm(LOGIN_MILLIS, late)
+  }
+
+  /** The oldest of the connections, none of which is ready, has been seen logging in for long. */
+  #hangs(): boolean {
+    const now = this.#owner.clock.mono()
+    const [oldest] = this.inner._clients
+    if (oldest === undefined) return false
+    if (oldest !== this.#oldest) {
+      this.#oldest = oldest
+      this.#loginAt = now
+    }
+    return now - this.#loginAt > LOGIN_MILLIS
+  }
+
+  get #ready(): number {
+    return this.inner._clients.filter((client) => wireOf(client)?.readyAt !== null).length
+  }
+
+  /** A refused login that need not be the last word: another password, or another connection, may do. */
+  #asksAgain(failure: Failure, wanted: Wanted, connected: Connected): boolean {
+    if (this.#condemned || wanted.place.abandoned) return false
+    const { clock } = this.#owner
+    const { password } = this.inner.options
+    const isFull = failure.kind === 'full'
+    if (!isFull && !(failure.kind === 'denied' && isOutdated(failure.error, password))) return false
+    wanted.refusals ??= { outdated: 0, full: 0, hoped: false }
+    if (!isFull) {
+      if (wanted.refusals.outdated++ > 0) return false
+      this.inner.connect(connected)
+      return true
+    }
+    // Twice refused with none let in: two that wait for each other would log in for ever.
+    const hope = wanted.place.movable || wanted.refusals.hoped ? 'ready' : 'any'
+    wanted.refusals.hoped = true
+    if (this.#ceiling.park(connected, wanted.deadline ?? Infinity, hope)) return true
+    if (
+      wanted.place.movable ||
+      wanted.refusals.full >= MOST_YIELDS ||
+      !(wanted.refusals.full > 0 || this.#owner.yielded(this.key))
+    )
+      return false
+    clock.alarm(YIELD_MILLIS * 2 ** wanted.refusals.full++, () => this.inner.connect(connected), 'process')
+    return true
+  }
+
+  /** A probe asks something on it. A server that does not answer that soon keeps the caller no longer than it would anyway. */
+  #afterProbe(client: PoolClient, take: () => void): void {
+    let taken = false
+    const once = inContext(() => {
+      if (taken) return
+      taken = true
+      alarm.cancel()
+      take()
+    })
+    const alarm = this.#owner.clock.alarm(PROBED_MILLIS, once, 'process')
+    void whenReady(client).then(once)
+  }
+
+  #take(client: PoolClient, release: Release, wanted: Wanted): void {
+    const { place, use } = wanted
+    const wire = wireOf(client)
+    if (wire === undefined) {
+      refuse(wanted, new Error('the pool gave no client of ours'))
+      return
+    }
+    if (place.abandoned) {
+      release()
+      refuse(wanted, dropped(this.key))
+      return
+    }
+    if (!this.#condemned && !isDemoted(place, wire)) {
+      if (wire.released) this.#settled(client, wire, wanted)
+      else if (!wire.identified && this.#owner.identifies()) this.#identify(client, wire, wanted)
+      else use(client, wire)
+      return
+    }
+    release(true)
+    refuse(wanted, this.#condemned ? dropped(this.key) : notPrimary(this.key))
   }
 
   /**
@@ -615,6 +744,10 @@ export class NodePool {
   end(reason: Error): Promise<void> {
     // pg-pool never answers who waits when it ends.
     for (const { callback } of this.inner._pendingQueue.splice(0)) callback(reason, undefined, () => {})
+    this.#ceiling.end()
+    for (const client of this.inner._clients) {
+      if (this.#unwanted.has(client) && wireOf(client)?.readyAt === null) discard(client)
+    }
     this.#ended ??= this.inner.end()
     return this.#ended
   }
@@ -682,6 +815,14 @@ function isDemoted({ node }: Place, { standby, standbyAt }: Wire): boolean {
   if (node.state.kind !== 'primary' || standby !== true || standbyAt === null) return false
   return node.probedAt !== null && standbyAt.mono > node.probedAt.mono
 }
+
+/** A place that a probe has left at a full server is free some milliseconds later: the pauses before each attempt to have it. */
+const YIELD_MILLIS = 20
+const MOST_YIELDS = 4
+/** A login to a replica that takes longer is not waited for by what another server may serve. */
+const LOGIN_MILLIS = 500
+/** A healthy server has answered a probe's question by then. */
+const PROBED_MILLIS = 100
 
 /** So long a server may take to close a connection that it was told the end of. */
 const CLOSE_MILLIS = 1000

@@ -5,8 +5,11 @@ import type { Client } from 'pg'
 import { type Failure, isParting } from '../core/failure.js'
 import type { Node, NodeKey } from '../core/node.js'
 import type { Change, Topology } from '../core/topology.js'
+import type { Sessions } from '../herd/herd.js'
 import type { Connections } from '../telemetry/meters.js'
 import { dropped, NodePool, type NodePoolOwner } from './node-pool.js'
+import { isFree } from './turn.js'
+import { receivedOn, wireOf } from './wire.js'
 
 type Count = 'totalCount' | 'idleCount' | 'waitingCount' | 'expiredCount'
 
@@ -22,6 +25,8 @@ export class NodePools {
   readonly #parting = new Set<NodePool>()
   /** The pool ends: what those are told that wait for clients which never may come back. */
   #finishing: Error | null = null
+  /** Probes that wait for an idle session. */
+  readonly #waiting = new Map<() => void, NodeKey>()
   #topology: Topology | null = null
 
   constructor(owner: NodePoolOwner) {
@@ -141,6 +146,49 @@ export class NodePools {
     return pools.flatMap(({ inner }) => inner._clients)
   }
 
+  /** The sessions of one node for its probe, those on their way out too: a server that answers them is there. */
+  sessionsOf(key: NodeKey): Sessions {
+    const all = () => [this.#pools.get(key), ...[...this.#leaving].filter((pool) => pool.key === key)]
+    const clients = () => all().flatMap((pool) => pool?.inner._clients ?? [])
+    return {
+      get count() {
+        // Without wires (the native client) none can be asked.
+        return clients().filter((client) => wireOf(client)?.isWatched).length
+      },
+      received: () => {
+        const found = new Map<Client, number>()
+        for (const client of clients()) {
+          const bytes = receivedOn(client)
+          if (bytes !== null) found.set(client, bytes)
+        }
+        return found
+      },
+      idle: () => {
+        const idle = this.#pools.get(key)?.inner._idle ?? []
+        return idle.map(({ client }) => client).filter((client) => receivedOn(client) !== null && isResting(client))
+      },
+      isUnused: (client) => this.#pools.get(key)?.inner._idle.some((item) => item.client === client) ?? false,
+      freed: (millis) =>
+        new Promise((resolve) => {
+          const over = () => {
+            alarm.cancel()
+            this.#waiting.delete(over)
+            resolve()
+          }
+          const alarm = this.#owner.clock.alarm(millis, over)
+          this.#waiting.set(over, key)
+        }),
+    }
+  }
+
+  /** A connection of this node may have become idle. pg-pool says so before it is. */
+  freed(key: NodeKey): void {
+    if (this.#waiting.size === 0) return
+    process.nextTick(() => {
+      for (const [tell, of] of [...this.#waiting]) if (of === key) tell()
+    })
+  }
+
   /** The pool of the primary; before there is one, that of whichever node serves. */
   primary(key: NodeKey | null): NodePool | undefined {
     if (key !== null) return this.#pools.get(key)
@@ -169,4 +217,10 @@ export class NodePools {
     const all = [...this.#pools.values(), ...this.#leaving]
     return all.some(({ inner }) => inner.totalCount > inner.idleCount)
   }
+}
+
+/** Nothing is under way on it, and no transaction is open. */
+function isResting(client: Client): boolean {
+  const { _txStatus } = client as unknown as { readonly _txStatus?: unknown }
+  return isFree(client) && (_txStatus === undefined || _txStatus === 'I')
 }

@@ -114,6 +114,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const heard = (event: TopologyEvent) => this.#telemetry.heard(event)
       const apart = inContext(outside)
       const unproven = () => this.#routing.tellUnproven()
+      const sessions = (key: NodeKey) => this.#pools.sessionsOf(key)
       this.#herd = new Herd(config, {
         clock,
         busy: () => this.#pools.held,
@@ -121,6 +122,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         unproven,
         heard,
         apart,
+        sessions,
         complain: this.#complain,
       })
       this.#routing = new Routing(config, this.#herd)
@@ -592,6 +594,8 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         refuses: (first, insists) => this.#refuses(first, insists),
         noteReplica: (client, first) => this.#noteReplica(client, first),
         hookRefused: () => this.#routing.setAside('hook'),
+        yielded: (key) => this.#herd.yieldProbe(key),
+        freed: (key) => this.#pools.freed(key),
         lender: this.#lender(),
         accused: (node, failure) => this.#accuse(node, failure),
       }

@@ -9,10 +9,13 @@ import type { Lsn } from '../core/lsn.js'
 import type { Instant, Node } from '../core/node.js'
 import { onlyShapes } from '../core/session.js'
 import { actsOutside, isUndone, type Undone } from '../core/undone.js'
+import { isAside } from '../quiet.js'
 import { proceed } from './pipeline.js'
 import type { Scope } from './scope.js'
 
 export interface Wire {
+  /** Its messages are seen; those of a native client are not. */
+  readonly isWatched: boolean
   /** When the session became ready: a replica's position counts for it only if it was asked for later. */
   readyAt: Instant | null
   /** `in_hot_standby`, sent by PostgreSQL 14 and later at connect and with the reply after a change; null on older servers. */
@@ -104,6 +107,7 @@ interface Message {
 
 interface Socket {
   readonly connecting?: boolean
+  readonly bytesRead?: number
   readonly writableEnded?: boolean
   readonly destroyed?: boolean
   destroy(): void
@@ -128,6 +132,7 @@ const sockets = new WeakMap<Client, Socket>()
 export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
   const exchange = new Exchange()
   const wire: Wire = {
+    isWatched: (client as unknown as Internals).connection !== undefined,
     readyAt: null,
     standby: null,
     insists: false,
@@ -183,6 +188,8 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     const text = (client as unknown as Internals)._activeQuery?.text
     return typeof text === 'string' ? text : null
   }
+  /** What is under way is a question of a probe, and nothing of the application's. */
+  const isProbed = () => isAside((client as unknown as Internals)._activeQuery)
   connection.on('bindComplete', () => exchange.bound())
   connection.on('commandComplete', ({ text = '' }: Message) => exchange.complete(text))
   // pg forgets the statement with its error, and tells it before the server is ready: what a part of the text has committed
@@ -191,6 +198,10 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     exchange.fail()
     if (wire.failed !== null) return
     const text = activeText()
+    if (isProbed()) {
+      wire.failed = PROBED
+      return
+    }
     const ours = wire.standby === true || wire.reading || wire.capturing === 'position'
     const told = !ours && text !== null && leaves(wire, text, events) && events.writes(text, wire.reading === false)
     wire.failed = { text }
@@ -207,9 +218,10 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     const { tag, status: before } = exchange
     const ending = exchange.ready(status)
     wire.ending = ending
+    const probed = isProbed() || wire.failed === PROBED
     if (wire.readyAt === null) wire.readyAt = clock.now()
-    else if (wire.standby === true) shown(wire, activeText(), events)
-    else if (!wire.reading && wire.capturing !== 'position') {
+    else if (wire.standby === true && !probed) shown(wire, activeText(), events)
+    else if (!probed && !wire.reading && wire.capturing !== 'position') {
       ended(wire, { ending, tag, before }, activeText(), events)
     }
     wire.capturing &&= 'position'
@@ -221,12 +233,15 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     const { readyForQuery } = client as unknown as Internals
     // Its last statement may have been committed, or be committed yet: who looks for it must be able to find it.
     if (wire.readyAt === null || readyForQuery || wire.reading || wire.standby === true) return
-    if (wire.capturing === 'position') return
+    if (wire.capturing === 'position' || isProbed()) return
     wire.capturing = null
     if (wire.wrote || events.writes(activeText(), wire.reading === false)) events.doubted(wire)
   })
   return wire
 }
+
+/** What a probe's question has met in an idle session is no failure of a statement. */
+const PROBED: Wire['failed'] = { text: null }
 
 const RETURNING = /\breturning\b/i
 
@@ -305,6 +320,13 @@ function isLegible(name: string, value: string | undefined): boolean {
 export function noteScope(wire: Wire, scope: Scope | undefined): void {
   if (!wire.held && !wire.released) return
   for (const each of [scope, wire.holder]) if (each) wire.scopes = (wire.scopes ?? new Set()).add(each)
+}
+
+/** Bytes that its server has sent, of TLS too; null: the session is not ready, or known to be broken. */
+export function receivedOn(client: Client): number | null {
+  const socket = sockets.get(client)
+  if (socket === undefined || wires.get(client)?.readyAt === null || isGone(client)) return null
+  return socket.bytesRead ?? null
 }
 
 export function wireOf(client: Client): Wire | undefined {

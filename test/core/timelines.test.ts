@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { leastInFlight } from '../../src/core/balance.js'
-import { failureOf } from '../../src/core/failure.js'
+import { type Answers, failureOf } from '../../src/core/failure.js'
 import { parseLsn } from '../../src/core/lsn.js'
 import {
   type Instant,
@@ -43,6 +43,8 @@ interface Step {
   readonly probe?: string
   readonly sees?: Sees
   readonly fails?: string
+  /** What the sessions of the pool heard meanwhile. */
+  readonly answers?: Answers
   readonly accuse?: string
   readonly generation?: number
   readonly code?: string
@@ -107,7 +109,8 @@ function resultOf(step: Step): ProbeResult {
   if (step.sees !== undefined) return { kind: 'answer', sighting: sighting(step.probe ?? '', step.sees) }
   const error =
     step.fails === 'silent' ? new Error('timeout expired') : Object.assign(new Error(step.fails), { code: step.fails })
-  return { kind: 'failure', failure: failureOf(error, 'connect', usualSource(error)) }
+  const failure = failureOf(error, 'connect', usualSource(error))
+  return { kind: 'failure', failure, ...(step.answers && { answers: step.answers }) }
 }
 
 function eventOf(step: Step): TopologyEvent {

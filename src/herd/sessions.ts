@@ -1,0 +1,56 @@
+// The face's own sessions with one node, as a probe sees them: who is there, who may be asked, and how much each has received.
+// A server that answers any of them is not silent, whatever becomes of the probe's own connection. Judges nothing.
+
+import type { Client } from 'pg'
+import type { Answers } from '../core/failure.js'
+
+export interface Sessions {
+  /** Connections of any state, also those that are still logging in. */
+  readonly count: number
+  /** Those that are logged in and not known to be broken, each with the bytes that it has received so far. */
+  received(): ReadonlyMap<Client, number>
+  /** Those that nothing is under way on and that nobody holds, the longest unused first. */
+  idle(): readonly Client[]
+  /** Still nobody holds it, whatever is under way on it. */
+  isUnused(client: Client): boolean
+  /** Resolves when one may be idle, when none is left, or after `millis`. */
+  freed(millis: number): Promise<void>
+}
+
+export const NO_SESSIONS: Sessions = {
+  count: 0,
+  received: () => new Map(),
+  idle: () => [],
+  isUnused: () => false,
+  freed: () => Promise.resolve(),
+}
+
+/** Listens while looks go on: what the sessions received between one moment and the next. */
+export class Hearing {
+  readonly #sessions: Sessions
+  #last: ReadonlyMap<Client, number> = new Map()
+
+  constructor(sessions: Sessions) {
+    this.#sessions = sessions
+  }
+
+  /** A look begins. The answer, asked for when it has failed, tells what was heard; `asked`: a session of ours went unanswered. */
+  begin(): (asked: 'asked' | 'unasked') => Answers {
+    const before = this.#sessions.received()
+    const earlier = isMore(before, this.#last)
+    this.#last = before
+    return (asked) => {
+      const now = this.#sessions.received()
+      this.#last = now
+      if (isMore(now, before)) return 'during'
+      if (earlier) return 'before'
+      return now.size > 0 && asked === 'unasked' ? 'unasked' : 'none'
+    }
+  }
+}
+
+/** A session that is new since then has been answered, too: it could not be logged in otherwise. */
+function isMore(now: ReadonlyMap<Client, number>, then: ReadonlyMap<Client, number>): boolean {
+  for (const [client, bytes] of now) if (bytes > (then.get(client) ?? 0)) return true
+  return false
+}

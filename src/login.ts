@@ -1,0 +1,41 @@
+// Logging in: a password that a function gives may have been changed since it was asked, so a refused one is asked for once more.
+
+import type { Client } from 'pg'
+import { noteOwn } from './core/failure.js'
+import { connected } from './quiet.js'
+
+type PasswordFunction = (...parameters: unknown[]) => unknown
+
+/** The server refused the password (28P01), and a function may know a newer one. */
+export function isOutdated(error: unknown, password: unknown): boolean {
+  return typeof password === 'function' && (error as { readonly code?: unknown } | null | undefined)?.code === '28P01'
+}
+
+/** A client of `make`, logged in: the first, or where its password was outdated the second. */
+export async function loggedIn(make: () => Client): Promise<Client> {
+  const first = make()
+  // pg puts the answer in the function's place.
+  const { password } = first as unknown as { readonly password?: unknown }
+  try {
+    await connected(first)
+    return first
+  } catch (error) {
+    if (!isOutdated(error, password)) throw error
+  }
+  const second = make()
+  await connected(second)
+  return second
+}
+
+/** The same password; a function's error is known to be the caller's own, whatever code it has. */
+export function ownPassword(password: unknown): unknown {
+  if (typeof password !== 'function') return password
+  return async (...parameters: unknown[]) => {
+    try {
+      return await (password as PasswordFunction)(...parameters)
+    } catch (error) {
+      noteOwn(error)
+      throw error
+    }
+  }
+}
