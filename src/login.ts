@@ -2,13 +2,14 @@
 
 import type { Client } from 'pg'
 import { noteOwn } from './core/failure.js'
+import { propertyOf } from './core/thrown.js'
 import { connected } from './quiet.js'
 
 type PasswordFunction = (...parameters: unknown[]) => unknown
 
 /** The server refused the password (28P01), and a function may know a newer one. */
 export function isOutdated(error: unknown, password: unknown): boolean {
-  return typeof password === 'function' && (error as { readonly code?: unknown } | null | undefined)?.code === '28P01'
+  return typeof password === 'function' && propertyOf(error, 'code') === '28P01'
 }
 
 /** A client of `make`, logged in: the first, or where its password was outdated the second. */

@@ -14,7 +14,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': ['core/'],
   'guard.ts': ['errors', 'type:pg'],
   'quiet.ts': ['type:pg'],
-  'login.ts': ['core/failure', 'quiet', 'type:pg'],
+  'login.ts': ['core/', 'quiet', 'type:pg'],
   // The only folder that is to name pg's private members. What bytes say is read without them.
   'pg/': ['core/', 'errors', 'pg/', 'type:pg', 'type:node:events'],
   'pg/frames.ts': ['type:core/sqlstates'],
