@@ -5,7 +5,8 @@ import pg from 'pg'
 import type { Clock } from '../clock.js'
 import { type Failure, failureOf } from '../core/failure.js'
 import { parseLsn } from '../core/lsn.js'
-import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting } from '../core/node.js'
+import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting, Upstream } from '../core/node.js'
+import { receiverOf } from '../core/receiver.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import { answered, connected, type Row } from '../quiet.js'
 
@@ -32,12 +33,20 @@ export type ProbeFactory = (
   interrupted: () => void
 ) => Probe
 
-/** Role, positions and timeline: what every tick asks. About as cheap as `select 1`. */
+/**
+ * Role, positions and timeline: what every tick asks. About as cheap as `select 1`. The receiver is read behind the position: what
+ * was replayed came by then from it, or from one before. A row of a sender or a receiver is there for any role, not what is in it.
+ */
 const LEAN = `select r::text as in_recovery,
   case when not r then pg_current_wal_insert_lsn() end::text as insert,
   case when not r then pg_current_wal_flush_lsn() end::text as flush,
   pg_last_wal_replay_lsn()::text as replay,
-  case when not r then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline
+  case when not r then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline,
+  case when (pg_catalog.pg_stat_get_wal_receiver()).pid is not null then pg_catalog.concat_ws(' ',
+    (pg_catalog.pg_stat_get_wal_receiver()).pid, coalesce((pg_catalog.pg_stat_get_wal_receiver()).received_tli, 0),
+    coalesce((pg_catalog.pg_stat_get_wal_receiver()).status = 'streaming', false),
+    pg_catalog.pg_last_wal_receive_lsn()) end as receiver,
+  case when r then (select count(*) from pg_catalog.pg_stat_get_wal_senders()) end::text as feeds
 from (values (pg_is_in_recovery())) v(r)`
 
 /** Fails on a standby (55000). */
@@ -53,6 +62,10 @@ const DETAIL = `select (select system_identifier from pg_control_system())::text
   greatest((select timeline_id from pg_control_checkpoint()),
     (select min_recovery_end_timeline from pg_control_recovery()))::text as control_timeline,
   (select received_tli from pg_stat_wal_receiver)::text as received_timeline,
+  (select pg_catalog.json_build_object('pid', pid, 'host', sender_host, 'port', sender_port)
+    from pg_catalog.pg_stat_wal_receiver)::text as sender,
+  (select pg_catalog.concat_ws(' ', checkpoint_lsn, redo_lsn, timeline_id, next_xid, checkpoint_time)
+    from pg_catalog.pg_control_checkpoint()) as checkpoint,
   (select json_agg(json_build_object('address', host(client_addr), 'name', application_name, 'state', state))
     from pg_stat_replication)::text as senders,
   case when exists (select from pg_db_role_setting, unnest(setconfig) as set
@@ -280,6 +293,8 @@ function sightingOf(row: Row | null, detail: Detail | null): Sighting {
     insert: parseLsn(row?.insert),
     flush: parseLsn(row?.flush),
     replay: parseLsn(row?.replay),
+    receiver: receiverOf(row?.receiver),
+    feeds: integer(row?.feeds),
     detail,
   }
 }
@@ -298,6 +313,8 @@ function detailOf(row: Row | null): Detail {
     startedAt: row.started_at ?? '',
     controlTimeline: integer(row.control_timeline),
     receivedTimeline: integer(row.received_timeline),
+    sender: row.sender ? (JSON.parse(row.sender) as Upstream) : null,
+    checkpoint: row.checkpoint || null,
     senders: row.senders ? (JSON.parse(row.senders) as Sender[]) : [],
     asynchronousCommit: row.synchronous_commit === 'off',
     walWriterDelayMillis: Number(row.wal_writer_delay ?? NO_DETAIL.walWriterDelayMillis),
