@@ -2,7 +2,8 @@
 // A function of the picture and the moment of the newest event; keeps nothing, waits for nothing.
 
 import { failureOf } from './failure.js'
-import { emptyWal } from './horizon.js'
+import { desertedFor, followedBy } from './followers.js'
+import { replicaState, withEpoch } from './histories.js'
 import { isBalanced } from './identity.js'
 import { elapsed, type Instant, isUp, type Node, type NodeKey, type NodeState, type Sighting } from './node.js'
 import { type Claimant, choosePrimary, type PrimaryVerdict } from './primary.js'
@@ -102,13 +103,15 @@ function claimantsOf(topology: Topology, servers: ReadonlyMap<string, NodeKey>):
     found.push({
       key,
       timeline: seen.timeline,
-      // A plain role sees no state. A base backup is no follower.
-      replicas: seen.detail?.senders.filter(({ state }) => state === null || state === 'streaming').length ?? 0,
+      // A plain role sees no state. A base backup keeps nobody in office.
+      rows: seen.detail?.senders.filter(({ state }) => state === null || state === 'streaming').length ?? 0,
+      followers: 0,
       configured: node.address.origin === 'configured',
       refusedBefore: topology.refused.has(key),
     })
   }
-  return found
+  const followed = [...followedBy(topology, found).values()]
+  return found.map((one) => ({ ...one, followers: followed.filter((key) => key === one.key).length }))
 }
 
 function decide(topology: Topology, claimants: readonly Claimant[], at: Instant): PrimaryVerdict {
@@ -120,6 +123,7 @@ function decide(topology: Topology, claimants: readonly Claimant[], at: Instant)
       timeline: incumbent.timeline,
       standing: standingOf(topology, claimants),
       goneMillis: elapsed(incumbent.lastLive, at),
+      deserted: desertedFor(followedBy(topology, claimants), incumbent.key),
     },
     highest && { timeline: highest.timeline, goneMillis: elapsed(highest.lastSeen, at) }
   )
@@ -182,8 +186,15 @@ function crowned(topology: Topology, key: NodeKey, at: Instant): Topology {
   const begun = (same ? incumbent.begun : null) ?? topology.nodes.get(key)?.seen?.replay ?? null
   const heir = { ...topology, primary: key, incumbent: { key, timeline, lastLive: at, begun }, highest: top }
   if (same) return heir
-  // Positions of two timelines do not compare: the history starts anew.
-  return { ...heir, epoch: topology.epoch + 1, wal: { ...emptyWal, strict: topology.rules.strictAsyncCommit } }
+  // The same number proves nothing, unless it is the same server under another name.
+  const sameNumber = timeline === null || incumbent?.timeline === null || incumbent?.timeline === timeline
+  const moved = incumbent !== null && isSameServer(topology, incumbent.key, key)
+  return withEpoch(heir, sameNumber && !moved, topology.nodes.get(key)?.probedAt ?? at)
+}
+
+function isSameServer({ nodes }: Topology, a: NodeKey, b: NodeKey): boolean {
+  const [one, other] = [nodes.get(a), nodes.get(b)].map((node) => (node === undefined ? null : serverOf(node)))
+  return a !== b && one !== null && one !== undefined && one === other
 }
 
 function stillShown(topology: Topology, claimants: readonly Claimant[], at: Instant): Topology['highest'] {
@@ -217,20 +228,10 @@ function stateOf(topology: Topology, node: Node, servers: ReadonlyMap<string, No
   if (!seen.inRecovery) {
     return { kind: topology.primary === node.key ? 'primary' : 'claimant', timeline: seen.timeline, detail }
   }
-  return { kind: 'replica', position: node.shown, follows: follows(topology, seen), detail }
+  return replicaState(detail, node)
 }
 
 const UNSEEN: NodeState = { kind: 'unknown', failure: null }
-
-/**
- * A replica on a dead fork can look ahead of the new primary and miss rows. It follows when what it received or
- * checkpointed carries the primary's own timeline: the former needs pg_read_all_stats, the latter waits for a restartpoint.
- */
-function follows(topology: Topology, seen: Sighting): boolean {
-  const timeline = topology.incumbent?.timeline ?? null
-  if (timeline === null || seen.detail === null) return false
-  return Math.max(seen.detail.controlTimeline ?? 0, seen.detail.receivedTimeline ?? 0) === timeline
-}
 
 /**
  * +1 when every connection opened before must go: the node went down, is not ours, or lost the office; or its address leads to

@@ -14,6 +14,17 @@ export interface Sample {
   readonly flush: Lsn
   /** False while the WAL writer seems to stand still: then `flush` says nothing about asynchronous commits. */
   readonly flushCounts: boolean
+  /** The higher of both, as the primary said them: no replica of this history can have been further before `at`. */
+  readonly top: Lsn
+}
+
+/** A checkpoint that the primary has made, as any role sees it. */
+export interface Checkpoint {
+  readonly id: string
+  /** The primary surely wrote it later than this; null: nobody knows when. */
+  readonly after: Instant | null
+  /** When the primary was last asked and showed it. */
+  readonly askedAt: Instant
 }
 
 export interface Wal {
@@ -26,6 +37,12 @@ export interface Wal {
   readonly strict: boolean
   /** The last moment at which insert and flush were within one page; null before the first sample. */
   readonly closeAt: Instant | null
+  /** How far the log was on disk, and when that answer came; null before the first sample. */
+  readonly reached: { readonly flush: Lsn; readonly arrivedAt: Instant } | null
+  /** The highest position that it ever said; null before the first sample. No replica of this history can be further when it said so. */
+  readonly top: Lsn | null
+  /** The newest last. */
+  readonly checkpoints: readonly Checkpoint[]
 }
 
 export const emptyWal: Wal = {
@@ -34,6 +51,9 @@ export const emptyWal: Wal = {
   asynchronousCommit: false,
   strict: false,
   closeAt: null,
+  reached: null,
+  top: null,
+  checkpoints: [],
 }
 
 /** 256 samples are over a minute of background probing. More would only make old bounds finer. */
@@ -42,7 +62,7 @@ const MOST_SAMPLES = 256
 const PERIODS = 3
 
 /** Adds what a probe of the primary saw. A sample may be dropped at any time: fewer samples only prove less. */
-export function addSample(wal: Wal, at: Instant, seen: Positions, detail: Detail | null): Wal {
+export function addSample(wal: Wal, at: Instant, seen: Positions, detail: Detail | null, arrivedAt: Instant = at): Wal {
   const { insert: raw, flush } = seen
   if (raw === null || flush === null || detail === null) return wal
   const insert = withoutPageHeader(raw, detail.walSegmentBytes)
@@ -51,14 +71,40 @@ export function addSample(wal: Wal, at: Instant, seen: Positions, detail: Detail
   const patience = PERIODS * detail.walWriterDelayMillis
   const flushCounts = close || (closeAt !== null && elapsed(closeAt, at) < patience)
   const samples = wal.samples.length < MOST_SAMPLES ? wal.samples.slice() : thinned(wal.samples)
-  samples.splice(placeOf(samples, at), 0, { at, insert, flush, flushCounts })
+  const top = raw > flush ? raw : flush
+  samples.splice(placeOf(samples, at), 0, { at, insert, flush, flushCounts, top })
   return {
     ...wal,
     samples,
     walWriterDelayMillis: detail.walWriterDelayMillis,
     asynchronousCommit: detail.asynchronousCommit || seen.asynchronous === true,
     closeAt,
+    top: wal.top !== null && wal.top > top ? wal.top : top,
+    reached: wal.reached !== null && wal.reached.flush >= flush ? wal.reached : { flush, arrivedAt },
   }
+}
+
+/**
+ * What is on disk stays there, over crashes too: a primary that had more on disk before it was asked has another history now. Its
+ * insert position may step back. Whichever of the two answers is told first.
+ */
+export function stepsBack({ reached, samples }: Wal, at: Instant, { flush }: Positions, arrivedAt: Instant): boolean {
+  if (reached === null || flush === null) return false
+  if (flush < reached.flush) return at.mono > reached.arrivedAt.mono
+  const newest = samples.at(-1)
+  return newest !== undefined && newest.flush < flush && newest.at.mono > arrivedAt.mono
+}
+
+/** More of them are of no use: a replica's restartpoint is one of the last few. */
+const MOST_CHECKPOINTS = 32
+
+/** A full look at the primary shows its last checkpoint. */
+export function withCheckpoint(wal: Wal, id: string | null, askedAt: Instant): Wal {
+  const newest = wal.checkpoints.at(-1)
+  if (id === null || (newest !== undefined && newest.askedAt.mono > askedAt.mono)) return wal
+  const others = newest?.id === id ? wal.checkpoints.slice(0, -1) : wal.checkpoints.slice(1 - MOST_CHECKPOINTS)
+  const after = newest?.id === id ? newest.after : (newest?.askedAt ?? null)
+  return { ...wal, checkpoints: [...others, { id, after, askedAt }] }
 }
 
 /** Answers that travel over two connections may overtake each other; the history is in the order of asking. */

@@ -3,6 +3,7 @@
 import type { Breaker } from './breaker.js'
 import type { Answers, Failure } from './failure.js'
 import type { Identity } from './identity.js'
+import type { Lineage } from './lineage.js'
 import type { Lsn } from './lsn.js'
 
 declare const brand: unique symbol
@@ -44,6 +45,20 @@ export interface Sender {
   readonly state: string | null
 }
 
+export interface Upstream {
+  readonly pid: number
+  readonly host: string | null
+  readonly port: number | null
+}
+
+/** A replica's WAL receiver, as far as the role may see it: any role sees its process, and what has arrived. */
+export interface Receiver {
+  readonly pid: number
+  readonly timeline: number | null
+  readonly streaming: boolean
+  readonly received: Lsn | null
+}
+
 /** The slow-moving part of a probe: asked at connect, after a change and every few seconds. */
 export interface Detail {
   /** null: the role may not call pg_control_system(). */
@@ -52,6 +67,10 @@ export interface Detail {
   /** Timelines that a replica is known to have replayed or received. null: not allowed to see (pg_read_all_stats). */
   readonly controlTimeline: number | null
   readonly receivedTimeline: number | null
+  /** Whom its WAL receiver is connected to, in the replica's own words; null: it has none. `host` null: not allowed to see. */
+  readonly sender?: Upstream | null
+  /** The last checkpoint or restartpoint: position, redo, timeline, next transaction and time. */
+  readonly checkpoint?: string | null
   readonly senders: readonly Sender[]
   readonly asynchronousCommit: boolean
   readonly walWriterDelayMillis: number
@@ -81,6 +100,10 @@ export interface Sighting extends Positions {
   readonly inRecovery: boolean
   readonly timeline: number | null
   readonly replay: Lsn | null
+  /** Of a replica; null: it has none, or does not say. */
+  readonly receiver?: Receiver | null
+  /** How many a replica sends its log to, replicas or not; absent: not known. */
+  readonly feeds?: number | null
   readonly detail: Detail | null
 }
 
@@ -101,8 +124,10 @@ export type NodeState =
   | {
       readonly kind: 'replica'
       readonly position: Position | null
-      /** Proved to follow the present primary's timeline. Without it, its position may be one of a dead fork. */
+      /** Proved to follow the present primary's history, up to `position`. Without it, its position may be one of a dead fork. */
       readonly follows: boolean
+      /** What it shows is proven at once: a guard can tell. Absent: it can. */
+      readonly direct?: boolean
       readonly detail: Detail
     }
   | { readonly kind: 'down'; readonly since: Instant; readonly failure: Failure }
@@ -132,6 +157,8 @@ export interface Node {
   readonly claimsSince: Instant | null
   /** The newest replay position that any connection to it has shown; null since a probe failed. */
   readonly shown: Position | null
+  /** What is known of its history, while it is in recovery. */
+  readonly lineage: Lineage
   /** Which server has answered there; null: none yet. */
   readonly identity: Identity | null
   /** The application has asked that nothing more be sent there. */

@@ -9,8 +9,10 @@ export interface Claimant {
   readonly key: NodeKey
   /** null: the role may not see it; then only incumbency decides. */
   readonly timeline: number | null
-  /** Streaming replicas attached to it: `count(*)` of pg_stat_replication works for any role. */
-  readonly replicas: number
+  /** Rows that it shows in pg_stat_replication, as any role may count them. An archiver has one, too: it keeps an office, and takes none. */
+  readonly rows: number
+  /** Known nodes in recovery that say themselves that they follow it. */
+  readonly followers: number
   readonly configured: boolean
   /** It has been refused beside a live incumbent, and has not been a replica since. */
   readonly refusedBefore: boolean
@@ -23,6 +25,8 @@ export interface Incumbent {
   readonly standing: 'live' | 'suspect' | 'gone'
   /** Milliseconds since it was last known to be the primary; 0 while live. */
   readonly goneMillis: number
+  /** Whom every replica that is known follows, by its own word, if that is another; null: some do not, or there is none. */
+  readonly deserted: NodeKey | null
 }
 
 /** The highest timeline ever seen on a node that was not in recovery, and for how long nobody has shown it. */
@@ -62,33 +66,34 @@ function outdated(claimant: Claimant, highest: Highest | null): boolean {
 
 /** A replica promoted for a test must not take over because the primary restarts. Unless somebody follows it by now. */
 function mustWait(claimant: Claimant, incumbent: Incumbent | null): boolean {
-  return claimant.replicas === 0 && incumbent !== null && incumbent.goneMillis < PATIENCE_MILLIS
+  return claimant.followers === 0 && incumbent !== null && incumbent.goneMillis < PATIENCE_MILLIS
 }
 
 function besideIncumbent(claimants: readonly Claimant[], incumbent: Incumbent): PrimaryVerdict {
-  // A frozen node cannot be compared. It is convicted after silentMillis, or it answers.
-  if (incumbent.standing === 'suspect') return { kind: 'primary', key: incumbent.key }
-  const present = claimants.find((claimant) => claimant.key === incumbent.key)
+  const { key, standing, deserted } = incumbent
+  const present = claimants.find((claimant) => claimant.key === key)
   if (present === undefined) return NONE
   // A lower timeline is an old fork, whoever follows it. A node merely found never displaces one that the user named.
   const rivals = claimants.filter(
     (rival) =>
-      rival.key !== present.key &&
+      rival.key !== key &&
       (rival.configured || !present.configured) &&
       !(rival.timeline !== null && present.timeline !== null && rival.timeline < present.timeline)
   )
-  // Only the incumbent has replicas: it stays.
-  const serious = present.replicas > 0 ? rivals.filter((rival) => rival.replicas > 0) : rivals
-  if (serious.length === 0) return { kind: 'primary', key: present.key }
+  const heir = rivals.find((rival) => rival.key === deserted)
+  if (heir !== undefined && isHigher(heir, present)) return { kind: 'primary', key: heir.key }
+  // A frozen node cannot be compared, and its last word may be old. It is convicted after silentMillis, or it answers.
+  if (standing === 'suspect') return { kind: 'primary', key }
+  // Any row keeps the office of one that lives: a claimant that is followed by some is a test, or a fork.
+  const serious = present.rows > 0 ? [] : rivals.filter(({ followers }) => followers > 0)
   const [rival] = serious
-  if (rival !== undefined && serious.length === 1 && displaces(rival, present))
-    return { kind: 'primary', key: rival.key }
-  return { kind: 'contested', claimants: [present.key, ...serious.map(({ key }) => key)] }
+  if (rival === undefined) return { kind: 'primary', key }
+  if (serious.length === 1 && isHigher(rival, present)) return { kind: 'primary', key: rival.key }
+  return { kind: 'contested', claimants: [key, ...serious.map((each) => each.key)] }
 }
 
-function displaces(rival: Claimant, present: Claimant): boolean {
-  const higher = rival.timeline !== null && present.timeline !== null && rival.timeline > present.timeline
-  return higher && rival.replicas > 0 && present.replicas === 0
+function isHigher(rival: Claimant, present: Claimant): boolean {
+  return rival.timeline !== null && present.timeline !== null && rival.timeline > present.timeline
 }
 
 /** Nobody holds the office: the highest timeline does, unless two have it or a lower one is the one that is followed. */
@@ -102,7 +107,8 @@ function amongEquals(entitled: readonly Claimant[]): PrimaryVerdict {
   const leaders = candidates.filter(({ timeline }) => (timeline ?? 0) === top)
   const [leader] = leaders
   const followedElsewhere =
-    leader?.replicas === 0 && candidates.some((other) => other.key !== leader.key && other.replicas > 0)
+    leader?.followers === 0 &&
+    candidates.some((other) => other.key !== leader.key && (other.followers > 0 || other.rows > 0))
   if (leader !== undefined && leaders.length === 1 && !followedElsewhere) return { kind: 'primary', key: leader.key }
   return { kind: 'contested', claimants: candidates.map(({ key }) => key) }
 }

@@ -227,7 +227,9 @@ function freshnessOf(topology: Topology, fit: readonly Node[], need: Need, targe
   const evidence = moment.evidence ?? NOTHING_KNOWN
   const runners = fit.map(({ key, state }): Runner => {
     const replayed = state.kind === 'replica' ? (state.position?.lsn ?? null) : null
-    return { key, replayed, behindMillis: evidence.behindMillis(key) }
+    // Where a guard proves nothing, none is tried.
+    const blind = state.kind === 'replica' && state.direct === false
+    return { key, replayed, behindMillis: blind ? Infinity : evidence.behindMillis(key) }
   })
   const { isComing, tripMillis, mayAwait, mayGuard } = evidence
   const bytes = target.role === 'replica' ? target.maxLagBytes : Infinity

@@ -5,8 +5,10 @@ import { areAlone } from './alone.js'
 import { settle } from './belief.js'
 import { returned, struck } from './breaker.js'
 import { type Failure, verdictBeside } from './failure.js'
-import { addSample, emptyWal, type Wal } from './horizon.js'
+import { afterShown, traced, withLastCheckpoint, withLineage, withSample } from './histories.js'
+import { emptyWal, type Wal } from './horizon.js'
 import { observed } from './identity.js'
+import { type Arrived, NO_LINEAGE, shownBy } from './lineage.js'
 import type { Lsn } from './lsn.js'
 import {
   elapsed,
@@ -19,6 +21,7 @@ import {
   type Position,
   type Positions,
   type ProbeResult,
+  type Receiver,
   type Sighting,
 } from './node.js'
 
@@ -101,6 +104,7 @@ export type TopologyEvent =
       readonly kind: 'sampled'
       readonly key: NodeKey
       readonly startedAt: Instant
+      readonly at: Instant
       readonly timeline: number | null
       readonly positions: Positions
     }
@@ -110,12 +114,16 @@ export type TopologyEvent =
   | { readonly kind: 'drained' | 'resumed'; readonly key: NodeKey }
   /** The application sends nothing more. */
   | { readonly kind: 'ended' }
-  /** A connection to a replica has shown how far that has replayed. */
+  /** A connection to a replica has shown how far that has replayed, and from which process that receives. */
   | {
       readonly kind: 'shown'
       readonly key: NodeKey
       readonly generation: number
       readonly position: Position
+      readonly receiver: Receiver | null
+      /** The primary is known to have been there, or further; null: nobody asked. */
+      readonly known: Lsn | null
+      readonly at: Instant
     }
 
 export function emptyTopology(rules: Rules): Topology {
@@ -222,6 +230,7 @@ function stranger(key: NodeKey, address: NodeAddress): Node {
     countedAt: null,
     claimsSince: null,
     shown: null,
+    lineage: NO_LINEAGE,
     identity: null,
     draining: false,
     breaker: null,
@@ -246,23 +255,30 @@ function probed(topology: Topology, event: Probed): Topology {
       ? answered(node, event, event.result.sighting)
       : unanswered(node, event, event.result, topology)
   const nodes = new Map(topology.nodes).set(event.key, next)
-  const settled = settle(topology, { ...topology, nodes }, event.at)
+  const draft = { ...topology, nodes }
+  const settled = traced(topology, settle(topology, draft, event.at), event.key, event.at)
   const { seen } = next
   if (event.result.kind !== 'answer' || settled.primary !== event.key || seen === null) return settled
-  return { ...settled, wal: addSample(settled.wal, event.startedAt, seen, seen.detail) }
+  const { sighting } = event.result
+  return withLastCheckpoint(withSample(settled, event.startedAt, event.at, seen, seen), sighting, event.startedAt)
 }
 
 function answered(node: Node, event: Probed, sighting: Sighting): Node {
   const seen = { ...sighting, detail: sighting.detail ?? node.seen?.detail ?? null }
   const suspect = remaining(node, event.startedAt)
   const position = sighting.replay === null ? null : { lsn: sighting.replay, askedAt: event.startedAt }
-  const shown = later(node.shown, position) ? node.shown : position
+  const late = later(node.shown, position)
+  const shown = late ? node.shown : position
+  const arrived = position === null || !sighting.inRecovery ? null : { ...position, arrivedAt: event.at }
+  const startedAt = sighting.detail?.startedAt ?? ''
   const breaker = returned(node.breaker, event.at)
-  const identity = observed(node.identity, sighting.detail?.startedAt ?? '', event.at)
+  const identity = observed(node.identity, startedAt, event.at)
   return {
     ...node,
     seen,
     shown,
+    lineage:
+      arrived === null || late ? node.lineage : shownBy(node.lineage, startedAt, arrived, sighting.receiver ?? null),
     breaker,
     identity,
     probedAt: event.startedAt,
@@ -290,7 +306,7 @@ type Missed = Extract<ProbeResult, { kind: 'failure' }>
 function unanswered(node: Node, event: Probed, { failure, answers = 'none' }: Missed, topology: Topology): Node {
   const { rules, plural, ended } = topology
   const seen = node.seen === null ? null : { ...node.seen, replay: null }
-  const kept = { ...node, probedAt: event.startedAt, seen, shown: null }
+  const kept = { ...node, probedAt: event.startedAt, seen, shown: null, lineage: unproven(node) }
   const verdict = verdictBeside(failure, answers)
   switch (verdict) {
     case 'down':
@@ -311,6 +327,11 @@ function unanswered(node: Node, event: Probed, { failure, answers = 'none' }: Mi
       return { ...kept, missedAt, suspect: node.suspect ?? { since: event.at, failure } }
     }
   }
+}
+
+/** The next connection may find a server that has crashed. What was shown before still refutes. */
+function unproven({ lineage }: Node): Node['lineage'] {
+  return { ...lineage, proven: null, direct: false }
 }
 
 function convicted(node: Node, failure: Failure, at: Instant): Node {
@@ -334,12 +355,9 @@ function accused(topology: Topology, event: Accused): Topology {
 
 /** Only of the primary as it is believed in now: positions of two timelines do not compare. */
 function sampled(topology: Topology, event: Extract<TopologyEvent, { kind: 'sampled' }>): Topology {
-  const { incumbent, primary, nodes, wal } = topology
+  const { incumbent, primary, nodes } = topology
   if (primary !== event.key || incumbent?.timeline !== event.timeline || event.timeline === null) return topology
-  return {
-    ...topology,
-    wal: addSample(wal, event.startedAt, event.positions, nodes.get(primary)?.seen?.detail ?? null),
-  }
+  return withSample(topology, event.startedAt, event.at, event.positions, nodes.get(primary)?.seen ?? null)
 }
 
 /** What is believed of the node waits for its next probe: who met another server there asks for one. */
@@ -356,15 +374,21 @@ function marked(topology: Topology, key: NodeKey, draining: boolean): Topology {
   return { ...topology, nodes: new Map(topology.nodes).set(key, { ...node, draining }) }
 }
 
-/** Nothing else is believed of the node for that, so nothing has to be settled. */
+/** Nothing but its history is judged by that, so nothing has to be settled. */
 function shown(topology: Topology, event: Extract<TopologyEvent, { kind: 'shown' }>): Topology {
   const node = topology.nodes.get(event.key)
-  const { position } = event
-  if (node === undefined || node.generation !== event.generation || node.state.kind !== 'replica') return topology
-  // A position that a failed probe has taken away comes back with a probe.
-  if (node.shown === null || later(node.shown, position)) return topology
-  const next = { ...node, shown: position, state: { ...node.state, position } }
-  return { ...topology, nodes: new Map(topology.nodes).set(event.key, next) }
+  const { position, receiver, known, at } = event
+  if (node === undefined || node.generation !== event.generation) return topology
+  const arrived: Arrived = { ...position, arrivedAt: at }
+  // A position that a failed probe has taken away comes back with a probe. It may refute all the same.
+  if (node.state.kind !== 'replica' || node.shown === null || later(node.shown, position)) {
+    const { climb } = shownBy(node.lineage, '', arrived, node.lineage.receiver)
+    return climb === node.lineage.climb
+      ? topology
+      : afterShown(topology, withLineage(node, { ...node.lineage, climb }), known)
+  }
+  const lineage = shownBy(node.lineage, '', arrived, receiver)
+  return afterShown(topology, withLineage({ ...node, shown: position }, lineage), known)
 }
 
 /** What a follower of the picture may have to act on, in the order given. Positions and samples are no changes. */

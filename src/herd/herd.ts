@@ -21,7 +21,16 @@ import {
 } from '../core/failure.js'
 import { positionSince } from '../core/horizon.js'
 import type { Lsn } from '../core/lsn.js'
-import { elapsed, isUp, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
+import {
+  elapsed,
+  isUp,
+  keyOf,
+  type Node,
+  type NodeAddress,
+  type NodeKey,
+  type Position,
+  type Receiver,
+} from '../core/node.js'
 import { isLost } from '../core/outage.js'
 import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/selection.js'
 import { type Change, emptyTopology, type Topology, type TopologyEvent } from '../core/topology.js'
@@ -98,6 +107,10 @@ export type Fact =
       readonly key: NodeKey
       readonly generation: number
       readonly position: Position
+      /** From whom the replica receives. */
+      readonly receiver: Receiver | null
+      /** What the read needs: the primary has been there. */
+      readonly known: Lsn
       readonly guard: { readonly passed: boolean; readonly ageMillis: number } | null
     }
   /** Functions, views or kinds of tables may have changed; the change is acknowledged. */
@@ -203,7 +216,11 @@ export class Herd {
       this.#apart(() => this.#monitor.follow(after))
       // What a claim is worth, the primary tells.
       const claimed = found.some((change) => change.kind === 'state' && change.to === 'claimant')
-      if (claimed && after.primary !== null) this.#monitor.wake(after.primary)
+      if (claimed && after.primary !== null) {
+        this.#monitor.wake(after.primary)
+        // And so do its replicas: whom they follow they know first.
+        this.#monitor.hurry()
+      }
       // A new primary may be another cluster: a restore, an upgrade.
       if (after.epoch !== before.epoch) this.#catalogue.doubt()
       this.#catalogue.follow()
@@ -657,9 +674,9 @@ export class Herd {
     return choice
   }
 
-  #noteShown({ key, generation, position, guard }: Extract<Fact, { kind: 'shown' }>): void {
+  #noteShown({ key, generation, position, receiver, known, guard }: Extract<Fact, { kind: 'shown' }>): void {
     if (guard !== null) this.#proofs.guarded(key, guard.passed, guard.ageMillis)
-    this.#store.dispatch({ kind: 'shown', key, generation, position })
+    this.#store.dispatch({ kind: 'shown', key, generation, position, receiver, known, at: this.#clock.now() })
   }
 
   /** A place for the errand, and the errand as it was decided last: whatever it waits for is decided anew with each change. */
@@ -769,6 +786,33 @@ export class Herd {
     const now = this.#clock.now()
     const evidence = this.#proofs.evidence(liberty, now.mono)
     return { now, random: this.#clock.random(), inFlight: this.#inFlight, avoid, evidence }
+  }
+
+  /**
+   * What was chosen then holds now: between choice and execution the history may have changed, or the replica been found to be
+   * on another, and what a guard shows counts only where the replica is known to follow.
+   */
+  vouches({ node, required }: Place): boolean {
+    if (required === null || node.state.kind !== 'replica') return true
+    const now = this.topology.nodes.get(node.key)
+    if (now === undefined || now.state.kind !== 'replica' || !now.state.follows) return false
+    const { state, lineage } = now
+    if (lineage.epoch !== node.lineage.epoch) return false
+    return state.position !== null && state.position.lsn >= required.lsn
+  }
+
+  /**
+   * A guard has shown a position that no position of the primary covers yet, and nobody says from whom the replica receives: the
+   * primary is asked whether it has been there. Those who wait for that share the question.
+   */
+  async confirms(place: Place): Promise<boolean> {
+    const state = this.topology.nodes.get(place.node.key)?.state
+    if (this.topology.primary === null || state?.kind !== 'replica' || !state.follows || state.direct === false)
+      return false
+    const since = this.#clock.mono()
+    this.#monitor.positions.ask()
+    await this.#monitor.positions.after(since)
+    return this.vouches(place)
   }
 
   /** What runs on a node: counted here, read by the balance policies. */

@@ -57,6 +57,10 @@ interface Loop {
   orphanedAt: Instant | null
 }
 
+function isLate(since: Instant | null, now: Instant): boolean {
+  return since !== null && elapsed(since, now) < FASTEST_FOR_MILLIS
+}
+
 export class Monitor {
   readonly #store: Store
   readonly #clock: Clock
@@ -341,8 +345,12 @@ export class Monitor {
     const { topology } = this.#store
     if (loop.fullAt === null || topology.primary === null || elapsed(loop.fullAt, now) > FULL_MILLIS) return true
     const own = topology.nodes.get(loop.key)?.state
-    if (own?.kind === 'replica') return !own.follows
-    return own?.kind === 'claimant' || [...topology.nodes.values()].some(({ state }) => state.kind === 'claimant')
+    if (own?.kind === 'replica' && !own.follows) return true
+    // Its checkpoints prove what a replica in doubt has replayed.
+    return [...topology.nodes.values()].some(
+      ({ state, lineage }) =>
+        state.kind === 'claimant' || (own?.kind === 'primary' && state.kind === 'replica' && lineage.doubt !== null)
+    )
   }
 
   #intervalOf(loop: Loop): number {
@@ -352,9 +360,21 @@ export class Monitor {
       return jittered(Math.min(SLOWEST_MILLIS, this.#intervalMillis * 2 ** loop.misses), this.#clock)
     }
     const primary = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
-    const urgent = primary === undefined || primary.suspect !== null || node?.suspect !== null
+    const urgent =
+      primary === undefined || primary.suspect !== null || node?.suspect !== null || this.#isUnsettled(topology)
     const least = urgent ? this.#fastMillis : Infinity
     return jittered(Math.min(least, this.#intervalMillis), this.#clock)
+  }
+
+  /** Somebody claims lately, or a replica was connected lately whose proof waits for a look at the others. */
+  #isUnsettled({ nodes, primary }: Topology): boolean {
+    const now = this.#clock.now()
+    for (const { key, state, claimsSince, lineage } of nodes.values()) {
+      if (state.kind === 'claimant' && key !== primary && isLate(claimsSince, now)) return true
+      if (state.kind === 'replica' && lineage.pending.length > 0 && isLate(lineage.link?.since ?? null, now))
+        return true
+    }
+    return false
   }
 
   get #fastMillis(): number {

@@ -86,6 +86,6 @@ export class PositionQuestions {
     if (answer === null) return
     this.#tripMillis += NEWEST * (this.#clock.mono() - startedAt.mono - this.#tripMillis)
     const { timeline, ...positions } = answer
-    this.#store.dispatch({ kind: 'sampled', key, startedAt, timeline, positions })
+    this.#store.dispatch({ kind: 'sampled', key, startedAt, at: this.#clock.now(), timeline, positions })
   }
 }

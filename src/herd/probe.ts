@@ -5,7 +5,8 @@ import pg from 'pg'
 import type { Clock } from '../clock.js'
 import { type Failure, failureOf, verdictBeside, verdictOf } from '../core/failure.js'
 import { parseLsn } from '../core/lsn.js'
-import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting } from '../core/node.js'
+import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting, Upstream } from '../core/node.js'
+import { receiverOf } from '../core/receiver.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import { loggedIn } from '../login.js'
 import { madeBy, sourceOf, tap } from '../pg/tap.js'
@@ -47,12 +48,20 @@ export type ProbeFactory = (
 // Everything is named with its schema, operators included: a pooler may share the session with clients that set search_path or
 // have temporary tables, and no function of the database's users shall run with this role's rights (CVE-2018-1058).
 
-/** Role, positions and timeline: what every tick asks. About as cheap as `select 1`. */
+/**
+ * Role, positions and timeline: what every tick asks. About as cheap as `select 1`. The receiver is read behind the position: what
+ * was replayed came by then from it, or from one before. A row of a sender or a receiver is there for any role, not what is in it.
+ */
 const LEAN = `select r::pg_catalog.text as in_recovery,
   case when not r then pg_catalog.pg_current_wal_insert_lsn() end::pg_catalog.text as insert,
   case when not r then pg_catalog.pg_current_wal_flush_lsn() end::pg_catalog.text as flush,
   pg_catalog.pg_last_wal_replay_lsn()::pg_catalog.text as replay,
-  case when not r then pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) end as timeline
+  case when not r then pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) end as timeline,
+  case when (pg_catalog.pg_stat_get_wal_receiver()).pid is not null then pg_catalog.concat_ws(' ',
+    (pg_catalog.pg_stat_get_wal_receiver()).pid, coalesce((pg_catalog.pg_stat_get_wal_receiver()).received_tli, 0),
+    coalesce((pg_catalog.pg_stat_get_wal_receiver()).status operator(pg_catalog.=) 'streaming', false),
+    pg_catalog.pg_last_wal_receive_lsn()) end as receiver,
+  case when r then (select pg_catalog.count(*) from pg_catalog.pg_stat_get_wal_senders()) end::pg_catalog.text as feeds
 from (values (pg_catalog.pg_is_in_recovery())) v(r)`
 
 /** Fails on a standby (55000). */
@@ -71,6 +80,10 @@ const DETAIL = `select (select system_identifier from pg_catalog.pg_control_syst
   greatest((select timeline_id from pg_catalog.pg_control_checkpoint()),
     (select min_recovery_end_timeline from pg_catalog.pg_control_recovery()))::pg_catalog.text as control_timeline,
   (select received_tli from pg_catalog.pg_stat_wal_receiver)::pg_catalog.text as received_timeline,
+  (select pg_catalog.json_build_object('pid', pid, 'host', sender_host, 'port', sender_port)
+    from pg_catalog.pg_stat_wal_receiver)::pg_catalog.text as sender,
+  (select pg_catalog.concat_ws(' ', checkpoint_lsn, redo_lsn, timeline_id, next_xid, checkpoint_time)
+    from pg_catalog.pg_control_checkpoint()) as checkpoint,
   (select pg_catalog.json_agg(pg_catalog.json_build_object(
       'address', pg_catalog.host(client_addr), 'name', application_name, 'state', state))
     from pg_catalog.pg_stat_replication)::pg_catalog.text as senders,
@@ -541,6 +554,8 @@ function sightingOf(row: Row | null, detail: Detail | null): Sighting {
     insert: parseLsn(row?.insert),
     flush: parseLsn(row?.flush),
     replay: parseLsn(row?.replay),
+    receiver: receiverOf(row?.receiver),
+    feeds: integer(row?.feeds),
     detail,
   }
 }
@@ -559,6 +574,8 @@ function detailOf(row: Row | null): Detail {
     startedAt: row.started_at ?? '',
     controlTimeline: integer(row.control_timeline),
     receivedTimeline: integer(row.received_timeline),
+    sender: row.sender ? (JSON.parse(row.sender) as Upstream) : null,
+    checkpoint: row.checkpoint || null,
     senders: row.senders ? (JSON.parse(row.senders) as Sender[]) : [],
     asynchronousCommit: row.synchronous_commit === 'off',
     walWriterDelayMillis: Number(row.wal_writer_delay ?? NO_DETAIL.walWriterDelayMillis),

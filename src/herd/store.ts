@@ -85,8 +85,8 @@ export class Store {
     const after = folded(before, event, this.#clock, this.#defect)
     if (after === before) return
     this.#topology = after
-    // Positions come with every write and many a read, and are no change to follow.
-    if (event.kind === 'sampled' || event.kind === 'shown') {
+    // Positions come with every write and many a read, and are no change to follow, unless they show that a new history began.
+    if ((event.kind === 'sampled' || event.kind === 'shown') && after.epoch === before.epoch) {
       this.#askLater(POSITIONS)
       return
     }

@@ -24,7 +24,7 @@ export function hiddenFrom({ state, seen }: Node): readonly Hidden[] {
 
 const IDENTITY = 'which cluster it belongs to, when it was started and who follows it: other servers may pass for it'
 const TIMELINE =
-  'the timeline that is received: after a failover no reads are served before the next restartpoint, often minutes later'
+  'from whom it receives, and on which timeline: after a promotion it may serve no reads until its next restartpoint'
 const SENDERS = 'the addresses of the replicas: none is found there'
 
 /** Null: it has the privilege, or there is no such one. */

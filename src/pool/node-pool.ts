@@ -11,7 +11,8 @@ import { phaseOf, stepsOf } from '../core/commit.js'
 import { type Failure, failureOf, type Source } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
-import type { Node, NodeAddress, NodeKey, Position } from '../core/node.js'
+import type { Node, NodeAddress, NodeKey, Position, Receiver } from '../core/node.js'
+import { receiverOf } from '../core/receiver.js'
 import { errorOf } from '../core/thrown.js'
 import { clearOutcome, noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
@@ -119,8 +120,12 @@ export interface NodePoolOwner {
   isAsynchronous(text: string | null): boolean
   /** The position that was asked for behind an acknowledged write; null: it did not come. */
   captured(wire: Wire, node: Node, lsn: Lsn | null): void
-  /** A replica has shown its position; for a read that was a guess, and needs `required`. */
-  shown(node: Node, position: Position, required: Required | null): void
+  /** A replica has shown its position to a read that needs `required`; `guess`: the same, where the read was one. */
+  shown(node: Node, position: Position, receiver: Receiver | null, required: Required, guess: Required | null): void
+  /** What was chosen then holds now. */
+  vouches(place: Place): boolean
+  /** The primary is asked, where what the replica has shown is not enough. */
+  confirms(place: Place): Promise<boolean>
   accused(node: Node, failure: Failure): void
   isReplica(key: NodeKey): boolean
   /** Not to be sent over a session that is not a replica's: it must run on a replica, and is not taken for a read. */
@@ -484,6 +489,12 @@ export class NodePool {
       refuse(wanted, dropped(this.key))
       return
     }
+    // It has waited for its connection. What is yet to show its position will be judged by that.
+    if (!needsProof(place, wire) && !this.#owner.vouches(place)) {
+      release()
+      refuse(wanted, staleError(this.key))
+      return
+    }
     if (!this.#condemned && !isDemoted(place, wire)) {
       if (wire.released) this.#settled(client, wire, wanted)
       else if (!wire.identified && this.#owner.identifies()) this.#identify(client, wire, wanted)
@@ -633,6 +644,7 @@ export class NodePool {
     const { required, node } = place
     const askedAt = this.#owner.clock.now()
     let behind = false
+    let confirmed: Promise<boolean> | null = null
     const stale = () => {
       behind = true
       // Nothing has been done for the caller: the rows will not be looked at.
@@ -641,18 +653,20 @@ export class NodePool {
       reject(staleError(this.key))
     }
     pair.ask(REPLAYED, (_, [row]) => {
-      const lsn = parseLsn(row?.answer)
+      const { lsn, receiver } = replayedOf(row?.answer)
       if (lsn === null || required === null) return
       wire.proven = lsn
-      this.#owner.shown(node, { lsn, askedAt }, required)
+      this.#owner.shown(node, { lsn, askedAt }, receiver, required, required)
       if (lsn < required.lsn) stale()
+      else if (!this.#owner.vouches(place)) confirmed = this.#owner.confirms(place)
     })
     run({
       resolve: (result) => {
         if (behind) return
         // The guard itself failed, and so proved nothing.
         if (wire.proven === null || required === null || wire.proven < required.lsn) stale()
-        else resolve(result)
+        else if (confirmed === null) resolve(result)
+        else confirmed.then((is) => (is ? resolve(result) : stale()), reject)
       },
       reject: (error) => {
         if (!behind) reject(error)
@@ -681,11 +695,11 @@ export class NodePool {
     wire.reading = true
     ask(client, REPLAYED, (error, [row]) => {
       wire.reading = null
-      const lsn = parseLsn(row?.answer)
+      const { lsn, receiver } = replayedOf(row?.answer)
       wire.proven = lsn
       if (lsn !== null && required !== null) {
-        this.#owner.shown(node, { lsn, askedAt }, place.reason === 'guarded' ? required : null)
-        if (lsn >= required.lsn) return go()
+        this.#owner.shown(node, { lsn, askedAt }, receiver, required, place.reason === 'guarded' ? required : null)
+        if (lsn >= required.lsn && this.#owner.vouches(place)) return go()
       }
       client.release((error as Error | null) ?? undefined)
       place.source = error ? sourceOf(error, client, since) : 'pgherd'
@@ -831,7 +845,9 @@ const CLOSE_MILLIS = 1000
 const IDENTITY = `select pg_catalog.concat_ws(' ', pg_catalog.pg_is_in_recovery(),
   (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)::pg_catalog.int8,
   pg_catalog.current_setting('synchronous_commit'), pg_catalog.pg_last_wal_replay_lsn()) as answer`
-const REPLAYED = 'select pg_catalog.pg_last_wal_replay_lsn()::pg_catalog.text as answer'
+/** The receiver is read behind the position: whatever was replayed came from it, or from one before it. */
+const REPLAYED = `select pg_catalog.concat_ws(' ', pg_catalog.pg_last_wal_replay_lsn(),
+  (pg_catalog.pg_stat_get_wal_receiver()).pid, (pg_catalog.pg_stat_get_wal_receiver()).received_tli) as answer`
 const INSERTED = 'select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as answer'
 const COMMITTED = `select case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'
   then pg_catalog.pg_current_wal_insert_lsn() else pg_catalog.pg_current_wal_flush_lsn() end::pg_catalog.text as answer`
@@ -843,10 +859,19 @@ function isPairable({ text, query }: QueryArgs): boolean {
   )
 }
 
+function replayedOf(answer: string | null | undefined): {
+  readonly lsn: Lsn | null
+  readonly receiver: Receiver | null
+} {
+  const [lsn, ...receiver] = answer?.split(' ') ?? []
+  return { lsn: parseLsn(lsn), receiver: receiverOf(receiver.join(' ')) }
+}
+
 function needsProof({ required, node, reason }: Place, wire: Wire): boolean {
   if (required === null || node.state.kind !== 'replica') return false
-  if (wire.proven !== null && wire.proven >= required.lsn) return false
+  // A position alone does not say whose it is.
   if (reason === 'guarded') return true
+  if (wire.proven !== null && wire.proven >= required.lsn) return false
   const askedAt = node.state.position?.askedAt
   return wire.readyAt === null || askedAt === undefined || wire.readyAt.mono >= askedAt.mono
 }

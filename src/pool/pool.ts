@@ -8,7 +8,16 @@ import { type Alarm, type Clock, systemClock } from '../clock.js'
 import { aloneOf, type Config, clientConfigFor, resolveConfig } from '../config.js'
 import type { Failure } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
-import { elapsed, type Instant, keyOf, type Node, type NodeAddress, type NodeKey, type Position } from '../core/node.js'
+import {
+  elapsed,
+  type Instant,
+  keyOf,
+  type Node,
+  type NodeAddress,
+  type NodeKey,
+  type Position,
+  type Receiver,
+} from '../core/node.js'
 import { isLost } from '../core/outage.js'
 import { onlyShapes } from '../core/session.js'
 import { errorOf, wordsOf } from '../core/thrown.js'
@@ -589,7 +598,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         captures: (scope) => this.#causality.captures(scope),
         isAsynchronous: (text) => this.#causality.isAsynchronous(text),
         captured: (wire, node, lsn) => this.#causality.captured(wire, node, lsn),
-        shown: (node, position, required) => this.#noteShown(node, position, required),
+        shown: (node, ...shown) => this.#noteShown(node, ...shown),
+        vouches: (place) => this.#herd.vouches(place),
+        confirms: (place) => this.#herd.confirms(place),
         isReplica: (key) => this.#isReplica(key),
         refuses: (first, insists) => this.#refuses(first, insists),
         noteReplica: (client, first) => this.#noteReplica(client, first),
@@ -712,13 +723,19 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return sentAsWrite || intent !== 'read' || hint === 'primary'
     }
 
-    #noteShown({ key, generation }: Node, position: Position, required: Required | null): void {
+    #noteShown(
+      { key, generation }: Node,
+      position: Position,
+      receiver: Receiver | null,
+      required: Required,
+      guess: Required | null
+    ): void {
       const judged = (need: Required) => ({
         passed: position.lsn >= need.lsn,
         ageMillis: elapsed(need.takenAt, position.askedAt),
       })
-      const guard = required === null ? null : judged(required)
-      this.#herd.report({ kind: 'shown', key, generation, position, guard })
+      const guard = guess === null ? null : judged(guess)
+      this.#herd.report({ kind: 'shown', key, generation, position, receiver, known: required.lsn, guard })
     }
 
     #follow(after: Topology, before: Topology, found: readonly Change[]): void {

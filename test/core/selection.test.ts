@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { leastInFlight, type Moment } from '../../src/core/balance.js'
 import { failureOf } from '../../src/core/failure.js'
 import { emptyWal } from '../../src/core/horizon.js'
+import { NO_LINEAGE } from '../../src/core/lineage.js'
 import { type Lsn, parseLsn } from '../../src/core/lsn.js'
 import { keyOf, type Node, type NodeKey, type NodeState, type Suspicion } from '../../src/core/node.js'
 import { type Refusal, select, type Target } from '../../src/core/selection.js'
@@ -29,6 +30,7 @@ function node(name: string, state: NodeState, more: Partial<Node> = {}): Node {
     seen: null,
     probedAt: null,
     shown: null,
+    lineage: NO_LINEAGE,
     identity: null,
     draining: false,
     breaker: null,
@@ -43,7 +45,13 @@ function node(name: string, state: NodeState, more: Partial<Node> = {}): Node {
 
 function picture(nodes: readonly Node[], more: Partial<Topology> = {}): Topology {
   const primary = nodes.find(({ state }) => state.kind === 'primary')?.key ?? null
-  const sample = { at: { mono: 9_900, wall: 9_900 }, insert: lsn('0/100'), flush: lsn('0/100'), flushCounts: true }
+  const sample = {
+    at: { mono: 9_900, wall: 9_900 },
+    insert: lsn('0/100'),
+    flush: lsn('0/100'),
+    flushCounts: true,
+    top: lsn('0/100'),
+  }
   return {
     ...emptyTopology({ hosts: 3, silentMillis: 3000, strictAsyncCommit: false }),
     primary,
@@ -178,8 +186,20 @@ describe('selection: reads', () => {
       wal: {
         ...emptyWal,
         samples: [
-          { at: { mono: 9_500, wall: 9_500 }, insert: lsn('0/100'), flush: lsn('0/100'), flushCounts: true },
-          { at: { mono: 9_900, wall: 9_900 }, insert: lsn('0/900'), flush: lsn('0/900'), flushCounts: true },
+          {
+            at: { mono: 9_500, wall: 9_500 },
+            insert: lsn('0/100'),
+            flush: lsn('0/100'),
+            flushCounts: true,
+            top: lsn('0/100'),
+          },
+          {
+            at: { mono: 9_900, wall: 9_900 },
+            insert: lsn('0/900'),
+            flush: lsn('0/900'),
+            flushCounts: true,
+            top: lsn('0/900'),
+          },
         ],
       },
     })

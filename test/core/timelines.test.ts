@@ -5,13 +5,14 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { leastInFlight } from '../../src/core/balance.js'
 import { type Answers, failureOf } from '../../src/core/failure.js'
-import { parseLsn } from '../../src/core/lsn.js'
+import { type Lsn, parseLsn } from '../../src/core/lsn.js'
 import {
   type Instant,
   keyOf,
   type NodeAddress,
   type NodeKey,
   type ProbeResult,
+  type Receiver,
   type Sighting,
 } from '../../src/core/node.js'
 import { select } from '../../src/core/selection.js'
@@ -28,6 +29,16 @@ interface Sees {
   /** What a replica is known to have received or checkpointed. */
   readonly follows?: number
   readonly replicas?: number
+  /** The timeline that a replica receives, which a plain role does not see, and from whom: an address, or a name. */
+  readonly receives?: number
+  readonly from?: string
+  /** Its WAL receiver's process; null: it has none. */
+  readonly pid?: number | null
+  /** How far it has received. */
+  readonly received?: string
+  /** To how many a replica sends; as many as `replicas`, unless told. */
+  readonly feeds?: number
+  readonly checkpoint?: string
   readonly system?: string
   readonly server?: string
 }
@@ -41,6 +52,9 @@ interface Step {
   readonly origin?: 'configured' | 'discovered' | 'shown'
   readonly blind?: string
   readonly probe?: string
+  /** The primary was asked beside its probes; a replica's connection has shown `replay`. */
+  readonly sample?: string
+  readonly shown?: string
   readonly sees?: Sees
   readonly fails?: string
   /** What the sessions of the pool heard meanwhile. */
@@ -64,6 +78,8 @@ interface Expectation {
   readonly mixed?: boolean
   /** Standbys alone, and no primary ever. */
   readonly alone?: boolean
+  /** Replicas whose guards would count. */
+  readonly direct?: Readonly<Record<string, boolean>>
   /** Late news: the very same picture. */
   readonly unchanged?: boolean
 }
@@ -96,13 +112,24 @@ function sighting(of: string, sees: Sees): Sighting {
     insert: parseLsn(sees.wal),
     flush: parseLsn(sees.flush ?? sees.wal),
     replay: parseLsn(sees.replay),
+    receiver: inRecovery ? receiverOf(sees) : null,
+    feeds: inRecovery ? (sees.feeds ?? sees.replicas ?? 0) : (sees.feeds ?? null),
     detail: detailOf({
       systemIdentifier: sees.system ?? '7',
       startedAt: sees.server ?? `start of ${of}`,
       controlTimeline: sees.follows ?? sees.primary ?? 1,
+      receivedTimeline: sees.receives ?? null,
+      readsStats: sees.receives !== undefined,
+      sender: inRecovery && sees.pid !== null ? { pid: sees.pid ?? 1, host: sees.from ?? null, port: 5432 } : null,
+      checkpoint: sees.checkpoint ?? null,
       senders: Array.from({ length: sees.replicas ?? 0 }, () => sender),
     }),
   }
+}
+
+function receiverOf({ pid, receives, received }: Sees): Receiver | null {
+  if (pid === null) return null
+  return { pid: pid ?? 1, timeline: receives ?? null, streaming: receives !== undefined, received: parseLsn(received) }
 }
 
 function resultOf(step: Step): ProbeResult {
@@ -130,6 +157,24 @@ function eventOf(step: Step): TopologyEvent {
       startedAt: instant(step.sent ?? step.at),
       at,
       result: resultOf(step),
+    }
+  }
+  const { sample, shown, sees = {} } = step
+  const startedAt = instant(step.sent ?? step.at)
+  if (sample !== undefined) {
+    const positions = { insert: parseLsn(sees.wal), flush: parseLsn(sees.flush ?? sees.wal) }
+    return { kind: 'sampled', key: key(sample), startedAt, at, timeline: sees.primary ?? null, positions }
+  }
+  if (shown !== undefined) {
+    const position = { lsn: parseLsn(sees.replay) as Lsn, askedAt: startedAt }
+    return {
+      kind: 'shown',
+      key: key(shown),
+      generation: step.generation ?? 0,
+      position,
+      receiver: receiverOf(sees),
+      known: null,
+      at,
     }
   }
   assert.ok(step.accuse, `step at ${step.at} has no event`)
@@ -170,6 +215,14 @@ function check(topology: Topology, before: Topology, step: Step, expected: Expec
   if (expected.suspects !== undefined) {
     const suspects = [...topology.nodes.values()].filter(({ suspect }) => suspect !== null)
     assert.deepEqual(suspects.map((node) => name(node.key)).sort(), expected.suspects, `${where}: suspects`)
+  }
+  for (const [node, direct] of Object.entries(expected.direct ?? {})) {
+    const state = topology.nodes.get(key(node))?.state
+    assert.equal(
+      state?.kind === 'replica' && state.direct,
+      direct,
+      `${where}: whether ${node} shows its position itself`
+    )
   }
   if (expected.mixed !== undefined) assert.equal(topology.mixed !== null, expected.mixed, `${where}: mixed clusters`)
   if (expected.alone !== undefined) assert.equal(topology.alone, expected.alone, `${where}: standbys alone`)

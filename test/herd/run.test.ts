@@ -437,6 +437,21 @@ describe('herd: looking', () => {
   })
 })
 
+describe('herd: histories', () => {
+  it('subscribers are told of a new one, however it was noticed', async () => {
+    const { herd, clock, servers } = await ready()
+    const told: string[] = []
+    herd.subscribe((_after, _before, found) => told.push(...found.map(({ kind }) => kind)))
+    await clock.advance(1)
+    if (servers.a !== undefined) servers.a.position = '0/50'
+    const { epoch } = herd.topology
+    herd.askPosition()
+    await clock.advance(0)
+    assert.equal(herd.topology.epoch, epoch + 1)
+    assert.ok(told.includes('epoch'), told.join(' '))
+  })
+})
+
 describe('herd: discovery', () => {
   it('knows its nodes by address', () => assert.equal(named(literal('a')), 'a'))
 })

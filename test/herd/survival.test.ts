@@ -71,7 +71,15 @@ describe('what throws while news is taken in', () => {
     const before = pictured(store)
     const key = B
     const broken: readonly TopologyEvent[] = [
-      { kind: 'shown', key, generation: 0, position: new Proxy({} as never, { get: () => assert.fail('broken') }) },
+      {
+        kind: 'shown',
+        key,
+        generation: 0,
+        position: new Proxy({} as never, { get: () => assert.fail('broken') }),
+        receiver: null,
+        known: null,
+        at: instant(5),
+      },
       { kind: 'identified', key, startedAt: null as never, at: null as never },
       { kind: 'accused', key, generation: 0, failure: null as never, at: null as never },
     ]

@@ -213,7 +213,8 @@ describe('waiters: positions by the thousand', () => {
     assert.ok(node)
     for (let lsn = 0x300n; lsn < 0x310n; lsn++) {
       const position = { lsn: lsn as Lsn, askedAt: clock.now() }
-      herd.report({ kind: 'shown', key: node.key, generation: node.generation, position, guard: null })
+      const { key, generation } = node
+      herd.report({ kind: 'shown', key, generation, position, receiver: null, known: 0n as Lsn, guard: null })
     }
     assert.deepEqual([asked.write - before.write, asked.read - before.read], [0, 16])
     for (const answer of answers) answer.catch(() => {})

@@ -27,7 +27,11 @@ export function server(mode: Server['mode'], more: Partial<Server> = {}): Server
   return { mode, timeline: 1, position: '0/100', replicas: 0, system: '7', looks: 0, open: false, ...more }
 }
 
-function sighting(host: string, script: Server): Sighting {
+/** A replica says that it receives from the primary that there is, or was last. */
+function sighting(host: string, script: Server, servers: Readonly<Record<string, Server>>): Sighting {
+  const names = Object.keys(servers)
+  const from = names.find((name) => servers[name]?.mode === 'primary') ?? names[0] ?? host
+  const pid = from.charCodeAt(0)
   const primary = script.mode !== 'replica'
   const position = parseLsn(script.position)
   return {
@@ -36,10 +40,13 @@ function sighting(host: string, script: Server): Sighting {
     insert: primary ? position : null,
     flush: primary ? position : null,
     replay: primary ? null : position,
+    receiver: primary ? null : { pid, timeline: null, streaming: false, received: null },
+    feeds: primary ? null : script.replicas,
     detail: detailOf({
       systemIdentifier: script.system,
       startedAt: `start of ${host}`,
       controlTimeline: script.timeline,
+      sender: primary ? null : { pid, host: literal(from), port: 5432 },
       senders: Array.from({ length: script.replicas }, () => ({ address: null, name: 'r', state: 'streaming' })),
     }),
   }
@@ -82,7 +89,9 @@ export function scripted(
         // A look that fails leaves no connection behind.
         script.open = mode === 'primary' || mode === 'replica'
         if (mode === 'silent') await new Promise<void>((resolve) => clock.alarm(millis, resolve))
-        if (mode === 'primary' || mode === 'replica') return { kind: 'answer', sighting: sighting(host, script) }
+        if (mode === 'primary' || mode === 'replica') {
+          return { kind: 'answer', sighting: sighting(host, script, servers) }
+        }
         return { kind: 'failure', failure: failed(ANSWERS[mode]()) }
       },
       async position() {
