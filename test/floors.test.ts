@@ -11,15 +11,16 @@ const root = fileURLToPath(new URL('../../src/', import.meta.url))
 const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'core/': ['core/'],
   'clock.ts': ['core/'],
-  'errors.ts': ['core/'],
+  'errors.ts': ['core/', 'text'],
   'guard.ts': ['errors', 'type:pg'],
   'quiet.ts': ['type:pg'],
   'config.ts': ['core/', 'discovery/', 'errors', 'pg-connection-string', 'node:net'],
   'discovery/': ['core/node', 'clock', 'discovery/'],
+  'discovery/replication.ts': ['core/node', 'discovery/', 'node:net'],
   'discovery/dns.ts': ['core/node', 'discovery/discovery', 'node:dns/promises'],
   'abort.ts': [],
   'text.ts': [],
-  'herd/': ['core/', 'abort', 'clock', 'errors', 'guard', 'quiet', 'config', 'discovery/', 'herd/'],
+  'herd/': ['core/', 'abort', 'clock', 'errors', 'text', 'guard', 'quiet', 'config', 'discovery/', 'herd/'],
   'herd/probe.ts': ['core/', 'clock', 'guard', 'quiet', 'pg'],
   'telemetry/': [
     'core/',
@@ -55,7 +56,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'cli/': ['cli/', 'pool/', 'herd/herd', 'core/', 'config', 'errors', 'discovery/', 'clock', 'text'],
   'cli/args.ts': ['node:util'],
   'cli/herd.ts': ['cli/', 'pool/', 'core/', 'config', 'clock', 'text', 'pg'],
-  'cli/main.ts': ['cli/', 'clock', 'node:fs'],
+  'cli/main.ts': ['cli/', 'clock', 'text', 'node:fs'],
   'module.ts': ['pool/', 'type:pg'],
   'index.ts': ['module', 'telemetry/', 'pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
 }

@@ -10,6 +10,7 @@ import { type NamePolicy, SHIPPED_ONLY } from '../core/names.js'
 import type { Target } from '../core/selection.js'
 import { type Effect, effectOf } from '../core/session.js'
 import type { Errand } from '../herd/herd.js'
+import { printable } from '../text.js'
 import type { QueryArgs, Wishes } from './query-args.js'
 import { Repairs } from './repairs.js'
 import type { Written } from './scope.js'
@@ -125,7 +126,7 @@ export class Routing {
 
   /** Without a catalogue nobody knows what views and policies reach: the user may. */
   tellUnreadable(message: string): void {
-    this.#warn('PGHERD_CATALOGUE', `${UNREADABLE} (${message}).`)
+    this.#warn('PGHERD_CATALOGUE', `${UNREADABLE} (${printable(message)}).`)
   }
 
   /** What a single odd moment of a replica taught is forgotten some day; what it refused for good it will refuse again. */
