@@ -13,6 +13,8 @@ interface Internals {
   readonly processID: number | null
   readonly secretKey: number | null
   readonly ssl: unknown
+  /** 'direct': the TLS handshake comes first, and pg begins it by itself. Absent in older copies of pg. */
+  readonly sslNegotiation?: string
   readonly host: string
   readonly port: number
   /** libpq, which cancels by itself. */
@@ -51,7 +53,7 @@ export async function cancel(busy: Client, ClientOf: ClientClass, config: object
 function request(busy: Client, ClientOf: ClientClass, config: object, clock: Clock): Promise<void> {
   const { processID, secretKey, native } = busy as unknown as Internals
   if (native !== undefined) return new Promise((resolve) => native.cancel(() => resolve()))
-  const { connection, ssl, host, port } = new ClientOf(config) as unknown as Internals
+  const { connection, ssl, sslNegotiation, host, port } = new ClientOf(config) as unknown as Internals
   if (connection === undefined || processID === null || secretKey === null) return Promise.resolve()
   // A server that does not even take the connection: nobody waits for it, and it keeps no process alive.
   const late = clock.alarm(DEADLINE_MILLIS, () => connection.stream.destroy())
@@ -68,7 +70,10 @@ function request(busy: Client, ClientOf: ClientClass, config: object, clock: Clo
   }
   // A server that cannot be reached does nothing for anybody any more.
   connection.on('error', () => connection.stream.destroy())
-  connection.once('connect', () => (ssl ? connection.requestSsl() : ask()))
+  connection.once('connect', () => {
+    if (!ssl) ask()
+    else if (sslNegotiation !== 'direct') connection.requestSsl()
+  })
   connection.once('sslconnect', ask)
   if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`)
   else connection.connect(port, host)
