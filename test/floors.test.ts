@@ -14,6 +14,9 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': ['core/', 'text'],
   'guard.ts': ['errors', 'type:pg'],
   'quiet.ts': ['type:pg'],
+  // The only folder that is to name pg's private members. What bytes say is read without them.
+  'pg/': ['core/', 'pg/', 'type:pg', 'type:node:events'],
+  'pg/frames.ts': ['type:core/sqlstates'],
   'config.ts': ['core/', 'discovery/', 'errors', 'pg-connection-string', 'node:net'],
   'discovery/': ['core/node', 'clock', 'discovery/'],
   'discovery/replication.ts': ['core/node', 'discovery/', 'node:net'],
@@ -21,7 +24,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'abort.ts': [],
   'text.ts': [],
   'herd/': ['core/', 'abort', 'clock', 'errors', 'text', 'guard', 'quiet', 'config', 'discovery/', 'herd/'],
-  'herd/probe.ts': ['core/', 'clock', 'guard', 'quiet', 'pg'],
+  'herd/probe.ts': ['core/', 'clock', 'guard', 'quiet', 'pg', 'pg/tap'],
   'telemetry/': [
     'core/',
     'clock',
@@ -43,6 +46,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
     'quiet',
     'clock',
     'text',
+    'pg/tap',
     'pool/',
     'type:pg',
     'type:node:events',

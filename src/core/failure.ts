@@ -1,5 +1,10 @@
 // Any error -> a Failure: what happened, whether the statement can have run, whether it accuses the node. And mayRetry().
-// Decides by code, never by a message's text, except for pg's own errors that carry no code at all.
+// Decides by who made the error object, then by what that may say: a server by severity, SQLSTATE and routine, a socket by its
+// code, pg by the texts of its errors that carry no code at all. What nobody of these made proves nothing.
+
+import { isUnparsed, meaningOf, rowAt, type Spoken, speaksOfSession } from './sqlstates.js'
+
+export type { Spoken } from './sqlstates.js'
 
 /** What went wrong, in the words the rest of the code switches on. */
 export type FailureKind =
@@ -17,13 +22,29 @@ export type FailureKind =
   | 'dropped' // our own: the node's connections were given up before the statement was sent
   | 'stale' // our own: a fresh connection proved to be behind the required position
   | 'statement' // the server answered this statement with an error; the node is well
-  | 'caller' // not the server's doing at all: a TypeError, a closed pool
+  | 'caller' // not the server's doing at all: a TypeError, a closed pool, what the application's own code threw
 
 /**
- * never: no byte of the statement left. rejected: the server answered and nothing happened.
- * maybe: it may have been executed.
+ * never: no byte of the statement left. unparsed: the server could not read it, so none of it was executed, however many statements
+ * it was. rejected: the server answered and nothing happened. maybe: it may have been executed.
  */
-export type Sent = 'never' | 'rejected' | 'maybe'
+export type Sent = 'never' | 'unparsed' | 'rejected' | 'maybe'
+
+/** Who made an error object; known by its identity, not by its class, code or text. */
+export type Source =
+  /** The server: this connection's parser read it while the statement was under way. */
+  | Spoken
+  /** pg or pg-pool, on this connection. */
+  | 'driver'
+  /** The socket, the resolver or TLS, of this connection. */
+  | 'socket'
+  /** pgherd. */
+  | 'pgherd'
+  /** Anything else: a type parser, a hook, a callback, an error that was kept from another statement. */
+  | 'unproven'
+
+/** What an error is about: the server or its session, the statement, the connection, or nothing of these. */
+export type Origin = 'server' | 'statement' | 'socket' | 'driver' | 'pgherd' | 'caller'
 
 export type Outcome = 'not-sent' | 'rolled-back' | 'unknown'
 
@@ -32,6 +53,9 @@ export interface Failure {
   readonly sent: Sent
   /** The node is worth a probe at once. */
   readonly accuses: boolean
+  readonly origin: Origin
+  /** As the server wrote it; null: it did not, or the error is not the server's. */
+  readonly severity: Spoken['severity']
   /** SQLSTATE, errno name or null. */
   readonly code: string | null
   readonly message: string
@@ -45,52 +69,12 @@ export type Phase = 'connect' | 'handed' | 'completed' | 'idle'
 interface Row {
   readonly kind: FailureKind
   readonly accuses: boolean
-  /** The server said so before doing anything, so the statement has no effect. */
   readonly undone: boolean
 }
 
-/** SQLSTATE -> meaning (PostgreSQL docs, appendix A; behaviour measured on 12 to 18). Every other SQLSTATE is 'statement'. */
-const SQLSTATES: Readonly<Record<string, Row>> = {
-  // admin_shutdown as an ErrorResponse: fast stop or pg_terminate_backend. The transaction is rolled back.
-  '57P01': { kind: 'lost', accuses: true, undone: true },
-  // crash_shutdown: another backend crashed, or an immediate stop.
-  '57P02': { kind: 'lost', accuses: true, undone: false },
-  // cannot_connect_now: starting up, shutting down, in recovery without hot standby.
-  '57P03': { kind: 'starting', accuses: true, undone: true },
-  // database_dropped while connected
-  '57P04': { kind: 'lost', accuses: false, undone: true },
-  // idle_session_timeout, idle_in_transaction_session_timeout, transaction_timeout: the session's own limits.
-  '57P05': { kind: 'lost', accuses: false, undone: true },
-  '25P03': { kind: 'lost', accuses: false, undone: true },
-  '25P04': { kind: 'lost', accuses: false, undone: true },
-  // read_only_sql_transaction: a standby, a default_transaction_read_only, or the user's own READ ONLY block.
-  '25006': { kind: 'role', accuses: true, undone: true },
-  // feature_not_supported: an unlogged table, SET TRANSACTION READ WRITE, logical decoding before 16.
-  '0A000': { kind: 'unfit', accuses: false, undone: true },
-  // object_not_in_prerequisite_state: "recovery is in progress", lock modes.
-  '55000': { kind: 'unfit', accuses: false, undone: true },
-  // internal_error: large objects before 16, whatever asks for an OID or a transaction ID by a back door.
-  XX000: { kind: 'unfit', accuses: false, undone: true },
-  // undefined_table, _column, _function, _object, invalid_schema_name: what was created is not replayed yet.
-  '42P01': { kind: 'missing', accuses: false, undone: true },
-  '42703': { kind: 'missing', accuses: false, undone: true },
-  '42883': { kind: 'missing', accuses: false, undone: true },
-  '42704': { kind: 'missing', accuses: false, undone: true },
-  '3F000': { kind: 'missing', accuses: false, undone: true },
-  // too_many_connections: alive, and not a sign of failover.
-  '53300': { kind: 'full', accuses: false, undone: true },
-  // Wrong password or no pg_hba.conf entry; unknown database.
-  '28P01': { kind: 'denied', accuses: false, undone: true },
-  '28000': { kind: 'denied', accuses: false, undone: true },
-  '3D000': { kind: 'denied', accuses: false, undone: true },
-  // Class 08, connection exceptions that a server or a proxy reports in words.
-  '08000': { kind: 'lost', accuses: true, undone: false },
-  '08001': { kind: 'unreachable', accuses: true, undone: true },
-  '08003': { kind: 'lost', accuses: true, undone: false },
-  '08004': { kind: 'denied', accuses: false, undone: true },
-  '08006': { kind: 'lost', accuses: true, undone: false },
-  '08P01': { kind: 'lost', accuses: true, undone: false },
-  // Ours: the node's connections were given up; a fresh connection is behind; a server asked for a readable password.
+/** Our own errors that are met on the way to another attempt. */
+const OURS: Readonly<Record<string, Row>> = {
+  // The node's connections were given up; a fresh connection is behind; a server asked for a readable password.
   PGHERD_DROPPED: { kind: 'dropped', accuses: false, undone: true },
   PGHERD_STALE: { kind: 'stale', accuses: false, undone: true },
   PGHERD_MOVED: { kind: 'starting', accuses: true, undone: true }, // another server answers there: it is looked at anew
@@ -151,58 +135,65 @@ const NOT_QUERYABLE = new Set([
 const MALFORMED =
   /^(?:A query must have either text or a name|Query values must be an array|Prepared statements must be unique)/
 
-const SQLSTATE = /^[0-9A-Z]{5}$/
-
 interface ErrorLike {
   readonly code?: unknown
   readonly message?: unknown
-  readonly severity?: unknown
-  readonly routine?: unknown
 }
 
-/** Never throws, whatever was thrown. */
-export function failureOf(error: unknown, phase: Phase): Failure {
-  const { code: raw, message: text, severity, routine } = (error ?? {}) as ErrorLike
-  const code = typeof raw === 'string' ? raw : null
-  const message = typeof text === 'string' && text !== '' ? text : (code ?? String(error))
-  if (NOT_QUERYABLE.has(message)) return { kind: 'lost', sent: 'never', accuses: true, code, message, error }
-  if (code === null && MALFORMED.test(message)) {
-    return { kind: 'caller', sent: 'never', accuses: false, code, message, error }
-  }
-  const row = rowOf(code, message, routine)
-  const before = phase === 'connect'
+const NOT_OURS: Row = { kind: 'caller', accuses: false, undone: false }
+
+/** Never throws, whatever was thrown. `source`: who made it, as far as that is proven. */
+export function failureOf(error: unknown, phase: Phase, source: Source = 'unproven'): Failure {
+  if (typeof source === 'object') return spokenFailure(error, phase, source)
+  const { code, message } = labelOf(error)
+  const row = rowOf(code, message, source)
+  const early = phase !== 'completed'
+  const sent =
+    phase === 'connect' || isUnsent(code, message, source) ? 'never' : row.undone && early ? 'rejected' : 'maybe'
+  const accuses = row.accuses || (phase === 'connect' && row.kind === 'silent')
+  const origin = source === 'unproven' ? 'caller' : source
+  return { kind: row.kind, sent, accuses, origin, severity: null, code, message, error }
+}
+
+/** What the server itself has said. */
+function spokenFailure(error: unknown, phase: Phase, spoken: Spoken): Failure {
+  const { code, severity } = spoken
+  const { kind, accuses, undone } = meaningOf(spoken)
   // After CommandComplete an extended-protocol statement may commit yet: the server's last words prove nothing then.
   const early = phase !== 'completed' || (severity === 'ERROR' && AT_COMMIT.test(code ?? ''))
-  const undone = row.undone && early && severity !== 'WARNING'
-  const sent: Sent = before ? 'never' : undone ? 'rejected' : 'maybe'
-  const accuses = row.accuses || (before && row.kind === 'silent')
-  return { kind: row.kind, sent, accuses, code, message, error }
+  const answered = isUnparsed(spoken) ? 'unparsed' : undone && early ? 'rejected' : 'maybe'
+  const sent = phase === 'connect' ? 'never' : answered
+  const origin = speaksOfSession(spoken) ? 'server' : 'statement'
+  return { kind, sent, accuses, origin, severity, code, message: labelOf(error, code).message, error }
+}
+
+/** Code and text of whatever was thrown. */
+function labelOf(error: unknown, spoken: string | null = null): { code: string | null; message: string } {
+  try {
+    const { code: raw, message: text } = (error ?? {}) as ErrorLike
+    const code = spoken ?? (typeof raw === 'string' ? raw : null)
+    return { code, message: typeof text === 'string' && text !== '' ? text : (code ?? String(error)) }
+  } catch {
+    // A getter that throws, an object that is no string.
+    return { code: spoken, message: 'an error without a text' }
+  }
 }
 
 /** Deferred constraints and triggers, and serialization, are checked right before the commit, and refuse it. */
 const AT_COMMIT = /^(?:23|40|P0)/
 
-/** Where the server raises 40001 for a conflict with recovery: until 16, and from 17 on. Elsewhere 40001 is the transaction's own. */
-const CANCELLED_BY_REPLAY: ReadonlySet<unknown> = new Set(['ProcessInterrupts', 'ProcessRecoveryConflictInterrupt'])
+/** pg has refused it, so no byte of it left. */
+function isUnsent(code: string | null, message: string, source: Source): boolean {
+  return source === 'driver' && (NOT_QUERYABLE.has(message) || (code === null && MALFORMED.test(message)))
+}
 
-const MISSING: Row = { kind: 'missing', accuses: false, undone: true }
-const ISOLATION: Row = { kind: 'isolation', accuses: false, undone: true }
-
-function rowOf(code: string | null, message: string, routine: unknown): Row {
-  if (code === '40001' && CANCELLED_BY_REPLAY.has(routine)) return { kind: 'conflict', accuses: false, undone: true }
-  // default_transaction_isolation = serializable, which no standby can give.
-  if (code === '0A000' && routine === 'GetSerializableTransactionSnapshot') return ISOLATION
-  // "cached plan must not change result type": a named statement from before an ALTER TABLE. No word about replicas.
-  if (code === '0A000' && routine === 'RevalidateCachedQuery') return MISSING
-  const known = code === null ? undefined : SQLSTATES[code]
-  if (known !== undefined) return known
-  const system = code === null ? UNCODED[message] : SYSTEM_CODES[code]
-  if (system !== undefined) {
-    const accuses = system === 'unreachable' || system === 'lost' || system === 'starting'
-    return { kind: system, accuses, undone: false }
-  }
-  if (code !== null && SQLSTATE.test(code)) return { kind: 'statement', accuses: false, undone: true }
-  return { kind: 'caller', accuses: false, undone: false }
+function rowOf(code: string | null, message: string, source: Exclude<Source, Spoken>): Row {
+  if (source === 'unproven') return NOT_OURS
+  if (source === 'pgherd') return rowAt(OURS, code) ?? NOT_OURS
+  if (source === 'driver' && NOT_QUERYABLE.has(message)) return { kind: 'lost', accuses: true, undone: false }
+  const kind = code === null ? rowAt(UNCODED, message) : rowAt(SYSTEM_CODES, code)
+  if (kind === undefined) return NOT_OURS
+  return { kind, accuses: kind === 'unreachable' || kind === 'lost' || kind === 'starting', undone: false }
 }
 
 /** A probe's failure -> what it proves about the node. */
@@ -231,8 +222,8 @@ export function verdictOf(failure: Failure): Verdict {
 }
 
 /** A connection did not come in time: `queue` may be the doing of those who have them all. */
-export function missedConnection({ code, message }: Failure): 'queue' | 'server' | null {
-  if (code !== null) return null
+export function missedConnection({ code, message, origin }: Failure): 'queue' | 'server' | null {
+  if (code !== null || origin === 'caller') return null
   if (message === IN_QUEUE) return 'queue'
   return WHILE_CONNECTING.has(message) ? 'server' : null
 }
@@ -241,8 +232,8 @@ export function missedConnection({ code, message }: Failure): 'queue' | 'server'
  * cannot_connect_now: the server itself has said it, so it is there to answer its sessions. Stopped, it ends each with a word
  * (57P01, fast) or lets it finish (smart). After a crash it has none left.
  */
-export function isParting({ code }: Failure): boolean {
-  return code === '57P03'
+export function isParting({ code, origin }: Failure): boolean {
+  return code === '57P03' && origin === 'server'
 }
 
 /** What is to be repeated: decided by the classifier and by what the caller already saw. */
@@ -273,6 +264,7 @@ export function mayRetry(failure: Failure, what: Repeatable): boolean {
   if (!CURABLE.has(failure.kind)) return false
   switch (failure.sent) {
     case 'never':
+    case 'unparsed':
       return true
     case 'rejected':
       return what.whole
@@ -300,6 +292,8 @@ export function outcomeOf(failure: Failure, what: Repeatable): Outcome {
   switch (failure.sent) {
     case 'never':
       return 'not-sent'
+    case 'unparsed':
+      return 'rolled-back'
     case 'rejected':
       return what.whole ? 'rolled-back' : 'unknown'
     case 'maybe':
@@ -325,7 +319,8 @@ export interface Situation {
 export function outcomeInSession(failure: Failure, { inBlock, commits, whole, alive }: Situation): Outcome {
   // A row that cannot be parsed, a query_timeout: the server has done it, or still does.
   const unanswered = failure.kind === 'caller' && alive
-  if (failure.sent === 'never' || !inBlock || unanswered) return outcomeOf(failure, { read: false, whole })
+  if (failure.sent === 'never' || failure.sent === 'unparsed' || !inBlock || unanswered)
+    return outcomeOf(failure, { read: false, whole })
   if (commits === 'no') return 'rolled-back'
   // A server that refuses to commit has undone everything; its last words (57P01) may have overtaken the commit.
   return commits === 'only' && failure.sent === 'rejected' && failure.kind !== 'lost' ? 'rolled-back' : 'unknown'

@@ -15,6 +15,7 @@ import {
   outcomeOf,
   type Phase,
   type Repeatable,
+  type Source,
 } from '../core/failure.js'
 import { positionSince } from '../core/horizon.js'
 import type { Lsn } from '../core/lsn.js'
@@ -53,6 +54,8 @@ export interface Errand {
 /** One attempt: the node that was chosen, and how far the statement got there. The face moves `phase` on. */
 export interface Place extends Chosen {
   phase: Phase
+  /** Who made the error that the attempt ends with: the face saw it, and says so before it rejects. */
+  source: Source
   /** A replica refused the statement as if it wrote: it may well do so here. */
   readonly doubtful: boolean
   /** Nobody waits for a connection there any more. */
@@ -295,7 +298,7 @@ export class Herd {
   /** Where to try again after a failure; throws the error where there is no trying again. */
   #judge(error: unknown, place: Place, errand: Errand, target: Target, history: History, startedAt: number): Target {
     const { node, phase } = place
-    const failure = failureOf(error, phase)
+    const failure = failureOf(error, phase, place.source)
     // What a replica refused as if it wrote is no read: should its reply be lost, nobody knows what became of it.
     const repeat = place.doubtful ? { ...errand.repeat(), read: false } : errand.repeat()
     const onReplica = node.state.kind === 'replica'
@@ -521,6 +524,7 @@ export class Herd {
       required,
       refused,
       phase: 'connect',
+      source: 'unproven',
       doubtful: refusal === 'role' || refusal === 'unfit',
       abandoned: false,
     }

@@ -7,6 +7,7 @@ import { type Failure, failureOf } from '../core/failure.js'
 import { parseLsn } from '../core/lsn.js'
 import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting } from '../core/node.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
+import { sourceOf, tap } from '../pg/tap.js'
 import { answered, connected, type Row } from '../quiet.js'
 
 export interface Probe {
@@ -156,10 +157,14 @@ class ConnectionProbe implements Probe {
       return { kind: 'answer', sighting: await this.#within(millis, this.#ask(depth)) }
     } catch (error) {
       this.close()
-      return { kind: 'failure', failure: error instanceof Overdue ? SILENCE : failureOf(error, 'connect') }
+      return { kind: 'failure', failure: error instanceof Overdue ? SILENCE : this.#failureOf(error) }
     } finally {
       this.#looking = false
     }
+  }
+
+  #failureOf(error: unknown): Failure {
+    return failureOf(error, 'connect', sourceOf(error, this, 0))
   }
 
   async position(millis: number): Promise<PrimaryPosition | null> {
@@ -213,6 +218,7 @@ class ConnectionProbe implements Probe {
 
   async #connect(): Promise<pg.Client> {
     const client = this.#makeClient()
+    tap(client, this)
     this.#client = client
     const gone = () => {
       if (this.#client !== client) return
@@ -235,6 +241,8 @@ const SILENCE: Failure = {
   kind: 'silent',
   sent: 'never',
   accuses: true,
+  origin: 'driver',
+  severity: null,
   code: null,
   message: 'no answer to a probe in time',
   error: new Error('no answer to a probe in time'),
@@ -264,7 +272,7 @@ async function asked(client: pg.Client, text: string, fallback: string | null): 
     return row ?? null
   } catch (error) {
     // The role's default is SERIALIZABLE, which a standby refuses (0A000). What we ask does not need it.
-    if (failureOf(error, 'handed').kind === 'isolation') {
+    if (failureOf(error, 'handed', sourceOf(error, client, 0)).kind === 'isolation') {
       await answered(client, READ_COMMITTED)
       return asked(client, text, fallback)
     }

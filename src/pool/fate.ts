@@ -5,6 +5,7 @@ import type { Client } from 'pg'
 import { failureOf, outcomeInSession, type Situation } from '../core/failure.js'
 import { closingOf, onlyShapes } from '../core/session.js'
 import { noteOutcome } from '../errors.js'
+import { sourceOf } from '../pg/tap.js'
 import type { Internals } from './turn.js'
 import type { Wire } from './wire.js'
 
@@ -25,8 +26,11 @@ export function noteFate(error: unknown, client: Client, wire: Wire, isWhole: (t
   // Given back with a statement under way, its sender still waits for that.
   if (!(wire.held || wire.released) || !statement) return
   const situation = situationOf(textOf(statement), client, isWhole)
-  const told = statement._canceledDueToError || error
-  noteOutcome(told, outcomeInSession(failureOf(told, wire.completed ? 'completed' : 'handed'), situation))
+  const unread = statement._canceledDueToError
+  // Whatever a type parser throws is not the server's word.
+  const source = unread ? 'unproven' : sourceOf(error, client, 0)
+  const failure = failureOf(unread || error, wire.completed ? 'completed' : 'handed', source)
+  noteOutcome(failure.error, outcomeInSession(failure, situation))
 }
 
 /** The answer is complete, and a row of it could not be read. */

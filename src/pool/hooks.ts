@@ -56,17 +56,23 @@ export function unharmed<T>(hook: () => T, clock: Clock): T {
   }
 }
 
-/** pg-pool's hooks, made safe for as long as `isReplica` says so. */
-export function guarded(hooks: Hooks, isReplica: () => boolean, clock: Clock): Hooks {
+/** pg-pool's hooks, made safe for as long as `isReplica` says so. What they throw or tell is told to `failed` first. */
+export function guarded(hooks: Hooks, isReplica: () => boolean, clock: Clock, failed: (error: unknown) => void): Hooks {
   const { onConnect, verify } = hooks
   const safe: { -readonly [K in keyof Hooks]: Hooks[K] } = {}
   if (typeof onConnect === 'function') {
-    safe.onConnect = (client) => (isReplica() ? unharmed(() => onConnect(client), clock) : onConnect(client))
+    safe.onConnect = (client) => {
+      return heeded(() => (isReplica() ? unharmed(() => onConnect(client), clock) : onConnect(client)), failed)
+    }
   }
   if (typeof verify === 'function') {
-    safe.verify = (client, done) => {
-      if (!isReplica()) return verify(client, done)
-      const result: unknown = unharmed(() => verify(client, done), clock)
+    safe.verify = (client, tell) => {
+      const done = (error?: unknown) => {
+        failed(error)
+        tell(error)
+      }
+      if (!isReplica()) return heeded(() => verify(client, done), failed)
+      const result: unknown = heeded(() => unharmed(() => verify(client, done), clock), failed)
       // An async one that fails before it calls back would leave its caller waiting for ever.
       if (result instanceof Promise) result.catch(done)
       return result
@@ -75,16 +81,24 @@ export function guarded(hooks: Hooks, isReplica: () => boolean, clock: Clock): H
   return safe
 }
 
+function heeded(hook: () => unknown, failed: (error: unknown) => void): unknown {
+  try {
+    const result = hook()
+    if (result instanceof Promise) result.catch(failed)
+    return result
+  } catch (error) {
+    failed(error)
+    throw error
+  }
+}
+
 type Query = (first: unknown, second: unknown, third: unknown) => unknown
 
 /**
- * A hook's statement on a replica, in whatever form of query(): a refusal to write (25006) is told to `refused`, and its
- * promise counts as awaited. The hook gets its answer as ever.
+ * A hook's statement on a replica, in whatever form of query(): its failure is told to `notice`, and its promise counts as
+ * awaited. The hook gets its answer as ever.
  */
-export function lookedAfter(query: Query, args: Parameters<Query>, refused: () => void): unknown {
-  const notice = (error: unknown) => {
-    if ((error as { readonly code?: unknown } | null | undefined)?.code === '25006') refused()
-  }
+export function lookedAfter(query: Query, args: Parameters<Query>, notice: (error: unknown) => void): unknown {
   const [first, second, third] = args.map((arg) =>
     typeof arg === 'function' ? noticing(arg as Listener, notice) : arg
   )

@@ -6,6 +6,7 @@ import type { Verdict } from '../core/classify.js'
 import { failureOf } from '../core/failure.js'
 import { type Effect, traitsOf } from '../core/session.js'
 import { PgherdError } from '../errors.js'
+import { sourceOf } from '../pg/tap.js'
 import { answered } from '../quiet.js'
 import type { QueryArgs } from './query-args.js'
 import { free, outcomeOn } from './turn.js'
@@ -95,7 +96,7 @@ export async function isolationOf(client: PoolClient): Promise<string | null> {
   } catch (error) {
     await free(client)
     // A standby refuses even this under SERIALIZABLE; any other failure says nothing about the default.
-    return failureOf(error, 'handed').kind === 'isolation' ? 'serializable' : null
+    return failureOf(error, 'handed', sourceOf(error, client, 0)).kind === 'isolation' ? 'serializable' : null
   }
 }
 

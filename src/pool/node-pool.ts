@@ -5,13 +5,14 @@ import type pg from 'pg'
 import type { Client, PoolClient } from 'pg'
 import { onAbort } from '../abort.js'
 import type { Clock } from '../clock.js'
-import { type Failure, failureOf } from '../core/failure.js'
+import { type Failure, failureOf, type Source } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
 import type { Node, NodeAddress, NodeKey, Position } from '../core/node.js'
 import { noteOutcome, PgherdError } from '../errors.js'
 import { type ClientClass, withoutWeakAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
+import { disown, heardOn, mark, sourceOf, sourceOfMissing, tap } from '../pg/tap.js'
 import { ask } from '../quiet.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
@@ -122,7 +123,7 @@ export class NodePool {
     this.#node = node
     this.#owner = owner
     const config = owner.clientConfig(node)
-    const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock)
+    const hooks = guarded(config, () => owner.isReplica(node.key), owner.clock, disown)
     this.inner = new owner.PoolClass({ ...config, ...hooks, Client: this.#clientClass() })
     const tell = this.inner.emit.bind(this.inner)
     this.inner.emit = (event, first, second) => {
@@ -148,11 +149,12 @@ export class NodePool {
     const owner = this.#owner
     const { key, address } = this.#node
     const Base = address.origin === 'configured' ? owner.Client : withoutWeakAuth(owner.Client)
-    const accuse = (error: unknown) => this.#accuse(failureOf(error, 'idle'))
+    const tapFor = (client: Client) => tap(client, this)
+    const accuse = (error: unknown, source: Source) => this.#accuse(failureOf(error, 'idle', source))
     const events: WireEvents = {
       ...owner.wires,
       standby: (is) => {
-        if (is) this.#accuse(failureOf(notPrimary(key), 'idle'))
+        if (is) accuse(notPrimary(key), 'pgherd')
       },
     }
     return class Client extends (Base as unknown as QueryableClass) {
@@ -166,10 +168,11 @@ export class NodePool {
           return this.#send(a, b, c)
         }
         const status = () => super.getTransactionStatus?.() ?? null
+        tapFor(client)
         this.#wire = watch(client, owner.clock, events)
         watchBinding(client)
         this.#borrower = owner.lender === null ? null : new Borrower(client, send, status, owner.lender)
-        client.on('error', accuse)
+        client.on('error', (error) => accuse(error, sourceOf(error, client, 0)))
         client.on('error', (error) => this.#borrower?.failed(error))
         client.on('end', () => this.#borrower?.ended())
         if (owner.telemetry.measures) timeOf(client, owner.clock, (millis) => owner.telemetry.created(address, millis))
@@ -228,7 +231,10 @@ export class NodePool {
           this.#borrower.noteHook(first)
         }
         if (held || !replica) return this.#send(first, second, third)
-        return lookedAfter((a, b, c) => this.#send(a, b, c), [first, second, third], owner.hookRefused)
+        const failed = (error: unknown) => {
+          if (failureOf(error, 'handed', sourceOf(error, this, 0)).kind === 'role') owner.hookRefused()
+        }
+        return lookedAfter((a, b, c) => this.#send(a, b, c), [first, second, third], failed)
       }
     } as unknown as ClientClass
   }
@@ -286,20 +292,29 @@ export class NodePool {
   }
 
   #acquire({ place, reject, use }: Wanted): void {
+    const refuse = (error: unknown, source: Source = 'pgherd') => {
+      place.source = source
+      reject(error)
+    }
     if (this.#condemned) {
-      reject(dropped(this.key))
+      refuse(dropped(this.key))
       return
     }
     const { telemetry, clock } = this.#owner
     const from = telemetry.measures ? clock.mono() : null
+    const since = mark()
     this.inner.connect((error, client, release) => {
-      if (from !== null) telemetry.acquired(this.#node.address, clock.mono() - from, error ?? null)
-      if (error !== undefined && error !== null) return reject(this.#condemned ? dropped(this.key) : error)
+      const missing = error === undefined || error === null ? null : sourceOfMissing(error, this, since)
+      if (from !== null) {
+        const failure = missing === null ? null : failureOf(error, 'connect', missing)
+        telemetry.acquired(this.#node.address, clock.mono() - from, failure)
+      }
+      if (missing !== null) return this.#condemned ? refuse(dropped(this.key)) : refuse(error, missing)
       const wire = client === undefined ? undefined : wireOf(client)
       if (client === undefined || wire === undefined) return reject(new Error('the pool gave no client of ours'))
       if (place.abandoned) {
         release()
-        return reject(dropped(this.key))
+        return refuse(dropped(this.key))
       }
       if (!this.#condemned && !isDemoted(place, wire)) {
         if (wire.released) this.#settled(client, wire, { place, reject, use })
@@ -308,7 +323,7 @@ export class NodePool {
         return
       }
       release(true)
-      reject(this.#condemned ? dropped(this.key) : notPrimary(this.key))
+      refuse(this.#condemned ? dropped(this.key) : notPrimary(this.key))
     })
   }
 
@@ -317,10 +332,12 @@ export class NodePool {
    * before anything is sent over it.
    */
   #identify(client: PoolClient, wire: Wire, { place, reject, use }: Wanted): void {
-    const refuse = (error: unknown) => {
+    const refuse = (error: unknown, source: Source = 'pgherd') => {
+      place.source = source
       client.release(true)
       reject(error)
     }
+    const since = mark()
     // The answer comes in the context of the socket's data; what follows is the caller's.
     const go = inContext(() => use(client, wire))
     wire.reading = true
@@ -328,7 +345,8 @@ export class NodePool {
       wire.reading = null
       wire.identified = true
       if (this.#condemned) return refuse(dropped(this.key))
-      if (error && (isEnding(client) || failureOf(error, 'connect').accuses)) return refuse(error)
+      const source = sourceOf(error, client, since)
+      if (error && (isEnding(client) || failureOf(error, 'connect', source).accuses)) return refuse(error, source)
       const [recovery, startedAt = '', commits, replayed] = row?.answer?.split(' ') ?? []
       // A server that does not tell is taken for what it seems to be.
       if (recovery === undefined) return go()
@@ -368,6 +386,8 @@ export class NodePool {
   ): void {
     let settled = false
     const { signal } = args
+    const since = mark()
+    const times = heardOn(client)
     const aborted = () => {
       // The caller is answered at once; the client comes back when its server has said what became of the statement.
       void this.cancel(client)
@@ -379,7 +399,13 @@ export class NodePool {
       wire.handed = false
       client.removeListener('error', settle)
       deaf?.()
-      if (error && place.phase === 'handed' && wire.completed) place.phase = 'completed'
+      if (error && place.phase === 'handed') {
+        place.source = sourceOf(error, client, since)
+        // pg refuses some statements itself. No answer has come, so no code of the application that reads one has run.
+        const unheard = heardOn(client) === times && !isSubmittable(args.query)
+        if (place.source === 'unproven' && unheard) place.source = 'driver'
+        if (wire.completed) place.phase = 'completed'
+      }
       wire.reading = null
       const over = (broken: boolean) => {
         // A cancel request may come late: the next statement must not be the one that it hits.
@@ -398,6 +424,7 @@ export class NodePool {
     wire.scopes = args.scope === undefined ? null : new Set([args.scope])
     if (!reading) borrowerOf(client)?.notePool(args)
     wire.sending = true
+    const written = isSubmittable(args.query) ? writtenOn(client) : null
     try {
       place.phase = 'handed'
       wire.handed = true
@@ -406,7 +433,8 @@ export class NodePool {
       query.call(client, args.query, args.values, settle)
       if (pair !== null && !reading) this.#capture(pair, wire, place, args)
     } catch (error) {
-      place.phase = 'connect'
+      // What submits itself may have sent something before it threw.
+      if (written === null || written === writtenOn(client)) place.phase = 'connect'
       settle(error as Error, undefined)
     } finally {
       wire.sending = false
@@ -436,6 +464,7 @@ export class NodePool {
       behind = true
       // Nothing has been done for the caller: the rows will not be looked at.
       place.phase = 'connect'
+      place.source = 'pgherd'
       reject(staleError(this.key))
     }
     pair.ask(REPLAYED, (_, [row]) => {
@@ -474,6 +503,7 @@ export class NodePool {
   #prove(client: PoolClient, wire: Wire, place: Place, run: () => void, reject: (error: unknown) => void): void {
     const { node, required } = place
     const askedAt = this.#owner.clock.now()
+    const since = mark()
     const go = inContext(run)
     wire.reading = true
     ask(client, REPLAYED, (error, [row]) => {
@@ -485,6 +515,7 @@ export class NodePool {
         if (lsn >= required.lsn) return go()
       }
       client.release((error as Error | null) ?? undefined)
+      place.source = error ? sourceOf(error, client, since) : 'pgherd'
       reject(error ?? staleError(this.key))
     })
   }
@@ -548,6 +579,12 @@ const NOBODY: ReadonlySet<Client> = new Set()
 function isAtWork(client: Client): boolean {
   const wire = wireOf(client)
   return wire !== undefined && (wire.handed || wire.held) && !isFree(client)
+}
+
+/** How many bytes were given to its socket. */
+function writtenOn(client: Client): number | undefined {
+  const { connection } = client as unknown as { connection?: { stream?: { bytesWritten?: number } } }
+  return connection?.stream?.bytesWritten
 }
 
 /** How long it takes until the session is ready. */

@@ -14,6 +14,7 @@ import type { Change, Topology, TopologyEvent } from '../core/topology.js'
 import { busyError, endedError } from '../errors.js'
 import type { ClientClass } from '../guard.js'
 import { type Freshness, type Health, Herd, type Place } from '../herd/herd.js'
+import { mark, sourceOf } from '../pg/tap.js'
 import { channels } from '../telemetry/channels.js'
 import type { Task } from '../telemetry/journey.js'
 import type { Gauges } from '../telemetry/meters.js'
@@ -186,7 +187,12 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const errand = this.#routing.whole({ ...wishes, maxLagMillis }, this.#written(scope), readOnly && routed)
       const attempt = async (place: Place) => {
         this.#decisions.count(place, errand)
-        return begun(await this.#poolOf(place).connect(place, {}, scope), begin)
+        const since = mark()
+        const client = await this.#poolOf(place).connect(place, {}, scope)
+        return begun(client, begin).catch((error) => {
+          place.source = sourceOf(error, client, since)
+          throw error
+        })
       }
       return this.#observed('transaction', begin, errand, attempt, (client) => committed(client, work))
     }

@@ -1,7 +1,7 @@
 // What befell one statement on its way: which nodes were tried, passed over and given up, how long it waited, how it ended. Filled
 // in as it happens, for those who look on; decides nothing, and holds neither its text nor a value.
 
-import { failureOf, type Phase } from '../core/failure.js'
+import { failureOf, type Phase, type Source } from '../core/failure.js'
 import { lagOf } from '../core/horizon.js'
 import type { Instant, NodeAddress, NodeKey } from '../core/node.js'
 import type { Chosen, Refusal } from '../core/selection.js'
@@ -28,6 +28,7 @@ export interface Task {
 /** A node that one attempt was made with, and how far that came. */
 export interface Tried extends Chosen {
   readonly phase: Phase
+  readonly source: Source
 }
 
 /** `at`: on the monotonic clock, in milliseconds. */
@@ -97,9 +98,9 @@ export class Journey implements Task {
     if (lag !== Infinity) this.lagMillis = lag
   }
 
-  fails({ phase }: Tried, error: unknown, now: number): void {
+  fails({ phase, source }: Tried, error: unknown, now: number): void {
     this.#since = now
-    const { kind, code } = failureOf(error, phase)
+    const { kind, code } = failureOf(error, phase, source)
     if (this.node === null || this.role === null) return
     this.#failed = { node: this.node, role: this.role, cause: kind, code, at: now }
   }

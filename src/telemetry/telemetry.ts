@@ -2,7 +2,7 @@
 // statement costs three looks. Decides nothing, and tells no value of a statement. What things are called: vocabulary.ts.
 
 import type { Attributes } from '@opentelemetry/api'
-import { failureOf, missedConnection } from '../core/failure.js'
+import { type Failure, missedConnection } from '../core/failure.js'
 import { Memo } from '../core/memo.js'
 import { elapsed, type NodeAddress, type NodeKey } from '../core/node.js'
 import { isLost, isOver, type Outage, outageAfter } from '../core/outage.js'
@@ -153,14 +153,13 @@ export class Telemetry {
     unharmed(() => instruments()?.create.record(millis / 1000, poolOf(address, this.#gauges.namespace)), undefined)
   }
 
-  /** A connection was had after so long, or `error` came instead. */
-  acquired(address: NodeAddress, millis: number, error: unknown): void {
+  /** A connection was had after so long, or `failure` came instead. */
+  acquired(address: NodeAddress, millis: number, failure: Failure | null): void {
     const meters = instruments()
     if (meters === null) return
     const pool = poolOf(address, this.#gauges.namespace)
-    if (error === null) unharmed(() => meters.acquire.record(millis / 1000, pool), undefined)
-    else if (missedConnection(failureOf(error, 'connect')) !== null)
-      unharmed(() => meters.timeouts.add(1, pool), undefined)
+    if (failure === null) unharmed(() => meters.acquire.record(millis / 1000, pool), undefined)
+    else if (missedConnection(failure) !== null) unharmed(() => meters.timeouts.add(1, pool), undefined)
   }
 
   end(): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import {
   type FailureKind,
-  failureOf,
+  failureOf as failureFrom,
   isParting,
   mayRepair,
   mayRetry,
@@ -12,6 +12,10 @@ import {
   type Situation,
   verdictOf,
 } from '../../src/core/failure.js'
+import { usualSource } from '../support/sources.js'
+
+/** Made by who usually makes it. */
+const failureOf = (error: unknown, phase: Phase) => failureFrom(error, phase, usualSource(error))
 
 const coded = (code: string, more: object = {}) => Object.assign(new Error(`error ${code}`), { code, ...more })
 
@@ -113,18 +117,10 @@ const cases: readonly Case[] = [
     accuses: false,
     again: [true, true, false],
   },
-  // the same words after CommandComplete, or as a warning, prove nothing
+  // the same words after CommandComplete prove nothing
   {
     error: coded('57P01', { severity: 'FATAL' }),
     phase: 'completed',
-    kind: 'lost',
-    outcome: 'unknown',
-    accuses: true,
-    again: [true, false, false],
-  },
-  {
-    error: coded('57P01', { severity: 'WARNING' }),
-    phase: 'handed',
     kind: 'lost',
     outcome: 'unknown',
     accuses: true,
@@ -253,7 +249,7 @@ describe('failure: what the primary may do in the place of a replica', () => {
 })
 
 describe('failure: what became of a statement in a session of somebody’s own', () => {
-  const error = (code: string, severity = 'ERROR') => coded(code, { severity })
+  const error = (code: string, severity?: string) => coded(code, severity === undefined ? {} : { severity })
   const block = { inBlock: true, commits: 'no', whole: true, alive: true } as const
   const commit = { ...block, commits: 'only', whole: false } as const
   const several = { ...block, commits: 'perhaps', whole: false } as const
@@ -263,7 +259,7 @@ describe('failure: what became of a statement in a session of somebody’s own',
     ['several outside of a block, refused', error('22012'), { ...several, inBlock: false }, 'unknown'],
     ['inside, broken', error('ECONNRESET'), { ...block, alive: false }, 'rolled-back'],
     ['inside, ended by its holder', new Error('Connection terminated'), { ...block, alive: false }, 'rolled-back'],
-    ['inside, in a crash', error('57P02', 'WARNING'), { ...block, alive: false }, 'rolled-back'],
+    ['inside, in a crash', error('57P02', 'FATAL'), { ...block, alive: false }, 'rolled-back'],
     ['inside, several, refused', error('22012'), { ...block, whole: false }, 'rolled-back'],
     ['inside, not readable here', new Error('no number'), block, 'unknown'],
     ['inside, overdue', new Error('Query read timeout'), block, 'unknown'],

@@ -6,7 +6,7 @@ import { changes, emptyTopology, type Topology } from '../../src/core/topology.j
 
 const at = (millis: number): Instant => ({ mono: millis, wall: millis })
 const [A, B] = ['a:1', 'b:1'] as [NodeKey, NodeKey]
-const refused = failureOf(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }), 'connect')
+const refused = failureOf(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }), 'connect', 'socket')
 
 /** As far as an outage looks at it. */
 function picture(epoch: number, states: Readonly<Record<string, string>>, contested = false): Topology {

@@ -17,6 +17,7 @@ import {
 import { select } from '../../src/core/selection.js'
 import { emptyTopology, reduce, type Topology, type TopologyEvent } from '../../src/core/topology.js'
 import { detailOf } from '../support/details.js'
+import { usualSource } from '../support/sources.js'
 
 interface Sees {
   /** The timeline of a node that is not in recovery; a replica has `replay` instead. */
@@ -104,7 +105,7 @@ function resultOf(step: Step): ProbeResult {
   if (step.sees !== undefined) return { kind: 'answer', sighting: sighting(step.probe ?? '', step.sees) }
   const error =
     step.fails === 'silent' ? new Error('timeout expired') : Object.assign(new Error(step.fails), { code: step.fails })
-  return { kind: 'failure', failure: failureOf(error, 'connect') }
+  return { kind: 'failure', failure: failureOf(error, 'connect', usualSource(error)) }
 }
 
 function eventOf(step: Step): TopologyEvent {
@@ -127,7 +128,8 @@ function eventOf(step: Step): TopologyEvent {
     }
   }
   assert.ok(step.accuse, `step at ${step.at} has no event`)
-  const failure = failureOf(Object.assign(new Error('accused'), { code: step.code ?? 'ECONNRESET' }), 'idle')
+  const error = Object.assign(new Error('accused'), { code: step.code ?? 'ECONNRESET' })
+  const failure = failureOf(error, 'idle', usualSource(error))
   return { kind: 'accused', key: key(step.accuse), generation: step.generation ?? 0, failure, at }
 }
 

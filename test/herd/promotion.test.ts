@@ -15,7 +15,16 @@ describe('promotion', () => {
     const { primary, nodes } = herd.topology
     assert.ok(primary)
     Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    const failure = { kind: 'lost', sent: 'never', accuses: true, code: null, message: 'lost', error: null } as const
+    const failure = {
+      kind: 'lost',
+      sent: 'never',
+      accuses: true,
+      origin: 'socket',
+      severity: null,
+      code: null,
+      message: 'lost',
+      error: null,
+    } as const
     herd.report({ kind: 'accused', key: primary, generation: nodes.get(primary)?.generation ?? 0, failure })
     await clock.advance(1)
     assert.equal(herd.topology.primary, null)

@@ -7,6 +7,7 @@ import { type Detail, keyOf, type NodeAddress, type ProbeResult } from '../../sr
 import { emptyTopology, reduce, type Topology, type TopologyEvent } from '../../src/core/topology.js'
 import { type NodeSnapshot, snapshotOf } from '../../src/pool/snapshot.js'
 import { detailOf } from '../support/details.js'
+import { usualSource } from '../support/sources.js'
 
 const BOUNDS = { maxLagMillis: 1000, maxLagBytes: Infinity, maxStaleMillis: 30_000 }
 const instant = (millis: number) => ({ mono: millis, wall: millis })
@@ -37,7 +38,9 @@ function looked(at: number, host: string, { primary, replay, detail, error }: Se
     detail: detailOf({ startedAt: `start of ${host}`, ...detail }),
   }
   const result: ProbeResult =
-    error === undefined ? { kind: 'answer', sighting } : { kind: 'failure', failure: failureOf(error, 'connect') }
+    error === undefined
+      ? { kind: 'answer', sighting }
+      : { kind: 'failure', failure: failureOf(error, 'connect', usualSource(error)) }
   const key = keyOf({ host, port: 5432 })
   return { kind: 'probed', key, startedAt: instant(at), at: instant(at), result }
 }

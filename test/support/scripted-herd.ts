@@ -1,13 +1,14 @@
 // A Herd without servers: each node answers probes as its script says, and attempts are the test's own functions.
 
 import { resolveConfig } from '../../src/config.js'
-import { failureOf } from '../../src/core/failure.js'
+import { type Failure, failureOf } from '../../src/core/failure.js'
 import { parseLsn } from '../../src/core/lsn.js'
 import type { ProbeResult, Sighting } from '../../src/core/node.js'
-import { Herd } from '../../src/herd/herd.js'
+import { type Errand, Herd, type Place } from '../../src/herd/herd.js'
 import type { ProbeFactory, Question } from '../../src/herd/probe.js'
 import { detailOf } from './details.js'
 import { ManualClock } from './manual-clock.js'
+import { usualSource } from './sources.js'
 
 export interface Server {
   /** What it says of itself. 'stopping': a primary to the connection that is open, 57P03 to a new one. 'refuses', 'silent' and 'denies' are what a probe meets instead of an answer. */
@@ -81,7 +82,7 @@ export function scripted(
         script.open = mode === 'primary' || mode === 'replica'
         if (mode === 'silent') await new Promise<void>((resolve) => clock.alarm(millis, resolve))
         if (mode === 'primary' || mode === 'replica') return { kind: 'answer', sighting: sighting(host, script) }
-        return { kind: 'failure', failure: failureOf(ANSWERS[mode](), 'connect') }
+        return { kind: 'failure', failure: failed(ANSWERS[mode]()) }
       },
       async position() {
         if (script.mode !== 'primary') return null
@@ -93,7 +94,25 @@ export function scripted(
       },
     }
   }
-  return { herd: new Herd(config, { clock, probes, ask }), clock, servers }
+  return { herd: new ScriptedHerd(config, { clock, probes, ask }), clock, servers }
+}
+
+/** Attempts fail as they would on a real connection: the error is that of whoever usually makes it. */
+class ScriptedHerd extends Herd {
+  override run<T>(errand: Errand, attempt: (place: Place) => Promise<T>): Promise<T> {
+    return super.run(errand, async (place) => {
+      try {
+        return await attempt(place)
+      } catch (error) {
+        if (place.source === 'unproven') place.source = usualSource(error)
+        throw error
+      }
+    })
+  }
+}
+
+function failed(error: unknown): Failure {
+  return failureOf(error, 'connect', usualSource(error))
 }
 
 /** Addresses need no resolver: node a is 10.0.0.97. */

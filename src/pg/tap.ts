@@ -1,0 +1,218 @@
+// Who made an error object. One tap in front of pg's parser, at the only place where pg attaches it, plain and under TLS
+// (Connection#attachListeners): it hands every byte on, and remembers of each error that this connection made whether the server
+// said it, and how, or the socket, or pg. An error that it does not know was made by the application, or for another statement.
+
+import type { EventEmitter } from 'node:events'
+import type { Client } from 'pg'
+import type { Source } from '../core/failure.js'
+import type { Spoken } from '../core/sqlstates.js'
+import { Frames } from './frames.js'
+
+type Parse = (chunk: Buffer) => void
+
+/** What pg has and its published types do not name. The native client has no `connection`. */
+interface Internals {
+  readonly connection?: Connection
+  /** Only the native client has it. */
+  readonly native?: unknown
+  _errorAllQueries?(error: unknown): void
+  _getPassword?(told: () => void): void
+}
+
+interface Connection extends EventEmitter {
+  readonly stream?: EventEmitter
+  attachListeners?(stream: EventEmitter): void
+}
+
+interface Made {
+  readonly source: Source
+  readonly connection: object
+  readonly owner: object
+  /** Errors are counted: what is older than a statement was not made for it. */
+  readonly number: number
+}
+
+const made = new WeakMap<object, Made>()
+let count = 0
+
+/** Bytes that have come on a connection, as often as some came. */
+const heard = new WeakMap<Client, { times: number }>()
+
+/**
+ * Called in the client's constructor, so that its listeners run before pg's own. `owner` is whatever waits for the connection while
+ * there is no client to name.
+ */
+export function tap(client: Client, owner: object): void {
+  const internals = client as unknown as Internals
+  const { connection } = internals
+  if (connection === undefined) return
+  const ears = { times: 0 }
+  heard.set(client, ears)
+  const note = (error: unknown, source: Source) => {
+    if (isObject(error)) made.set(error, { source, connection, owner, number: ++count })
+  }
+  const noteOther = (error: unknown) => {
+    if (!isObject(error) || made.get(error)?.connection !== connection) note(error, 'driver')
+  }
+  const noteSocket = (error: unknown) => note(error, 'socket')
+  let asking = false
+  watchPassword(internals, (is) => {
+    asking = is
+  })
+  connection.stream?.on('error', noteSocket)
+  // What the application's password function throws is told in the same way.
+  connection.on('error', (error) => {
+    if (!asking) noteOther(error)
+  })
+  shadow<unknown>(internals, '_errorAllQueries', (errorAll) => (error) => {
+    noteOther(error)
+    errorAll(error)
+  })
+  listen(connection, ears, note, noteSocket)
+}
+
+/** Puts itself between the stream and pg's parser. */
+function listen(
+  connection: Connection,
+  ears: { times: number },
+  note: (error: unknown, source: Source) => void,
+  noteSocket: (error: unknown) => void
+): void {
+  let ready = false
+  let begun = false
+  let spoken: Spoken | null = null
+  connection.on('commandComplete', () => {
+    begun = true
+  })
+  connection.on('readyForQuery', () => {
+    ready = true
+    begun = false
+  })
+  connection.on('errorMessage', (error: { readonly code?: unknown; readonly routine?: unknown }) => {
+    const said = spoken
+    spoken = null
+    // A message that the parser cannot read is an error of its own, and one that a listener's throw has kept comes again.
+    if (said === null || (error.code ?? null) !== said.code || (error.routine ?? null) !== said.routine) return
+    note(error, ready && !begun ? said : { ...said, begun, starting: !ready })
+  })
+  shadow<EventEmitter>(connection, 'attachListeners', (attach) => (stream) => {
+    if (stream !== connection.stream) stream.on('error', noteSocket)
+    const reads = (parse: Parse) => {
+      return inPieces(
+        parse,
+        (error) => {
+          spoken = error
+        },
+        ears
+      )
+    }
+    attach(tapped(stream, reads))
+  })
+}
+
+/** The stream as the parser sees it. */
+function tapped(stream: EventEmitter, reads: (parse: Parse) => Parse): EventEmitter {
+  const seen = Object.create(stream) as EventEmitter
+  seen.on = (event, listener) => {
+    stream.on(event, event === 'data' ? reads(listener as Parse) : listener)
+    return seen
+  }
+  return seen
+}
+
+/** Hands bytes on as they come; up to the end of an error first, so that the error which the parser makes then is that one. */
+function inPieces(parse: Parse, tell: (error: Spoken | null) => void, ears: { times: number }): Parse {
+  const frames = new Frames()
+  let rest: Buffer | null = null
+  return (chunk) => {
+    ears.times++
+    const bytes = rest === null ? chunk : Buffer.concat([rest, chunk])
+    rest = null
+    let from = 0
+    try {
+      while (from < bytes.length) {
+        const begin = from
+        from = frames.walk(bytes, from)
+        tell(frames.error)
+        parse(begin === 0 && from === bytes.length ? bytes : bytes.subarray(begin, from))
+      }
+    } finally {
+      tell(null)
+      // A listener has thrown. The parser would have the rest by now, and take it up with what comes next.
+      if (from < bytes.length) rest = bytes.subarray(from)
+    }
+  }
+}
+
+function watchPassword(client: Internals, tell: (asking: boolean) => void): void {
+  shadow<() => void>(client, '_getPassword', (ask) => (told) => {
+    tell(true)
+    ask(() => {
+      tell(false)
+      told()
+    })
+  })
+}
+
+/** Overrides one method of one object, unseen by those who list its properties. */
+function shadow<A>(target: object, name: string, over: (method: (argument: A) => void) => (argument: A) => void): void {
+  const method = (target as Record<string, unknown>)[name]
+  if (typeof method !== 'function') return
+  const value = over(method.bind(target) as (argument: A) => void)
+  Object.defineProperty(target, name, { value, configurable: true, writable: true, enumerable: false })
+}
+
+/** The newest error's number: what comes later was made later. */
+export function mark(): number {
+  return count
+}
+
+/** Who made this error. `where`: the client that it was told on, or the owner of its connection. Older than `since`: not for this. */
+export function sourceOf(error: unknown, where: object, since: number): Source {
+  const found = isObject(error) ? made.get(error) : undefined
+  const { connection, native } = where as Internals
+  if (native !== undefined) return sourceOfNative(error)
+  if (found === undefined || found.number <= since) return 'unproven'
+  return found.owner === where || found.connection === connection ? found.source : 'unproven'
+}
+
+/**
+ * libpq's errors have no severity that is not localised, and nothing tells them from the application's own. So they are taken at their
+ * word, accuse nothing, and what they refuse is not run again.
+ */
+function sourceOfNative(error: unknown): Source {
+  const { code, severity, routine } = (error ?? {}) as Record<'code' | 'severity' | 'routine', unknown>
+  if (code === undefined) return 'driver'
+  if (typeof code !== 'string' || typeof severity !== 'string') return 'unproven'
+  return {
+    code,
+    severity: null,
+    routine: typeof routine === 'string' ? routine : null,
+    nested: false,
+    begun: false,
+    starting: false,
+  }
+}
+
+/**
+ * Who made the error that a pool of pg gives instead of a connection: `owner`'s connections, a hook (which has disowned it), or
+ * that pool itself.
+ */
+export function sourceOfMissing(error: unknown, owner: object, since: number): Source {
+  return isObject(error) && !made.has(error) ? 'driver' : sourceOf(error, owner, since)
+}
+
+/** The application's code threw it. An error of the connection that it only lets out stays what it is. */
+export function disown(error: unknown): void {
+  if (isObject(error) && !made.has(error))
+    made.set(error, { source: 'unproven', connection: error, owner: error, number: 0 })
+}
+
+/** How often bytes have come on this client's connection: where none came, no answer was parsed and no code of the application ran. */
+export function heardOn(client: Client): number {
+  return heard.get(client)?.times ?? 0
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function'
+}
