@@ -183,6 +183,47 @@ describe('who made an error', () => {
     assert.deepEqual([error.code, error.outcome, await counted()], ['25P04', 'rolled-back', 1])
   })
 
+  it('postgres_fdw and dblink speak of another server', async function () {
+    const { rows } = await admin.query("select 1 from pg_available_extensions where name in ('postgres_fdw', 'dblink')")
+    if (rows.length < 2) {
+      console.log('      skipped: this PostgreSQL has no postgres_fdw and dblink')
+      return this.skip()
+    }
+    // What is foreign asks nobody but a superuser for less than a password.
+    const own = poolOn(cluster, {}, 'postgres')
+    await own.ready({ replicas: 1 })
+    const hear: string[] = []
+    own.on('topology', ({ nodes }) => {
+      for (const { key, suspect } of nodes) if (suspect) hear.push(key)
+    })
+    const { host, port, database } = cluster.config(1, 'postgres')
+    await admin.query(`create extension postgres_fdw; create extension dblink;
+      create server nowhere foreign data wrapper postgres_fdw options (host '127.0.0.1', port '1', dbname 'postgres');
+      create server standby foreign data wrapper postgres_fdw options (host '${host}', port '${port}', dbname '${database}');
+      create user mapping for public server nowhere; create user mapping for public server standby;
+      create foreign table away (id int) server nowhere; create foreign table theirs (id int) server standby
+        options (table_name 'kept'); create foreign table gone (id int) server standby options (table_name 'nope');
+      create function connects() returns int language sql as
+        $$ select nextval('counted')::int from dblink('host=127.0.0.1 port=1', 'select 1') as d(id int) $$;
+      create function writes() returns text language sql as
+        $$ select dblink_exec('host=${host} port=${port} dbname=${database}', 'insert into kept values (1)') $$`)
+    const texts = [
+      ['select * from away', '08001'],
+      ['insert into away values (1)', '08001'],
+      ['insert into theirs values (1)', '25006'],
+      ['select * from gone', '42P01'],
+      ['select connects()', '08001'],
+      ['select writes()', '25006'],
+    ] as const
+    for (const [text, code] of texts) {
+      const error = await failed(own.query(text))
+      assert.equal(error.code, code, `${text}: ${error.message}`)
+      assert.ok(['rolled-back', 'unknown'].includes(error.outcome ?? ''), text)
+    }
+    assert.deepEqual(hear, [], 'a server was suspected')
+    assert.deepEqual(own.retriedOnPrimary(), [], 'and no read ran on the primary for it')
+  })
+
   it('a submittable that throws in submit(): known only if it had sent nothing', async () => {
     for (const [sends, outcome] of [
       [false, 'not-sent'],

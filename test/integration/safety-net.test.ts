@@ -4,13 +4,35 @@ import type { Pool } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { endPools, eventually, keyOf, poolOn } from '../support/pools.js'
 
-/** Says nothing on the primary, and what it is told to on a standby: a STABLE function that lies, in a word. */
-const LIARS = ['0A000', '55000', 'XX000', '42P01', '42703', '42883', '42704', '3F000', '22012']
+/** What a standby refuses, or does not find, in the words of PostgreSQL's core. */
+const REFUSED = {
+  '0A000': 'select 1 from unlogged',
+  '55000': 'select pg_current_wal_lsn()',
+  XX000: "select pg_logical_emit_message(true, 'x', 'y')",
+  '42P01': 'select 1 from nope',
+  '42703': 'select nope from kept',
+  '42883': 'select nope(1)',
+  '42704': "select 'x'::nope",
+  '3F000': 'select nope.nope(1)',
+  '22012': 'select 1 / 0',
+} as const
+
+/** Fails on a standby only: a STABLE function that lies, by what it does there, or in a word of its own. */
+const LIARS = Object.entries(REFUSED)
   .map(
-    (code) => `create function raises_${code.toLowerCase()}(text) returns text stable language plpgsql as $$ begin
+    ([
+      code,
+      text,
+    ]) => `create function raises_${code.toLowerCase()}(text) returns text stable language plpgsql as $$ begin
+      if pg_is_in_recovery() then execute ${quoted(text)}; end if; return $1; end $$;
+    create function pretends_${code.toLowerCase()}(text) returns text stable language plpgsql as $$ begin
       if pg_is_in_recovery() then raise exception 'refused' using errcode = '${code}'; end if; return $1; end $$;`
   )
   .join('\n')
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}
 
 describe('what a replica refuses', () => {
   let cluster: Cluster
@@ -20,6 +42,7 @@ describe('what a replica refuses', () => {
     await cluster.streaming(0, 2)
     admin = await cluster.connect(0, 'postgres')
     await admin.query(`create table kept (id int, what text); grant all on kept to public; insert into kept values (1, 'a');
+      create unlogged table unlogged (id int); grant all on unlogged to public;
       create function writes_really(int) returns bigint language sql as $$ insert into kept values ($1) returning 1::bigint $$;
       create function liar(int) returns int stable language plpgsql as $$ begin perform writes_really($1); return $1; end $$;
       ${LIARS}`)
@@ -83,9 +106,19 @@ describe('what a replica refuses', () => {
     })
   }
 
+  it('the same codes of RAISE are its own: shown as they came, run once, and never remembered', async () => {
+    const pool = await reader()
+    for (const code of Object.keys(REFUSED)) {
+      const sql = `select pretends_${code.toLowerCase()}('x')`
+      await assert.rejects(pool.query(sql), { code, message: 'refused', outcome: 'rolled-back' })
+      assert.ok(onReplica(pool, sql))
+    }
+    assert.deepEqual(pool.retriedOnPrimary(), [])
+  })
+
   it('any other error is shown as it came, from the replica', async () => {
     const pool = await reader()
-    await assert.rejects(pool.query("select raises_22012('x')"), { code: '22012', message: 'refused' })
+    await assert.rejects(pool.query("select raises_22012('x')"), { code: '22012', message: 'division by zero' })
     assert.deepEqual(pool.retriedOnPrimary(), [])
   })
 
