@@ -8,6 +8,7 @@ import type { NameOptions } from './core/definitions.js'
 import { keyOf, type NodeAddress } from './core/node.js'
 import type { ReplicationSettings, ReplicationSource } from './discovery/replication.js'
 import { PgherdError } from './errors.js'
+import type { RequiredAuth } from './guard.js'
 
 export type TargetSessionAttrs = 'any' | 'prefer-standby' | 'primary' | 'read-write' | 'standby' | 'read-only'
 
@@ -58,6 +59,11 @@ export interface HerdOptions {
   silentMillis?: number | undefined
   /** Use only insert positions for the lag bound: a proof for asynchronous commits too, at the price of older bounds. */
   strictAsyncCommit?: boolean | undefined
+  /**
+   * libpq's words for what a server may ask of a login, separated by commas: `scram-sha-256`, `md5`, `password`, `none`; each
+   * with `!` in front: anything but these. Default: anything; a discovered server may never ask for `password` or `md5`.
+   */
+  requireAuth?: string | undefined
   /** May this discovered address be used? Configured ones are not asked about. */
   onDiscover?: ((node: { readonly host: string; readonly port: number }) => boolean) | undefined
 }
@@ -97,6 +103,8 @@ export interface Config {
   readonly silentMillis: number
   readonly strictAsyncCommit: boolean
   readonly onDiscover: (node: { readonly host: string; readonly port: number }) => boolean
+  /** What a server may ask of a login; null: anything. */
+  readonly requireAuth: RequiredAuth | null
 }
 
 type Options = Readonly<Record<string, unknown>>
@@ -142,6 +150,18 @@ const NAMES: Rule = {
     Array.isArray(value) && value.every((name) => typeof name === 'string' && lastPart(name) !== null),
 }
 
+const AUTH_WORDS = ['scram-sha-256', 'md5', 'password', 'gss', 'sspi', 'none'] as const
+
+/** As libpq reads it (its documentation, `require_auth`): either a list of what is allowed, or of what is not. Null: neither. */
+function authOf(text: string): RequiredAuth | null {
+  const words = text.split(',').map((word) => word.trim())
+  const negated = words.every((word) => word.startsWith('!'))
+  const named = new Set(negated ? words.map((word) => word.slice(1)) : words)
+  const isWord = (word: string) => (AUTH_WORDS as readonly string[]).includes(word)
+  if (named.size !== words.length || ![...named].every(isWord)) return null
+  return new Set(AUTH_WORDS.filter((word) => named.has(word) !== negated))
+}
+
 const RULES = {
   maxLagMillis: millis(1000, 0),
   maxLagBytes: {
@@ -172,6 +192,11 @@ const RULES = {
   },
   silentMillis: millis(3000, 50, 600_000),
   strictAsyncCommit: { initial: false, allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
+  requireAuth: {
+    initial: undefined,
+    allowed: `a list of ${AUTH_WORDS.map((word) => `'${word}'`).join(', ')}, or of these with ! in front of each`,
+    accepts: (value) => typeof value === 'string' && authOf(value) !== null,
+  },
   onDiscover: {
     initial: () => true,
     allowed: 'a function (node) => boolean',
@@ -224,6 +249,10 @@ export function resolveConfig(given: object, environment: Environment, defaults:
   const word = raw.targetSessionAttrs ?? own.targetSessionAttrs ?? (environment.PGTARGETSESSIONATTRS || undefined)
   const attributes = WORDS[chosen({ targetSessionAttrs: word }, 'targetSessionAttrs') as TargetSessionAttrs]
   const seeds = seedsOf(url?.hosts ?? null, options, environment, defaults)
+  const requireAuth = chosen(
+    { requireAuth: own.requireAuth ?? (environment.PGREQUIREAUTH || undefined) },
+    'requireAuth'
+  )
   const balance = chosen(own, 'balance') as PolicyName | BalancePolicy
   const timeout = options.connectionTimeoutMillis
   return Object.freeze({
@@ -250,6 +279,7 @@ export function resolveConfig(given: object, environment: Environment, defaults:
     silentMillis: chosen(own, 'silentMillis') as number,
     strictAsyncCommit: chosen(own, 'strictAsyncCommit') as boolean,
     onDiscover: chosen(own, 'onDiscover') as Config['onDiscover'],
+    requireAuth: requireAuth === undefined ? null : authOf(requireAuth as string),
   })
 }
 
@@ -352,8 +382,9 @@ const URL_WORDS: ReadonlySet<string> = new Set([
 function wordsOf(parsed: Options): Pick<Url, 'options' | 'own'> {
   const entries = Object.entries(parsed)
   const own = entries.filter(([name]) => Object.hasOwn(RULES, name)).map(([name, value]) => [name, typed(name, value)])
-  // libpq's spelling.
+  // libpq's spellings.
   if (typeof parsed.target_session_attrs === 'string') own.push(['targetSessionAttrs', parsed.target_session_attrs])
+  if (typeof parsed.require_auth === 'string') own.push(['requireAuth', parsed.require_auth])
   return {
     options: Object.fromEntries(entries.filter(([name]) => URL_WORDS.has(name))),
     own: Object.fromEntries(own),

@@ -132,7 +132,7 @@ export class Herd {
 
   constructor(config: Config, parts: HerdParts) {
     const { clock } = parts
-    const probes = parts.probes ?? connectionProbe(clock)
+    const probes = parts.probes ?? connectionProbe(clock, config.requireAuth)
     this.#config = config
     this.#clock = clock
     this.#apart = parts.apart ?? ((begin) => begin())
@@ -154,7 +154,7 @@ export class Herd {
     this.#sources = new Sources(this.#store, clock, parts.sources ?? sourcesOf(config), busy, resting)
     this.#catalogue = new Catalogue({
       clock,
-      ask: parts.ask ?? connectionQuestion(clock, (address) => probeConfigFor(config, address)),
+      ask: parts.ask ?? connectionQuestion(clock, (address) => probeConfigFor(config, address), config.requireAuth),
       choose: (target) => this.#chooseReplica(target, NOBODY, PROVEN),
       target: (since) => this.#catalogueTarget(since),
       unreadable: parts.unreadable ?? (() => {}),

@@ -6,8 +6,8 @@ import type { Clock } from '../clock.js'
 import { type Failure, failureOf } from '../core/failure.js'
 import { parseLsn } from '../core/lsn.js'
 import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting } from '../core/node.js'
-import { type ClientClass, withoutWeakAuth } from '../guard.js'
-import { sourceOf, tap } from '../pg/tap.js'
+import { authRule, type RequiredAuth } from '../guard.js'
+import { type Intake, sourceOf, tap } from '../pg/tap.js'
 import { answered, connected, type Row } from '../quiet.js'
 
 export interface Probe {
@@ -98,10 +98,12 @@ export type Question = (
 
 export function connectionQuestion(
   clock: Clock,
-  configOf: (address: NodeAddress) => Record<string, unknown>
+  configOf: (address: NodeAddress) => Record<string, unknown>,
+  required: RequiredAuth | null
 ): Question {
   return async (address, texts, millis, signal) => {
-    const client = new (clientClassFor(address.origin))(configOf(address))
+    const client = new pg.Client(configOf(address))
+    tap(client, client, intakeOf(required, address.origin))
     const drop = () => internals(client).connection?.stream?.destroy()
     client.on('error', drop)
     const alarm = clock.alarm(millis, drop)
@@ -124,30 +126,35 @@ export function connectionQuestion(
   }
 }
 
-function clientClassFor(origin: NodeAddress['origin']): ClientClass {
-  return origin === 'configured' ? pg.Client : withoutWeakAuth(pg.Client)
+/** No answer to what is asked here is nearly as long. */
+const ANSWER_BYTES = 1 << 20
+
+function intakeOf(required: RequiredAuth | null, origin: NodeAddress['origin']): Intake {
+  return { limitBytes: ANSWER_BYTES, refusesAuth: authRule(required, origin) }
 }
 
-export function connectionProbe(clock: Clock): ProbeFactory {
+export function connectionProbe(clock: Clock, required: RequiredAuth | null): ProbeFactory {
   return (clientConfig, origin, interrupted) => {
-    const Client = clientClassFor(origin)
+    const intake = intakeOf(required, origin)
     // Positions are asked for while a look is under way.
-    return new ConnectionProbe(clock, () => new Client({ ...clientConfig, pipeline: true }), interrupted)
+    return new ConnectionProbe(clock, () => new pg.Client({ ...clientConfig, pipeline: true }), intake, interrupted)
   }
 }
 
 class ConnectionProbe implements Probe {
   readonly #clock: Clock
   readonly #makeClient: () => pg.Client
+  readonly #intake: Intake
   readonly #interrupted: () => void
   #client: pg.Client | null = null
   /** The same, once it is connected. */
   #ready: pg.Client | null = null
   #looking = false
 
-  constructor(clock: Clock, makeClient: () => pg.Client, interrupted: () => void) {
+  constructor(clock: Clock, makeClient: () => pg.Client, intake: Intake, interrupted: () => void) {
     this.#clock = clock
     this.#makeClient = makeClient
+    this.#intake = intake
     this.#interrupted = interrupted
   }
 
@@ -218,7 +225,7 @@ class ConnectionProbe implements Probe {
 
   async #connect(): Promise<pg.Client> {
     const client = this.#makeClient()
-    tap(client, this)
+    tap(client, this, this.#intake)
     this.#client = client
     const gone = () => {
       if (this.#client !== client) return
