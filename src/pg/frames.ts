@@ -11,8 +11,8 @@ import {
   int32,
   isKnown,
   isWellFormed,
-  NOTICE,
   READY,
+  rowsFrom,
   spokenIn,
 } from './messages.js'
 
@@ -38,12 +38,18 @@ export interface Terms {
   expects(letter: string): boolean
 }
 
-/** Only these come before the session is ready. */
-const AT_LOGIN: ReadonlySet<number> = new Set([...'RKSZENv'].map(at))
-/** Only these stop a walk: what they change counts for the next message. */
-const STOPS: ReadonlySet<number> = new Set([ERROR, NOTICE, READY, AUTHENTICATION])
-const LOGIN_ONLY: ReadonlySet<number> = new Set([...'RKv'].map(at))
-const EXPECTED: ReadonlySet<number> = new Set([...'sGd'].map(at))
+const LOGIN = 1
+const LATER = 2
+const STOP = 4
+const EXPECTED = 8
+
+/** Kind of a message -> when it may come; and whether it stops a walk, since it changes what counts for the next one. */
+const RULES = new Uint8Array(256)
+for (let type = 0; type < RULES.length; type++) if (isKnown(type)) RULES[type] = LATER
+for (const letter of 'SZEN') RULES[at(letter)] = LOGIN | LATER
+for (const letter of 'RKv') RULES[at(letter)] = LOGIN
+for (const letter of 'ENZR') RULES[at(letter)] = (RULES[at(letter)] as number) | STOP
+for (const letter of 'sGd') RULES[at(letter)] = LATER | EXPECTED
 
 export class Frames {
   readonly #terms: Terms
@@ -87,7 +93,8 @@ export class Frames {
   #walk(): Buffer | null {
     const chunk = this.#chunk
     const begin = this.#from
-    let place = begin
+    const limit = this.#phase === 'ready' ? this.#terms.limitBytes : 0
+    let place = rowsFrom(chunk, begin, limit)
     while (place + HEADER_BYTES <= chunk.length) {
       const type = chunk[place] as number
       const length = int32(chunk, place + 1)
@@ -95,8 +102,11 @@ export class Frames {
       const end = place + 1 + length
       if (end > chunk.length) break
       if (!this.#accepts(chunk, place, end)) return null
-      place = end
-      if (STOPS.has(type)) break
+      if (((RULES[type] as number) & STOP) !== 0) {
+        place = end
+        break
+      }
+      place = rowsFrom(chunk, end, limit)
     }
     this.#from = place
     if (place > begin) return chunk.subarray(begin, place) as Buffer
@@ -137,9 +147,8 @@ export class Frames {
 
   /** Its header alone is enough to refuse it. */
   #announced(type: number, length: number): boolean {
-    if (this.#phase === 'ready') {
-      if (length >= 4 && length <= this.#terms.limitBytes && isKnown(type) && !LOGIN_ONLY.has(type)) return true
-    } else if (length >= 4 && length <= LOGIN_BYTES && AT_LOGIN.has(type)) return true
+    const [when, limit] = this.#phase === 'ready' ? [LATER, this.#terms.limitBytes] : [LOGIN, LOGIN_BYTES]
+    if (length >= 4 && length <= limit && ((RULES[type] as number) & when) !== 0) return true
     return this.#refuse(this.#wrongHeader(type, length))
   }
 
@@ -162,7 +171,7 @@ export class Frames {
     else if (type === READY) {
       if (this.#phase === 'login') return this.#refuse('a welcome without a login')
       this.#phase = 'ready'
-    } else if (EXPECTED.has(type) && !this.#terms.expects(String.fromCharCode(type))) {
+    } else if (((RULES[type] as number) & EXPECTED) !== 0 && !this.#terms.expects(String.fromCharCode(type))) {
       return this.#refuse(`${named(type)} in answer to a statement that has no use for it`)
     }
     return true
