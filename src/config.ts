@@ -9,6 +9,7 @@ import { keyOf, type NodeAddress } from './core/node.js'
 import { errorOf } from './core/thrown.js'
 import type { ReplicationSettings, ReplicationSource } from './discovery/replication.js'
 import { PgherdError } from './errors.js'
+import type { RequiredAuth } from './guard.js'
 import { ownPassword } from './login.js'
 
 export type TargetSessionAttrs = 'any' | 'prefer-standby' | 'primary' | 'read-write' | 'standby' | 'read-only'
@@ -60,6 +61,11 @@ export interface HerdOptions {
   silentMillis?: number | undefined
   /** Use only insert positions for the lag bound: a proof for asynchronous commits too, at the price of older bounds. */
   strictAsyncCommit?: boolean | undefined
+  /**
+   * libpq's words for what a server may ask of a login, separated by commas: `scram-sha-256`, `md5`, `password`, `none`; each
+   * with `!` in front: anything but these. Default: anything; a discovered server may never ask for `password` or `md5`.
+   */
+  requireAuth?: string | undefined
   /** May this discovered address be used? Configured ones are not asked about. */
   onDiscover?: ((node: { readonly host: string; readonly port: number }) => boolean) | undefined
 }
@@ -101,6 +107,8 @@ export interface Config {
   readonly silentMillis: number
   readonly strictAsyncCommit: boolean
   readonly onDiscover: (node: { readonly host: string; readonly port: number }) => boolean
+  /** What a server may ask of a login; null: anything. */
+  readonly requireAuth: RequiredAuth | null
 }
 
 type Options = Readonly<Record<string, unknown>>
@@ -146,6 +154,18 @@ const NAMES: Rule = {
     Array.isArray(value) && value.every((name) => typeof name === 'string' && lastPart(name) !== null),
 }
 
+const AUTH_WORDS = ['scram-sha-256', 'md5', 'password', 'gss', 'sspi', 'none'] as const
+
+/** As libpq reads it (its documentation, `require_auth`): either a list of what is allowed, or of what is not. Null: neither. */
+function authOf(text: string): RequiredAuth | null {
+  const words = text.split(',').map((word) => word.trim())
+  const negated = words.every((word) => word.startsWith('!'))
+  const named = new Set(negated ? words.map((word) => word.slice(1)) : words)
+  const isWord = (word: string) => (AUTH_WORDS as readonly string[]).includes(word)
+  if (named.size !== words.length || ![...named].every(isWord)) return null
+  return new Set(AUTH_WORDS.filter((word) => named.has(word) !== negated))
+}
+
 const RULES = {
   maxLagMillis: millis(1000, 0),
   maxLagBytes: {
@@ -176,6 +196,11 @@ const RULES = {
   },
   silentMillis: millis(3000, 50, 600_000),
   strictAsyncCommit: { initial: false, allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
+  requireAuth: {
+    initial: undefined,
+    allowed: `a list of ${AUTH_WORDS.map((word) => `'${word}'`).join(', ')}, or of these with ! in front of each`,
+    accepts: (value) => typeof value === 'string' && authOf(value) !== null,
+  },
   onDiscover: {
     initial: () => true,
     allowed: 'a function (node) => boolean',
@@ -231,36 +256,42 @@ export function resolveConfig(given: unknown, environment: Environment, defaults
   const url = raw.connectionString ? parseUrl(raw.connectionString) : null
   // As pg does: whatever the connection string says beats the option beside it.
   const options: Options = { ...copied(raw), ...url?.options }
-  const word = raw.targetSessionAttrs ?? options.target_session_attrs ?? (environment.PGTARGETSESSIONATTRS || undefined)
+  const own: Options = url === null ? raw : Object.assign(Object.create(raw), url.own)
+  const word = raw.targetSessionAttrs ?? own.targetSessionAttrs ?? (environment.PGTARGETSESSIONATTRS || undefined)
   const attributes = WORDS[chosen({ targetSessionAttrs: word }, 'targetSessionAttrs') as TargetSessionAttrs]
   const seeds = seedsOf(url?.hosts ?? null, options, environment, defaults)
-  const balance = chosen(raw, 'balance') as PolicyName | BalancePolicy
+  const requireAuth = chosen(
+    { requireAuth: own.requireAuth ?? (environment.PGREQUIREAUTH || undefined) },
+    'requireAuth'
+  )
+  const balance = chosen(own, 'balance') as PolicyName | BalancePolicy
   const timeout = options.connectionTimeoutMillis
   return Object.freeze({
     seeds,
     client: clientOptions(options),
     ssl: resolveSsl(options.ssl, environment, defaults),
     attributes,
-    replication: replicationOf(chosen(raw, 'discovery') as HerdOptions['discovery'], seeds.length === 1),
-    maxLagMillis: chosen(raw, 'maxLagMillis') as number,
-    isBoundGiven: raw.maxLagMillis !== undefined,
-    maxLagBytes: chosen(raw, 'maxLagBytes') as number,
-    maxStaleMillis: chosen(raw, 'maxStaleMillis') as number,
-    readYourWrites: chosen(raw, 'readYourWrites') as 'pool' | 'session' | 'off',
-    routeClients: chosen(raw, 'routeClients') as boolean,
-    traceQueryText: chosen(raw, 'traceQueryText') as boolean,
-    whenStale: chosen(raw, 'whenStale') as 'primary' | 'error',
-    routing: chosen(raw, 'routing') as 'on' | 'observe',
-    names: namesOf(raw),
+    replication: replicationOf(chosen(own, 'discovery') as HerdOptions['discovery'], seeds.length === 1),
+    maxLagMillis: chosen(own, 'maxLagMillis') as number,
+    isBoundGiven: own.maxLagMillis !== undefined,
+    maxLagBytes: chosen(own, 'maxLagBytes') as number,
+    maxStaleMillis: chosen(own, 'maxStaleMillis') as number,
+    readYourWrites: chosen(own, 'readYourWrites') as 'pool' | 'session' | 'off',
+    routeClients: chosen(own, 'routeClients') as boolean,
+    traceQueryText: chosen(own, 'traceQueryText') as boolean,
+    whenStale: chosen(own, 'whenStale') as 'primary' | 'error',
+    routing: chosen(own, 'routing') as 'on' | 'observe',
+    names: namesOf(own),
     balance: typeof balance === 'function' ? balance : policies[balance],
-    monitorIntervalMillis: chosen(raw, 'monitorIntervalMillis') as number,
-    failoverTimeoutMillis: chosen(raw, 'failoverTimeoutMillis') as number,
-    patient: raw.failoverTimeoutMillis !== undefined,
+    monitorIntervalMillis: chosen(own, 'monitorIntervalMillis') as number,
+    failoverTimeoutMillis: chosen(own, 'failoverTimeoutMillis') as number,
+    patient: own.failoverTimeoutMillis !== undefined,
     connectionTimeoutMillis: typeof timeout === 'number' && timeout > 0 ? timeout : null,
-    failoverQueue: chosen(raw, 'failoverQueue') as number,
-    silentMillis: chosen(raw, 'silentMillis') as number,
-    strictAsyncCommit: chosen(raw, 'strictAsyncCommit') as boolean,
-    onDiscover: chosen(raw, 'onDiscover') as Config['onDiscover'],
+    failoverQueue: chosen(own, 'failoverQueue') as number,
+    silentMillis: chosen(own, 'silentMillis') as number,
+    strictAsyncCommit: chosen(own, 'strictAsyncCommit') as boolean,
+    onDiscover: chosen(own, 'onDiscover') as Config['onDiscover'],
+    requireAuth: requireAuth === undefined ? null : authOf(requireAuth as string),
   })
 }
 
@@ -272,9 +303,9 @@ function lastPart(name: string): string | null {
   return plain?.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) ?? null
 }
 
-function namesOf(raw: Options): NameOptions {
+function namesOf(own: Options): NameOptions {
   const names = (option: keyof NameOptions) =>
-    (chosen(raw, option) as readonly string[]).map((name) => lastPart(name) ?? '')
+    (chosen(own, option) as readonly string[]).map((name) => lastPart(name) ?? '')
   const primaryFunctions = names('primaryFunctions')
   const replicaSafeFunctions = names('replicaSafeFunctions')
   const both = primaryFunctions.find((name) => replicaSafeFunctions.includes(name))
@@ -320,7 +351,10 @@ function failing(password: Password): Password {
 }
 
 interface Url {
+  /** What pg reads in a URL, as pg's parser gives it. */
   readonly options: Options
+  /** Options of pgherd that stand in the URL. */
+  readonly own: Options
   /** Several hosts; null: at most one, which `options.host` names. */
   readonly hosts: readonly HostPort[] | null
 }
@@ -336,16 +370,65 @@ const AUTHORITY = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*)(.*)$/is
 function parseUrl(given: unknown): Url {
   if (typeof given !== 'string') refuse('option connectionString must be a string: of a URL, its href')
   const text = given
-  const [, scheme, authority, rest] = AUTHORITY.exec(text) ?? []
+  const [, scheme, authority, rest = ''] = AUTHORITY.exec(text) ?? []
   const at = authority?.lastIndexOf('@') ?? -1
   const list = authority?.slice(at + 1) ?? ''
   if (scheme === undefined || authority === undefined || !list.includes(',')) {
-    return { options: parse(text) as unknown as Options, hosts: null }
+    return { ...wordsOf(parse(text) as unknown as Options), hosts: null }
   }
-  // An @ behind a / belongs to a password, which then stands where hosts should: it is not shown.
-  const hosts = list.split(',').map((host) => hostPort(host, rest?.includes('@') !== true))
+  // Behind a / that is not written as %2F a password would stand where hosts are looked for, be dialed and be shown.
+  if (rest.includes('@')) refuse(`connectionString ${AMBIGUOUS}`)
+  const hosts = list.split(',').map(hostPort)
   const single = `${scheme}${authority.slice(0, at + 1)}one-of-many${rest}`
-  return { options: parse(single) as unknown as Options, hosts }
+  return { ...wordsOf(parse(single) as unknown as Options), hosts }
+}
+
+const AMBIGUOUS =
+  'has an @ behind the first /, ? or #, so it does not tell where its hosts begin. Write these characters of a user, a ' +
+  'password, a database or a parameter as %40 (@), %2F (/), %3F (?) and %23 (#)'
+
+/**
+ * The words that pg.Client takes from a URL (pg/lib/connection-parameters.js). pg passes by all others: `max`, `log` and the
+ * like are options of the pool's, and pg.Pool reads no URL.
+ */
+const URL_WORDS: ReadonlySet<string> = new Set([
+  ...[
+    'user',
+    'password',
+    'host',
+    'port',
+    'database',
+    'options',
+    'ssl',
+    'sslnegotiation',
+    'client_encoding',
+    'replication',
+  ],
+  ...['application_name', 'fallback_application_name', 'statement_timeout', 'lock_timeout', 'query_timeout'],
+  'idle_in_transaction_session_timeout',
+])
+
+function wordsOf(parsed: Options): Pick<Url, 'options' | 'own'> {
+  const entries = Object.entries(parsed)
+  const own = entries.filter(([name]) => Object.hasOwn(RULES, name)).map(([name, value]) => [name, typed(name, value)])
+  // libpq's spellings.
+  if (typeof parsed.target_session_attrs === 'string') own.push(['targetSessionAttrs', parsed.target_session_attrs])
+  if (typeof parsed.require_auth === 'string') own.push(['requireAuth', parsed.require_auth])
+  return {
+    options: Object.fromEntries(entries.filter(([name]) => URL_WORDS.has(name))),
+    own: Object.fromEntries(own),
+  }
+}
+
+/** A word, a number or a boolean, as the option takes it; what is none of them is refused when the option is checked. */
+function typed(name: string, value: unknown): unknown {
+  const { initial, accepts }: Rule = RULES[name as keyof typeof RULES]
+  if (typeof initial === 'object' || typeof initial === 'function') {
+    refuse(`option ${name} cannot stand in connectionString: give it beside that`)
+  }
+  if (typeof value !== 'string' || accepts(value)) return value
+  if (value === 'true' || value === 'false') return value === 'true'
+  return /^(?:\d+(?:\.\d+)?|Infinity)$/.test(value) ? Number(value) : value
 }
 
 /** A list of hosts stands in it, which no other reader of URLs takes. */
@@ -362,13 +445,24 @@ export function withHost(text: string, { host, port }: { readonly host: string; 
 
 const HOST_PORT = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d*))?$/
 
-function hostPort(text: string, mayShow: boolean): HostPort {
+/** The text is not shown: where a URL lacks its hosts, a password may stand there. */
+function hostPort(text: string, index: number): HostPort {
   const match = HOST_PORT.exec(text.trim())
-  if (match === null) {
-    const shown = mayShow ? `: '${text}'` : ', or a password with a / in it, which is to be written as %2F'
-    refuse(`connectionString names a host that cannot be read${shown} (expected host or host:port)`)
+  const host = match === null ? null : decoded(match[1] ?? match[2] ?? '')
+  if (match === null || host === null) {
+    refuse(
+      `connectionString names a host that cannot be read, number ${index + 1} of its list (expected host or host:port)`
+    )
   }
-  return { host: decodeURIComponent(match[1] ?? match[2] ?? ''), port: match[3] ?? '' }
+  return { host, port: match[3] ?? '' }
+}
+
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return null
+  }
 }
 
 function seedsOf(

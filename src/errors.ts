@@ -3,6 +3,7 @@
 import type { Outcome } from './core/failure.js'
 import type { NodeKey } from './core/node.js'
 import type { Refusal } from './core/selection.js'
+import { printable } from './text.js'
 
 export type PgherdErrorCode =
   | 'PGHERD_CONFIG'
@@ -12,6 +13,8 @@ export type PgherdErrorCode =
   | 'PGHERD_NO_REPLICA'
   | 'PGHERD_QUEUE_FULL'
   | 'PGHERD_WEAK_AUTH'
+  | 'PGHERD_AUTH'
+  | 'PGHERD_PROTOCOL'
   | 'PGHERD_ROLLED_BACK'
   | 'PGHERD_ON_REPLICA'
   | 'PGHERD_TIMEOUT'
@@ -73,8 +76,10 @@ function listed(nodes: ReadonlyMap<NodeKey, NodeReport> | undefined): string {
   if (nodes === undefined || nodes.size === 0) return ''
   return [...nodes]
     .map(([key, { state, refused, detail }]) => {
-      const why = [refused === state ? null : refused, detail].filter((part) => part !== null).join(', ')
-      return `\n  ${key}: ${state}${why === '' ? '' : ` (${why})`}`
+      const why = [refused === state ? null : refused, detail === null ? null : printable(detail)]
+        .filter((part) => part !== null)
+        .join(', ')
+      return `\n  ${printable(key)}: ${printable(state)}${why === '' ? '' : ` (${why})`}`
     })
     .join('')
 }

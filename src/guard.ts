@@ -1,36 +1,37 @@
-// A pg Client that gives no readable password away: for nodes that the user did not name. Whoever can add a row to
-// pg_stat_replication could otherwise collect the application's password (cleartext), or a hash that is as good (md5).
+// What a server may ask of a login: libpq's `require_auth`, and the rule for servers that the user did not name. A server that can
+// add a row to pg_stat_replication could otherwise collect the application's password (cleartext), or a hash that is as good (md5).
 
 import type { Client } from 'pg'
-import { PgherdError } from './errors.js'
+import type { NodeAddress } from './core/node.js'
+import type { AuthMethod } from './pg/messages.js'
 
 export type ClientClass = new (config?: object) => Client
 
-/** The two methods of pg's Client that answer a server's request for a password it could keep. */
-interface Answers {
-  readonly connection?: { emit(event: 'error', error: Error): boolean }
-  _handleAuthCleartextPassword(message: unknown): void
-  _handleAuthMD5Password(message: unknown): void
-}
+/** libpq's words. `none`: the server lets us in without asking, or by the certificate of the connection alone. */
+export type RequiredAuth = ReadonlySet<AuthMethod | 'none'>
 
-export function withoutWeakAuth(Base: ClientClass): ClientClass {
-  class Guarded extends Base {
-    _handleAuthCleartextPassword(): void {
-      refuse(this, 'a cleartext password')
+/** Null: a server may ask for this; else why it may not. */
+export type AuthRule = (method: AuthMethod | 'none') => string | null
+
+/** `required` null: any. */
+export function authRule(required: RequiredAuth | null, origin: NodeAddress['origin']): AuthRule {
+  return (method) => {
+    if (required !== null && !required.has(method)) {
+      const asks = method === 'none' ? 'asks for no authentication at all' : `asks for ${NAMES[method]}`
+      return `${asks}, and requireAuth is ${[...required].join(',')}`
     }
-    _handleAuthMD5Password(): void {
-      refuse(this, 'an md5 password')
-    }
+    if (origin === 'configured' || (method !== 'password' && method !== 'md5')) return null
+    return (
+      `is a discovered server and asks for ${NAMES[method]}; it is refused. ` +
+      'Use scram-sha-256 or certificates there, or name the host in the configuration'
+    )
   }
-  return Guarded satisfies new (
-    config?: object
-  ) => Client & Answers
 }
 
-function refuse(client: Client, asked: string): void {
-  const { connection } = client as unknown as Answers
-  const message =
-    `a discovered server asks for ${asked}; it is refused. ` +
-    'Use scram-sha-256 or certificates there, or name the host in the configuration.'
-  connection?.emit('error', new PgherdError('PGHERD_WEAK_AUTH', message))
+const NAMES: Readonly<Record<AuthMethod, string>> = {
+  password: 'a cleartext password',
+  md5: 'an md5 password',
+  gss: 'GSSAPI authentication',
+  sspi: 'SSPI authentication',
+  'scram-sha-256': 'a SCRAM-SHA-256 login',
 }

@@ -11,9 +11,39 @@ export const plain: Paint = (text) => text
 export const coloured: Paint = (text, ...styles) =>
   styles.length === 0 || text === '' ? text : `\x1b[${styles.map((style) => STYLES[style]).join(';')}m${text}\x1b[0m`
 
-/** Words of a server or a resolver: whatever could move a cursor or begin a line is a space. */
+/**
+ * Words of a server or a resolver, on one line. Line breaks and tabs are spaces. All else that has no picture of its own is
+ * shown as its number: it could move a cursor, turn the direction of what follows, or pass for another text.
+ */
 export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim()
+  return text
+    .replace(/[\t\n\v\f\r\x85\p{Zl}\p{Zp}]+/gu, ' ')
+    .replace(UNSEEN, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
+    .trim()
+}
+
+/** Control, format, private and unassigned characters, halves of pairs, and separators of lines. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]/gu
+
+/** printable(), line by line. */
+export function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n')
+}
+
+/** JSON as JSON.stringify() writes it, safe to look at on a terminal: what has no picture of its own is escaped. */
+export function printableJson(value: unknown, indent?: number): string {
+  const unitOf = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return JSON.stringify(value, null, indent).replace(UNSEEN, (character) =>
+    character === '\n' ? character : character.split('').map(unitOf).join('')
+  )
+}
+
+/** A name as SQL has it, in quotes; with escapes (`U&`) where it could not be read or pasted otherwise. */
+export function sqlIdentifier(name: string): string {
+  const quoted = name.replaceAll('"', '""')
+  if (quoted.search(UNSEEN) === -1) return `"${quoted}"`
+  const numberOf = (character: string) => `\\+${(character.codePointAt(0) ?? 0).toString(16).padStart(6, '0')}`
+  return `U&"${quoted.replaceAll('\\', '\\\\').replace(UNSEEN, numberOf)}"`
 }
 
 /** Both ends tell names apart, and the middle goes. */

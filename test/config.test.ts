@@ -112,6 +112,47 @@ describe('config: hosts', () => {
       ['us@er', 'p/w', 'shop', 'x', '5']
     )
   })
+  it('takes from a URL the words that pg takes, and no option of the pool around it', () => {
+    const words =
+      'max=1&min=1&log=x&onConnect=x&verify=x&Client=x&Promise=x&stream=x&types=x&pipeline=1&keepAlive=true&binary=1'
+    for (const hosts of ['a', 'a,b']) {
+      const { client } = resolve({
+        connectionString: `postgres://app:pw@${hosts}/shop?${words}&application_name=shop&options=-c%20x%3Dy`,
+      })
+      const names = Object.keys(client).filter((name) => client[name] !== undefined)
+      assert.deepEqual(names.sort(), ['application_name', 'database', 'options', 'password', 'user'])
+    }
+    assert.equal(resolve({ connectionString: 'postgres://a/shop?max=1', max: 7 }).client.max, 7)
+  })
+  it('takes its own options from a URL where they are a word, a number or a boolean', () => {
+    const words =
+      'maxLagMillis=250&maxLagBytes=Infinity&readYourWrites=session&routeClients=false&failoverQueue=5&discovery=dns'
+    for (const hosts of ['a', 'a,b']) {
+      const config = resolve({
+        connectionString: `postgres://${hosts}/shop?${words}`,
+        maxLagMillis: 7,
+        silentMillis: 900,
+      })
+      const {
+        maxLagMillis,
+        maxLagBytes,
+        readYourWrites,
+        routeClients,
+        failoverQueue,
+        replication,
+        silentMillis,
+        client,
+      } = config
+      assert.deepEqual(
+        [maxLagMillis, maxLagBytes, readYourWrites, routeClients, failoverQueue, replication.use, silentMillis],
+        [250, Infinity, 'session', false, 5, false, 900]
+      )
+      assert.deepEqual(
+        Object.keys(client).filter((name) => /lag|read|route|queue|discovery/i.test(name)),
+        []
+      )
+    }
+  })
   it('keeps a password that pg has hidden in an options object', () => {
     const hidden = Object.defineProperty({ host: 'a' }, 'password', { value: 'pw', enumerable: false })
     assert.equal(resolve(hidden).client.password, 'pw')
@@ -236,7 +277,15 @@ describe('config: bad values are refused, with the name and what is allowed', ()
     ],
     [{ host: 'a,b,c', port: '1,2' }, /option port must be one port, or one for each of the 3 hosts; 2 were given/],
     [{ host: 'a', port: 'x' }, /port must be a number from 0 to 65535, not 'x'/],
-    [{ connectionString: 'postgres://a:x,b/db' }, /connectionString names a host that cannot be read/],
+    [{ connectionString: 'postgres://a:x,b/db' }, /connectionString names a host that cannot be read, number 1/],
+    [{ connectionString: 'postgres://a,b%zz/db' }, /connectionString names a host that cannot be read, number 2/],
+    [{ connectionString: 'postgres://a/db?maxLagMillis=soon' }, /option maxLagMillis must be .* not 'soon'/],
+    [{ connectionString: 'postgres://a/db?routeClients=1' }, /option routeClients must be true or false/],
+    [{ connectionString: 'postgres://a/db?onDiscover=x' }, /option onDiscover cannot stand in connectionString/],
+    [
+      { connectionString: 'postgres://a/db?primaryFunctions=f' },
+      /option primaryFunctions cannot stand in connectionString/,
+    ],
   ]
   for (const [options, pattern] of cases) {
     it(
@@ -246,11 +295,22 @@ describe('config: bad values are refused, with the name and what is allowed', ()
       () => refused(options, pattern)
     )
   }
-  it('never shows a password', () => {
-    for (const url of ['postgres://app:secret-word@a:x,b/db', 'postgres://app:secret,word/x@a,b/db']) {
+  it('never shows a password, nor takes a part of it for a host', () => {
+    const urls = [
+      'postgres://app:secret-word@a:x,b/db',
+      'postgres://app:secret,word/x@a,b/db',
+      'postgres://app:5432,secret/rest@db-a,db-b/shop',
+      'postgres://app:a@b,secret/rest@db-a,db-b/shop',
+      'postgres://app:1,secret?x=secret@db-a,db-b/shop',
+      'postgres://app:1,secret#secret@db-a,db-b/shop',
+      'postgres://app:5432,secret/rest@db/shop',
+      'postgres://app:secret,/shop',
+      'postgres://app:secret%zz,b/shop',
+    ]
+    for (const connectionString of urls) {
       assert.throws(
-        () => resolve({ connectionString: url }),
-        (error: Error) => /cannot be read/.test(error.message) && !/secret|word\//.test(error.message)
+        () => resolve({ connectionString }),
+        (error: Error & { code?: unknown }) => error.code === 'PGHERD_CONFIG' && !/secret/.test(`${error.stack}`)
       )
     }
   })

@@ -3,7 +3,7 @@
 import { type Clock, systemClock } from '../clock.js'
 import { explanationLines } from '../pool/print.js'
 import type { Explanation, NodeSnapshot, TopologySnapshot } from '../pool/snapshot.js'
-import type { Paint } from '../text.js'
+import { type Paint, printableJson } from '../text.js'
 import type { Command } from './args.js'
 import { type Looking, lookAround, lookAt } from './herd.js'
 import { verdictLines } from './page.js'
@@ -25,7 +25,7 @@ export async function explain(
     // An only server is chosen whatever it is, as with pg; here somebody wants to know whether it would serve.
     const reached = snapshot.nodes.some(({ state }) => REACHED.has(state))
     const lines = wanted.json
-      ? [JSON.stringify(explanation, null, 2)]
+      ? [printableJson(explanation, 2)]
       : explained(explanation, snapshot, reached, paintFor(output, environment), widthFor(output))
     output.write(`${lines.join('\n')}\n`)
     return reached && explanation.node !== null ? 0 : 1

@@ -4,6 +4,7 @@
 
 import { readFileSync } from 'node:fs'
 import { systemClock } from '../clock.js'
+import { printable, printableLines } from '../text.js'
 import { type Command, commandOf } from './args.js'
 import { explain } from './explain.js'
 import { helpOf } from './help.js'
@@ -111,10 +112,11 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.removeAllListeners('warning')
 
 const command = commandOf(process.argv.slice(2))
-if (command.kind !== 'watch') process.on('warning', ({ message }) => process.stderr.write(`pgherd: ${message}\n`))
+if (command.kind !== 'watch')
+  process.on('warning', ({ message }) => process.stderr.write(`pgherd: ${printable(message)}\n`))
 
 function failed(error: unknown): number {
-  process.stderr.write(`pgherd: ${error instanceof Mistake ? error.message : String(error)}\n`)
+  process.stderr.write(`pgherd: ${printableLines(error instanceof Mistake ? error.message : String(error))}\n`)
   return error instanceof Mistake ? WRONG_CALL : FAILED
 }
 

@@ -2,7 +2,7 @@
 // on a terminal stays there.
 
 import type { TopologySnapshot } from '../pool/snapshot.js'
-import { type Paint, wrapped } from '../text.js'
+import { type Paint, printableJson, wrapped } from '../text.js'
 import { type Change, TONES } from './changes.js'
 import type { Looking } from './herd.js'
 import { clusterLine, hiddenHint, nodeLines, verdictLines } from './page.js'
@@ -49,7 +49,7 @@ export class Lines implements Show {
     for (const entry of entries) {
       const { at, kind, node, text, facts } = entry
       const line = this.#json
-        ? JSON.stringify({ time: at.toISOString(), kind, node, text, ...facts })
+        ? printableJson({ time: at.toISOString(), kind, node, text, ...facts })
         : entryLines(entry, this.#paint, Infinity).join('')
       this.#output.write(`${line}\n`)
     }

@@ -2,7 +2,7 @@
 
 import { type Clock, systemClock } from '../clock.js'
 import type { TopologySnapshot } from '../pool/snapshot.js'
-import type { Paint } from '../text.js'
+import { type Paint, printableJson } from '../text.js'
 import type { Command } from './args.js'
 import { type Looking, lookAround, lookAt } from './herd.js'
 import { clusterLine, hiddenLines, nodeLines, verdictLines } from './page.js'
@@ -51,7 +51,7 @@ export function statusLines(
 }
 
 export function statusJson(snapshot: TopologySnapshot, { healthy, text, advice }: Verdict): string {
-  return JSON.stringify({ healthy, verdict: text, advice, ...snapshot }, null, 2)
+  return printableJson({ healthy, verdict: text, advice, ...snapshot }, 2)
 }
 
 function unaskedLines({ nodes }: TopologySnapshot, millis: number): string[] {

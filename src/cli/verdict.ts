@@ -54,21 +54,24 @@ function contest(claimants: readonly string[]): Verdict {
 }
 
 /** What a failure's SQLSTATE, or the system's name for it, asks of the reader. */
-const ADVICE: Readonly<Record<string, string>> = {
-  '28P01': 'Check user and password: in the URL, PGUSER and PGPASSWORD, or ~/.pgpass.',
-  '28000': 'Check that the user exists and that pg_hba.conf lets it in from here.',
-  '3D000': 'Name a database that exists: it is the last part of the URL, or PGDATABASE, or else the name of the user.',
-  '42501': 'The role may not connect to that database: GRANT CONNECT ON DATABASE, or take another role.',
-  '53300': 'The servers have no connection left: close some, or raise max_connections.',
-  '57P03': 'The servers are starting or stopping: try again.',
-  ECONNREFUSED: 'Nothing listens there: are the servers running, are hosts and ports right?',
-  EHOSTUNREACH: 'There is no way there from here: check addresses, routes and firewalls.',
-  ENETUNREACH: 'There is no way there from here: check addresses, routes and firewalls.',
-  ENOTFOUND: 'Check the name of the host.',
-  ENOENT: 'There is no such socket: is the server running, is its directory right?',
-  'The server does not support SSL connections': 'Leave sslmode and PGSSLMODE out, or turn on ssl at the servers.',
-  PGHERD_WEAK_AUTH: 'Name the server in the URL, or have it ask for SCRAM.',
-}
+const ADVICE: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    '28P01': 'Check user and password: in the URL, PGUSER and PGPASSWORD, or ~/.pgpass.',
+    '28000': 'Check that the user exists and that pg_hba.conf lets it in from here.',
+    '3D000':
+      'Name a database that exists: it is the last part of the URL, or PGDATABASE, or else the name of the user.',
+    '42501': 'The role may not connect to that database: GRANT CONNECT ON DATABASE, or take another role.',
+    '53300': 'The servers have no connection left: close some, or raise max_connections.',
+    '57P03': 'The servers are starting or stopping: try again.',
+    ECONNREFUSED: 'Nothing listens there: are the servers running, are hosts and ports right?',
+    EHOSTUNREACH: 'There is no way there from here: check addresses, routes and firewalls.',
+    ENETUNREACH: 'There is no way there from here: check addresses, routes and firewalls.',
+    ENOTFOUND: 'Check the name of the host.',
+    ENOENT: 'There is no such socket: is the server running, is its directory right?',
+    'The server does not support SSL connections': 'Leave sslmode and PGSSLMODE out, or turn on ssl at the servers.',
+    PGHERD_WEAK_AUTH: 'Name the server in the URL, or have it ask for SCRAM.',
+  })
+)
 /** Silence has no code. */
 const NO_ANSWER = 'Nothing answers: check addresses, firewalls, and whether the servers are frozen.'
 
@@ -108,6 +111,6 @@ function unreached(nodes: readonly NodeSnapshot[]): Verdict {
   return {
     healthy: false,
     text: words === null ? `${text}.` : `${text}: ${words}.`,
-    advice: ADVICE[code ?? words ?? ''] ?? (words?.startsWith('no answer') ? NO_ANSWER : null),
+    advice: ADVICE.get(code ?? words ?? '') ?? (words?.startsWith('no answer') ? NO_ANSWER : null),
   }
 }

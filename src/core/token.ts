@@ -48,6 +48,16 @@ export function mergeTokens(a: Token, b: Token): Token | null {
   return a.lsn >= b.lsn ? a : b
 }
 
+/** One token for each cluster that is named: each is judged alone, so a token of another cluster hides none of this one. */
+export function gathered(tokens: readonly Token[]): readonly Token[] {
+  const byCluster = new Map<string, Token>()
+  for (const token of tokens) {
+    const known = byCluster.get(token.systemIdentifier)
+    byCluster.set(token.systemIdentifier, known === undefined ? token : (mergeTokens(known, token) ?? token))
+  }
+  return [...byCluster.values()]
+}
+
 /** The history that a token is judged by. */
 export interface Present {
   readonly systemIdentifier: string | null
@@ -70,4 +80,34 @@ export function fateOf(token: Token, arrivedAt: number, present: Present): Fate 
   // A later timeline than that of the primary we see: all that can be asked for is what that had when the token came.
   if (token.timeline > timeline || begun === null) return { lsn: null, arrivedAt }
   return token.lsn <= begun ? { lsn: token.lsn, arrivedAt } : 'lost'
+}
+
+/** What several tokens ask for together. */
+export interface Fates {
+  /** What a read must see for all that are of this cluster; null: nothing. */
+  readonly carried: Carried | null
+  /** The first that stands for WAL which the present timeline does not have. */
+  readonly lost: Token | null
+  /** The first that is of another cluster. */
+  readonly foreign: Token | null
+}
+
+export function fatesOf(tokens: readonly Token[], arrivedAt: number, present: Present): Fates {
+  let carried: Carried | null = null
+  let lost: Token | null = null
+  let foreign: Token | null = null
+  for (const token of tokens) {
+    const fate = fateOf(token, arrivedAt, present)
+    if (fate === 'foreign') foreign ??= token
+    else if (fate === 'lost') lost ??= token
+    else carried = stricter(carried, fate)
+  }
+  return { carried, lost, foreign }
+}
+
+/** Without a position all that the primary had at the arrival is asked for, and any position lies before that. */
+function stricter(a: Carried | null, b: Carried): Carried {
+  if (a === null) return b
+  if (a.lsn === null || b.lsn === null) return { lsn: null, arrivedAt: Math.max(a.arrivedAt, b.arrivedAt) }
+  return a.lsn >= b.lsn ? a : b
 }

@@ -1,6 +1,7 @@
 // The primary's pg_stat_replication -> addresses of its replicas. The view tells where a replica connects from, not where
 // it listens: the default guesses the same address with the primary's port, and a mapper of the user's knows better.
 
+import { isIP } from 'node:net'
 import type { NodeAddress, Sender } from '../core/node.js'
 
 /** A replica as its primary sees it. `address` is null for a role without pg_read_all_stats. */
@@ -39,7 +40,7 @@ export function replicasOf(
     if (state !== 'streaming') continue
     const place =
       settings.address === undefined
-        ? address === null
+        ? address === null || isIP(address) === 0 // `inet`: what is none was not written by PostgreSQL
           ? null
           : { host: address, port: primary.port }
         : settings.address({ address, name }, { host: primary.host, port: primary.port })

@@ -177,7 +177,7 @@ export class Herd {
   constructor(given: Config, parts: HerdParts) {
     const config = decisive(given, parts.complain ?? complaints())
     const { clock } = parts
-    const probes = parts.probes ?? connectionProbe(clock)
+    const probes = parts.probes ?? connectionProbe(clock, config.requireAuth)
     this.#config = config
     this.#clock = clock
     this.#apart = parts.apart ?? ((begin) => begin())
@@ -205,7 +205,7 @@ export class Herd {
     this.#sources = new Sources(this.#store, clock, parts.sources ?? sourcesOf(config), resting)
     this.#catalogue = new Catalogue({
       clock,
-      ask: parts.ask ?? connectionQuestion(clock, (address) => probeConfigFor(config, address)),
+      ask: parts.ask ?? connectionQuestion(clock, (address) => probeConfigFor(config, address), config.requireAuth),
       choose: (target) => this.#chooseReplica(target, null, PROVEN),
       target: (since) => this.#catalogueTarget(since),
       instead: (isFirst) => this.#catalogueNode(isFirst),

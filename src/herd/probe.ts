@@ -7,9 +7,9 @@ import { type Failure, failureOf, verdictBeside, verdictOf } from '../core/failu
 import { parseLsn } from '../core/lsn.js'
 import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting, Upstream } from '../core/node.js'
 import { receiverOf } from '../core/receiver.js'
-import { type ClientClass, withoutWeakAuth } from '../guard.js'
+import { authRule, type RequiredAuth } from '../guard.js'
 import { loggedIn } from '../login.js'
-import { madeBy, sourceOf, tap } from '../pg/tap.js'
+import { type Intake, madeBy, sourceOf, tap } from '../pg/tap.js'
 import { answered, answeredAside, answeredInside, type Row } from '../quiet.js'
 import { Hearing, type Sessions } from './sessions.js'
 
@@ -137,13 +137,15 @@ export type Question = (
 
 export function connectionQuestion(
   clock: Clock,
-  configOf: (address: NodeAddress) => Record<string, unknown>
+  configOf: (address: NodeAddress) => Record<string, unknown>,
+  required: RequiredAuth | null
 ): Question {
   return async (address, texts, millis, signal) => {
     let newest: pg.Client | null = null
     const drop = () => newest !== null && internals(newest).connection?.stream?.destroy()
     const make = () => {
-      newest = new (clientClassFor(address.origin))(configOf(address))
+      newest = new pg.Client(configOf(address))
+      tap(newest, newest, intakeOf(required, address.origin))
       return newest.on('error', drop)
     }
     const alarm = clock.alarm(millis, drop)
@@ -164,16 +166,19 @@ export function connectionQuestion(
   }
 }
 
-function clientClassFor(origin: NodeAddress['origin']): ClientClass {
-  return origin === 'configured' ? pg.Client : withoutWeakAuth(pg.Client)
+/** No answer to what is asked here is nearly as long. */
+const ANSWER_BYTES = 1 << 20
+
+function intakeOf(required: RequiredAuth | null, origin: NodeAddress['origin']): Intake {
+  return { limitBytes: ANSWER_BYTES, refusesAuth: authRule(required, origin) }
 }
 
-export function connectionProbe(clock: Clock): ProbeFactory {
+export function connectionProbe(clock: Clock, required: RequiredAuth | null): ProbeFactory {
   return (clientConfig, origin, interrupted, sessions) => {
-    const Client = clientClassFor(origin)
+    const intake = intakeOf(required, origin)
     // Positions are asked for while a look is under way.
-    const makeClient = () => new Client({ ...clientConfig, pipeline: true })
-    return new ConnectionProbe(clock, makeClient, interrupted, sessions)
+    const makeClient = () => new pg.Client({ ...clientConfig, pipeline: true })
+    return new ConnectionProbe(clock, makeClient, intake, interrupted, sessions)
   }
 }
 
@@ -185,6 +190,7 @@ const LOGIN_PAUSE_MILLIS = 5000
 class ConnectionProbe implements Probe {
   readonly #clock: Clock
   readonly #makeClient: () => pg.Client
+  readonly #intake: Intake
   readonly #interrupted: () => void
   readonly #sessions: Sessions
   readonly #hearing: Hearing
@@ -206,9 +212,10 @@ class ConnectionProbe implements Probe {
   /** The role's default is SERIALIZABLE, which a standby refuses (0A000). What is asked here does not need it, and says so. */
   #serializable = false
 
-  constructor(clock: Clock, makeClient: () => pg.Client, interrupted: () => void, sessions: Sessions) {
+  constructor(clock: Clock, makeClient: () => pg.Client, intake: Intake, interrupted: () => void, sessions: Sessions) {
     this.#clock = clock
     this.#makeClient = makeClient
+    this.#intake = intake
     this.#interrupted = interrupted
     this.#sessions = sessions
     this.#hearing = new Hearing(sessions)
@@ -452,7 +459,7 @@ class ConnectionProbe implements Probe {
     const make = () => {
       if (!isWanted()) throw OVERDUE
       const client = this.#makeClient()
-      tap(client, this)
+      tap(client, this, this.#intake)
       this.#client = client
       const gone = () => {
         if (this.#client !== client) return

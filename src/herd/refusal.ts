@@ -7,6 +7,7 @@ import { elapsed, type Instant, isUp, type Node, type NodeKey } from '../core/no
 import type { Refusal, Target } from '../core/selection.js'
 import type { Topology } from '../core/topology.js'
 import { type NodeReport, PgherdError, type PgherdErrorCode, withOutcome } from '../errors.js'
+import { printable } from '../text.js'
 
 /** A statement, or a caller of ready(), that has no node yet. */
 export interface Waiting {
@@ -172,7 +173,7 @@ export function reported(
   for (const node of topology.nodes.values()) {
     nodes.set(node.key, { state: stateText(node), refused: refused.get(node.key) ?? null, detail: detailText(node) })
   }
-  const blind = [...topology.blind].map(([source, { message }]) => `\n  ${source}: ${message}`).join('')
+  const blind = [...topology.blind].map(([source, { message }]) => `\n  ${source}: ${printable(message)}`).join('')
   return new PgherdError(code, text + blind, { nodes, ...cause })
 }
 

@@ -1,139 +1,246 @@
-// Walks over the messages that a server sends, in whatever pieces they come, and reads of each ErrorResponse what says whether it
-// speaks of the session or of a statement. Copies nothing, judges nothing, and goes on past whatever it does not know.
+// What a server sends, in whatever pieces it comes -> whole messages, each checked before pg's parser sees it: of a known kind, of
+// a length within the limit, well formed, and allowed in this phase of the session. Judges nothing else and sends nothing.
 
 import type { Spoken } from '../core/sqlstates.js'
+import {
+  AUTHENTICATION,
+  type AuthMethod,
+  at,
+  authenticationIn,
+  ERROR,
+  int32,
+  isKnown,
+  isWellFormed,
+  READY,
+  rowsFrom,
+  spokenIn,
+} from './messages.js'
 
-const ERROR = 0x45 // 'E'
-const NOTICE = 0x4e // 'N'
 const HEADER_BYTES = 5
-/** No SQLSTATE, severity or name of a C function is longer. */
-const LONGEST = 64
+/** No message of a login is nearly as long. */
+export const LOGIN_BYTES = 1 << 20
+/** PostgreSQL makes no longer message. */
+export const RESULT_BYTES = 1 << 30
 
-const [SEVERITY, CODE, ROUTINE, WHERE, QUERY] = [...'VCRWq'].map((field) => field.charCodeAt(0)) as [
-  number,
-  number,
-  number,
-  number,
-  number,
-]
+/** What is wrong with what a server sent. */
+export interface Fault {
+  /** `unsupported`: pg cannot do what the server asks for; `refused`: pgherd was told not to, or is sure not to. */
+  readonly kind: 'protocol' | 'unsupported' | 'refused'
+  readonly text: string
+}
+
+export interface Terms {
+  /** The longest message behind the login, in bytes. */
+  readonly limitBytes: number
+  /** What the server may ask for; `none`: it lets us in without asking. Null: it may; else why it may not. */
+  refusesAuth(method: AuthMethod | 'none'): string | null
+  /** Messages that only some statements expect (COPY, suspended portals): may the present one be given this? */
+  expects(letter: string): boolean
+}
+
+const LOGIN = 1
+const LATER = 2
+const STOP = 4
+const EXPECTED = 8
+
+/** Kind of a message -> when it may come; and whether it stops a walk, since it changes what counts for the next one. */
+const RULES = new Uint8Array(256)
+for (let type = 0; type < RULES.length; type++) if (isKnown(type)) RULES[type] = LATER
+for (const letter of 'SZEN') RULES[at(letter)] = LOGIN | LATER
+for (const letter of 'RKv') RULES[at(letter)] = LOGIN
+for (const letter of 'ENZR') RULES[at(letter)] = (RULES[at(letter)] as number) | STOP
+for (const letter of 'sGd') RULES[at(letter)] = LATER | EXPECTED
 
 export class Frames {
-  /** Bytes of a header that has come in part, and their value. */
-  #headed = 0
-  #type = 0
-  #length = 0
-  /** Bytes of the present message that are still to come. */
-  #left = 0
-  #reading: Reading | null = null
-  /** The ErrorResponse behind which walk() has stopped; null: it stopped elsewhere. */
+  readonly #terms: Terms
+  #phase: 'login' | 'welcome' | 'ready' = 'login'
+  /** `asked`: the server has begun to prove that it knows the password, and has not shown it. */
+  #sasl: 'none' | 'asked' | 'shown' = 'none'
+  #asked = false
+  #chunk: Uint8Array = NOTHING
+  #from = 0
+  /** A message that has come in part, in a buffer that grows with it. */
+  #held: Buffer | null = null
+  #heldBytes = 0
+  /** The ErrorResponse behind which next() has stopped; null: it stopped elsewhere. */
   error: Spoken | null = null
+  /** Set once, and nothing is given out any more. */
+  fault: Fault | null = null
 
-  /** Goes on at `from`, and stops behind an ErrorResponse or NoticeResponse, else at the end of the chunk. */
-  walk(chunk: Uint8Array, from: number): number {
-    const { length } = chunk
+  constructor(terms: Terms) {
+    this.#terms = terms
+  }
+
+  /** What has come. */
+  push(chunk: Buffer): void {
+    this.#chunk = this.#from < this.#chunk.length ? Buffer.concat([this.#chunk.subarray(this.#from), chunk]) : chunk
+    this.#from = 0
+  }
+
+  /** Whole messages, up to one after which another rule may hold; null: more must come, or there is a fault. */
+  next(): Buffer | null {
     this.error = null
-    let at = from
-    while (at < length) {
-      if (this.#left > 0) {
-        const end = Math.min(length, at + this.#left)
-        this.#left -= end - at
-        this.#reading?.take(chunk, at, end)
-        at = end
-      } else if (this.#headed > 0) this.#head(chunk[at++] as number)
-      else {
-        at = pastWhole(chunk, at)
-        if (at + HEADER_BYTES <= length) {
-          this.#begin(chunk[at] as number, lengthAt(chunk, at + 1))
-          at += HEADER_BYTES
-        } else if (at < length) this.#head(chunk[at++] as number)
+    if (this.fault !== null) return null
+    if (this.#held !== null && !this.#fill(this.#held)) return null
+    const held = this.#held
+    if (held === null) return this.#walk()
+    this.#held = null
+    const whole = held.subarray(0, this.#heldBytes)
+    return this.#accepts(whole, 0, whole.length) ? whole : null
+  }
+
+  /** As many whole messages as there are, in place. */
+  #walk(): Buffer | null {
+    const chunk = this.#chunk
+    const begin = this.#from
+    const limit = this.#phase === 'ready' ? this.#terms.limitBytes : 0
+    let place = rowsFrom(chunk, begin, limit)
+    while (place + HEADER_BYTES <= chunk.length) {
+      const type = chunk[place] as number
+      const length = int32(chunk, place + 1)
+      if (!this.#announced(type, length)) return null
+      const end = place + 1 + length
+      if (end > chunk.length) break
+      if (!this.#accepts(chunk, place, end)) return null
+      if (((RULES[type] as number) & STOP) !== 0) {
+        place = end
+        break
       }
-      if (this.#left > 0 || this.#reading === null) continue
-      this.error = this.#reading.type === ERROR ? this.#reading.spoken() : null
-      this.#reading = null
-      return at
+      place = rowsFrom(chunk, end, limit)
     }
-    return at
+    this.#from = place
+    if (place > begin) return chunk.subarray(begin, place) as Buffer
+    if (place < chunk.length) this.#hold(chunk.subarray(place))
+    this.#from = chunk.length
+    return null
   }
 
-  /** One byte of a header that is cut by the end of a chunk. */
-  #head(byte: number): void {
-    if (this.#headed === 0) {
-      this.#type = byte
-      this.#length = 0
-    } else this.#length = this.#length * 256 + byte
-    if (++this.#headed < HEADER_BYTES) return
-    this.#headed = 0
-    this.#begin(this.#type, this.#length)
+  #hold(part: Uint8Array): void {
+    this.#held = Buffer.allocUnsafe(Math.max(LEAST_HELD, part.length))
+    this.#held.set(part)
+    this.#heldBytes = part.length
   }
 
-  /** A length counts itself, so one below 4 is a lie; the parser goes on as if it were 4. */
-  #begin(type: number, length: number): void {
-    this.#left = Math.max(0, length - 4)
-    if (type === ERROR || type === NOTICE) this.#reading = new Reading(type)
-  }
-}
-
-/** Rows by the thousand: past each message that is there as a whole, and needs no reading. */
-function pastWhole(chunk: Uint8Array, from: number): number {
-  let at = from
-  while (at + HEADER_BYTES <= chunk.length) {
-    const type = chunk[at]
-    const end = at + 1 + lengthAt(chunk, at + 1)
-    if (type === ERROR || type === NOTICE || end > chunk.length || end < at + HEADER_BYTES) break
-    at = end
-  }
-  return at
-}
-
-function lengthAt(chunk: Uint8Array, at: number): number {
-  const [a, b] = [chunk[at] as number, chunk[at + 1] as number]
-  const [c, d] = [chunk[at + 2] as number, chunk[at + 3] as number]
-  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0
-}
-
-/** The fields of one message: each a letter and a text that ends with a zero, and a zero in the end. */
-class Reading {
-  readonly type: number
-  #field = 0
-  #inside = false
-  #text = ''
-  #severity: string | null = null
-  #code: string | null = null
-  #routine: string | null = null
-  #nested = false
-
-  constructor(type: number) {
-    this.type = type
+  /** Adds what has come to the message that was cut; false: it is not whole yet, or is none. */
+  #fill(held: Buffer): boolean {
+    if (this.#heldBytes < HEADER_BYTES && !this.#take(held, HEADER_BYTES)) return false
+    const head = this.#held as Buffer
+    const [type, length] = [head[0] as number, int32(head, 1)]
+    return this.#announced(type, length) && this.#take(head, 1 + length)
   }
 
-  take(chunk: Uint8Array, from: number, to: number): void {
-    for (let at = from; at < to; at++) {
-      const byte = chunk[at] as number
-      if (!this.#inside) {
-        this.#field = byte
-        this.#text = ''
-        this.#inside = byte !== 0
-      } else if (byte === 0) this.#end()
-      else if (this.#isWanted() && this.#text.length < LONGEST) this.#text += String.fromCharCode(byte)
+  /** True: `bytes` of the message are there. Grows by what has come, not by what was announced. */
+  #take(held: Buffer, bytes: number): boolean {
+    const part = this.#chunk.subarray(this.#from, this.#from + Math.max(0, bytes - this.#heldBytes))
+    const needed = this.#heldBytes + part.length
+    let room = held
+    if (needed > held.length) {
+      room = Buffer.allocUnsafe(Math.min(bytes, Math.max(needed, held.length * 2)))
+      room.set(held.subarray(0, this.#heldBytes))
+      this.#held = room
+    }
+    room.set(part, this.#heldBytes)
+    this.#heldBytes = needed
+    this.#from += part.length
+    return needed >= bytes
+  }
+
+  /** Its header alone is enough to refuse it. */
+  #announced(type: number, length: number): boolean {
+    const [when, limit] = this.#phase === 'ready' ? [LATER, this.#terms.limitBytes] : [LOGIN, LOGIN_BYTES]
+    if (length >= 4 && length <= limit && ((RULES[type] as number) & when) !== 0) return true
+    return this.#refuse(this.#wrongHeader(type, length))
+  }
+
+  #wrongHeader(type: number, length: number): string {
+    if (!isKnown(type)) return `a message of an unknown kind (0x${type.toString(16).padStart(2, '0')})`
+    const limit = this.#phase === 'ready' ? this.#terms.limitBytes : LOGIN_BYTES
+    const bytes = length >>> 0
+    if (bytes < 4) return `${named(type)} of an impossible length (${bytes})`
+    if (bytes > limit) return `${named(type)} of ${bytes} bytes, where at most ${limit} are taken`
+    return `${named(type)}, which cannot come ${this.#phase === 'ready' ? 'behind' : 'before'} the login`
+  }
+
+  /** A whole message; its header is checked. */
+  #accepts(bytes: Uint8Array, begin: number, end: number): boolean {
+    const type = bytes[begin] as number
+    const body = begin + HEADER_BYTES
+    if (!isWellFormed(type, bytes, body, end)) return this.#refuse(`${named(type)} that is not well formed`)
+    if (type === AUTHENTICATION) return this.#authenticates(bytes, body)
+    if (type === ERROR) this.error = spokenIn(bytes, body)
+    else if (type === READY) {
+      if (this.#phase === 'login') return this.#refuse('a welcome without a login')
+      this.#phase = 'ready'
+    } else if (((RULES[type] as number) & EXPECTED) !== 0 && !this.#terms.expects(String.fromCharCode(type))) {
+      return this.#refuse(`${named(type)} in answer to a statement that has no use for it`)
+    }
+    return true
+  }
+
+  #authenticates(bytes: Uint8Array, body: number): boolean {
+    const method = authenticationIn(bytes, body)
+    if (this.#phase !== 'login') return this.#refuse('a second login')
+    switch (method) {
+      case 'ok':
+        // RFC 5802: a server that cannot show that it knows the password is not the one that was asked for.
+        if (this.#sasl === 'asked') return this.#refuse('a welcome before it has shown that it knows the password')
+        this.#phase = 'welcome'
+        return this.#asked || this.#permits('none')
+      case 'sasl-continue':
+      case 'sasl-final':
+        if (this.#sasl !== 'asked') return this.#refuse('a part of a login that was not begun')
+        if (method === 'sasl-final') this.#sasl = 'shown'
+        return true
+      default:
+        if (this.#sasl === 'asked') return this.#refuse('another request in the middle of a login')
+        if (typeof method === 'number') return this.#lacks(`authentication of kind ${method}`)
+        if (method === 'gss' || method === 'sspi') return this.#lacks(`${method.toUpperCase()} authentication`)
+        this.#asked = true
+        if (method === 'scram-sha-256') this.#sasl = 'asked'
+        return this.#permits(method)
     }
   }
 
-  #isWanted(): boolean {
-    return this.#field === SEVERITY || this.#field === CODE || this.#field === ROUTINE
+  #permits(method: AuthMethod | 'none'): boolean {
+    const why = this.#terms.refusesAuth(method)
+    if (why !== null) this.fault = { kind: 'refused', text: why }
+    return why === null
   }
 
-  #end(): void {
-    this.#inside = false
-    if (this.#field === SEVERITY) this.#severity = this.#text
-    else if (this.#field === CODE) this.#code = this.#text
-    else if (this.#field === ROUTINE) this.#routine = this.#text
-    else if (this.#field === WHERE || this.#field === QUERY) this.#nested = true
+  #lacks(what: string): false {
+    this.fault = { kind: 'unsupported', text: `asks for ${what}, which the pg driver does not have` }
+    return false
   }
 
-  spoken(): Spoken {
-    const severity = SEVERITIES.find((known) => known === this.#severity) ?? null
-    return { code: this.#code, severity, routine: this.#routine, nested: this.#nested, begun: false, starting: false }
+  #refuse(text: string): false {
+    this.fault = { kind: 'protocol', text: `has sent ${text}` }
+    return false
   }
 }
 
-const SEVERITIES = ['ERROR', 'FATAL', 'PANIC'] as const
+const NOTHING = new Uint8Array(0)
+const LEAST_HELD = 64
+
+const NAMES: Readonly<Record<string, string>> = {
+  R: 'an authentication request',
+  K: 'a cancel key',
+  S: 'a parameter status',
+  Z: 'a ready-for-query',
+  E: 'an error',
+  N: 'a notice',
+  A: 'a notification',
+  v: 'a protocol negotiation',
+  T: 'a row description',
+  D: 'a data row',
+  C: 'a command completion',
+  G: 'a COPY FROM STDIN',
+  H: 'a COPY TO STDOUT',
+  W: 'a replication start',
+  d: 'COPY data',
+  s: 'a suspended portal',
+}
+
+function named(type: number): string {
+  const letter = String.fromCharCode(type)
+  return Object.hasOwn(NAMES, letter) ? (NAMES[letter] ?? '') : `a message '${letter}'`
+}

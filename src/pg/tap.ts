@@ -7,7 +7,7 @@ import type { Client } from 'pg'
 import { isRefusal, type Source } from '../core/failure.js'
 import type { Spoken } from '../core/sqlstates.js'
 import { PgherdError } from '../errors.js'
-import { Frames } from './frames.js'
+import { type Fault, Frames, RESULT_BYTES, type Terms } from './frames.js'
 
 type Parse = (chunk: Buffer) => void
 
@@ -18,10 +18,11 @@ interface Internals {
   readonly native?: unknown
   _errorAllQueries?(error: unknown): void
   _getPassword?(told: () => void): void
+  _getActiveQuery?(): unknown
 }
 
 interface Connection extends EventEmitter {
-  readonly stream?: EventEmitter
+  readonly stream?: EventEmitter & { destroy(): void }
   attachListeners?(stream: EventEmitter): void
 }
 
@@ -39,11 +40,19 @@ let count = 0
 /** Bytes that have come on a connection, as often as some came. */
 const heard = new WeakMap<Client, { times: number }>()
 
+/** What is taken from a server. */
+export interface Intake extends Pick<Terms, 'refusesAuth'> {
+  /** The longest message behind the login, in bytes; PostgreSQL's longest unless told. */
+  readonly limitBytes?: number
+}
+
+const ANYTHING: Intake = { refusesAuth: () => null }
+
 /**
  * Called in the client's constructor, so that its listeners run before pg's own. `owner` is whatever waits for the connection while
  * there is no client to name.
  */
-export function tap(client: Client, owner: object): void {
+export function tap(client: Client, owner: object, intake: Intake = ANYTHING): void {
   const internals = client as unknown as Internals
   const { connection } = internals
   if (connection === undefined) return
@@ -70,7 +79,53 @@ export function tap(client: Client, owner: object): void {
     noteOther(error)
     errorAll(error)
   })
-  listen(connection, ears, note, noteSocket)
+  const refuse = (fault: Fault) => {
+    const error = errorOf(fault, client)
+    note(error, 'pgherd')
+    asking = false
+    // The server is not to go on: what it sends is not looked at any more.
+    connection.stream?.destroy()
+    connection.emit('error', error)
+  }
+  const terms: Terms = {
+    limitBytes: intake.limitBytes ?? RESULT_BYTES,
+    refusesAuth: intake.refusesAuth,
+    expects: (letter) => isExpected(internals, letter),
+  }
+  listen(connection, ears, note, noteSocket, () => new Frames(terms), refuse)
+}
+
+function errorOf({ kind, text }: Fault, { host, port }: Client): PgherdError {
+  const place = `${host}:${port}`
+  switch (kind) {
+    case 'protocol':
+      return new PgherdError(
+        'PGHERD_PROTOCOL',
+        `${place} ${text}: it is no PostgreSQL server, or something between changes what it says.`
+      )
+    case 'unsupported':
+      return new PgherdError('PGHERD_AUTH', `${place} ${text}. Use scram-sha-256 or certificates in its pg_hba.conf.`)
+    case 'refused':
+      return new PgherdError('PGHERD_WEAK_AUTH', `${place} ${text}.`)
+    default:
+      return kind satisfies never
+  }
+}
+
+/** What a statement must have a method for: its absence would be thrown inside the listener of a socket. */
+const HANDLERS: Readonly<Record<string, string>> = {
+  s: 'handlePortalSuspended',
+  G: 'handleCopyInResponse',
+  d: 'handleCopyData',
+}
+
+/** Where there is no statement at all pg itself says so. */
+function isExpected(client: Internals, letter: string): boolean {
+  const statement = client._getActiveQuery?.() as Readonly<Record<string, unknown>> | null | undefined
+  if (!statement) return true
+  // pg asks for the next rows then, with no end.
+  if (letter === 's' && '_accumulateRows' in statement && !statement.rows) return false
+  return typeof statement[HANDLERS[letter] ?? ''] === 'function'
 }
 
 /** Puts itself between the stream and pg's parser. */
@@ -78,7 +133,9 @@ function listen(
   connection: Connection,
   ears: { times: number },
   note: (error: unknown, source: Source) => void,
-  noteSocket: (error: unknown) => void
+  noteSocket: (error: unknown) => void,
+  framesOf: () => Frames,
+  refuse: (fault: Fault) => void
 ): void {
   let ready = false
   let begun = false
@@ -100,13 +157,10 @@ function listen(
   shadow<EventEmitter>(connection, 'attachListeners', (attach) => (stream) => {
     if (stream !== connection.stream) stream.on('error', noteSocket)
     const reads = (parse: Parse) => {
-      return inPieces(
-        parse,
-        (error) => {
-          spoken = error
-        },
-        ears
-      )
+      const tell = (error: Spoken | null) => {
+        spoken = error
+      }
+      return inPieces(parse, framesOf(), tell, ears, refuse)
     }
     attach(tapped(stream, reads))
   })
@@ -122,27 +176,30 @@ function tapped(stream: EventEmitter, reads: (parse: Parse) => Parse): EventEmit
   return seen
 }
 
-/** Hands bytes on as they come; up to the end of an error first, so that the error which the parser makes then is that one. */
-function inPieces(parse: Parse, tell: (error: Spoken | null) => void, ears: { times: number }): Parse {
-  const frames = new Frames()
-  let rest: Buffer | null = null
+/**
+ * Hands whole messages on, up to the end of an error first, so that the error which the parser makes then is that one. What a
+ * listener throws is thrown as with pg: what came behind it is looked at when more comes.
+ */
+function inPieces(
+  parse: Parse,
+  frames: Frames,
+  tell: (error: Spoken | null) => void,
+  ears: { times: number },
+  refuse: (fault: Fault) => void
+): Parse {
   return (chunk) => {
     ears.times++
-    const bytes = rest === null ? chunk : Buffer.concat([rest, chunk])
-    rest = null
-    let from = 0
+    if (frames.fault !== null) return
+    frames.push(chunk)
     try {
-      while (from < bytes.length) {
-        const begin = from
-        from = frames.walk(bytes, from)
+      for (let whole = frames.next(); whole !== null; whole = frames.next()) {
         tell(frames.error)
-        parse(begin === 0 && from === bytes.length ? bytes : bytes.subarray(begin, from))
+        parse(whole)
       }
     } finally {
       tell(null)
-      // A listener has thrown. The parser would have the rest by now, and take it up with what comes next.
-      if (from < bytes.length) rest = bytes.subarray(from)
     }
+    if (frames.fault !== null) refuse(frames.fault)
   }
 }
 

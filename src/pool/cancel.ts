@@ -6,6 +6,7 @@ import type { Client } from 'pg'
 import { onAbort } from '../abort.js'
 import type { Alarm, Clock } from '../clock.js'
 import type { ClientClass } from '../guard.js'
+import { tap } from '../pg/tap.js'
 import { free } from './turn.js'
 
 /** What pg's client has, and its types do not name. */
@@ -13,6 +14,8 @@ interface Internals {
   readonly processID: number | null
   readonly secretKey: number | null
   readonly ssl: unknown
+  /** 'direct': the TLS handshake comes first, and pg begins it by itself. Absent in older copies of pg. */
+  readonly sslNegotiation?: string
   readonly host: string
   readonly port: number
   /** libpq, which cancels by itself. */
@@ -25,6 +28,7 @@ interface Internals {
   }
 }
 
+const NO_ANSWER = { refusesAuth: () => 'asks for a login in answer to a cancel request' }
 const DEADLINE_MILLIS = 5_000
 /** The first pause; each is twice as long as the one before. */
 const AGAIN_MILLIS = 100
@@ -51,8 +55,11 @@ export async function cancel(busy: Client, ClientOf: ClientClass, config: object
 function request(busy: Client, ClientOf: ClientClass, config: object, clock: Clock): Promise<void> {
   const { processID, secretKey, native } = busy as unknown as Internals
   if (native !== undefined) return new Promise((resolve) => native.cancel(() => resolve()))
-  const { connection, ssl, host, port } = new ClientOf(config) as unknown as Internals
+  const client = new ClientOf(config)
+  const { connection, ssl, sslNegotiation, host, port } = client as unknown as Internals
   if (connection === undefined || processID === null || secretKey === null) return Promise.resolve()
+  // A server has nothing to say to such a request, and what it says all the same is a stranger's input.
+  tap(client, client, NO_ANSWER)
   // A server that does not even take the connection: nobody waits for it, and it keeps no process alive.
   const late = clock.alarm(DEADLINE_MILLIS, () => connection.stream.destroy())
   const over = new Promise<void>((resolve) => {
@@ -68,7 +75,10 @@ function request(busy: Client, ClientOf: ClientClass, config: object, clock: Clo
   }
   // A server that cannot be reached does nothing for anybody any more.
   connection.on('error', () => connection.stream.destroy())
-  connection.once('connect', () => (ssl ? connection.requestSsl() : ask()))
+  connection.once('connect', () => {
+    if (!ssl) ask()
+    else if (sslNegotiation !== 'direct') connection.requestSsl()
+  })
   connection.once('sslconnect', ask)
   if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`)
   else connection.connect(port, host)

@@ -6,11 +6,11 @@ import type { Config } from '../config.js'
 import { type Carried, reachedOf } from '../core/freshness.js'
 import { type Lsn, withoutPageHeader } from '../core/lsn.js'
 import type { Node } from '../core/node.js'
-import { fateOf, formatToken, mergeTokens, type Token } from '../core/token.js'
+import { fatesOf, formatToken, gathered, mergeTokens, type Token } from '../core/token.js'
 import type { Topology } from '../core/topology.js'
 import type { Herd } from '../herd/herd.js'
 import { type Arrival, Scope, type Written } from './scope.js'
-import { badToken, type SessionOptions, Sessions, type Tokens, tokenOf } from './sessions.js'
+import { badToken, demandOneCluster, type SessionOptions, Sessions, type Tokens, tokensOf } from './sessions.js'
 import type { Wire } from './wire.js'
 
 /** A token stands for WAL that the present timeline does not have: the failover lost it. */
@@ -205,20 +205,21 @@ export class Causality {
 
   session<T>(tokens: Tokens, work: () => T, options: SessionOptions = {}): T {
     const around = this.scope ?? this.#root
-    const token = tokenOf(tokens, options)
-    const lenient = options.invalidToken === 'ignore'
-    const outer = around.arrival?.token ?? null
-    const both = token === null || outer === null ? (token ?? outer) : mergeTokens(outer, token)
-    if (both === null && token !== null && !lenient)
-      throw badToken('it is of another cluster than that of the session around it')
-    const now = this.#clock.mono()
-    const arrival =
-      token === null || both === null ? around.arrival : { token: both, arrivedAt: now, lenient, believed: null }
+    const given = tokensOf(tokens, options)
+    const arrival = given.length === 0 ? around.arrival : this.#arrived(given, around.arrival, options)
     const scope = new Scope(around, arrival)
     // A position that nothing known covers is asked for now, so that the first read need not.
-    const fate = token === null ? null : this.#fateOf(arrival)
+    const fate = given.length === 0 ? null : this.#fateOf(arrival)
     if (fate !== null && fate !== 'lost' && reachedOf(fate, this.#herd.topology.wal) === null) this.#herd.askPosition()
     return this.#sessions.run(scope, work)
+  }
+
+  #arrived(given: readonly Token[], outer: Arrival | null, { invalidToken }: SessionOptions): Arrival {
+    const isLenient = invalidToken === 'ignore'
+    const strict = gathered([...(outer?.strict ?? []), ...(isLenient ? [] : given)])
+    const lenient = gathered([...(outer?.lenient ?? []), ...(isLenient ? given : [])])
+    demandOneCluster(strict, 'it is of another cluster than that of the session around it')
+    return { strict, lenient, arrivedAt: this.#clock.mono(), believed: null }
   }
 
   /** What covers all that this session, or outside of any the pool, has written and seen; null: there is nothing to carry. */
@@ -230,6 +231,8 @@ export class Causality {
     const heard = scope === undefined ? null : this.#heardAt
     const doubt = this.#herd.topology.primary === null ? null : own.doubt
     let since = this.#herd.topology.plural ? later(later(own.since, doubt), heard) : this.#clock.mono()
+    // Of tokens of several clusters one can go on, and the primary's cluster decides which.
+    if (isAmbiguous(tokensIn(own.arrival), this.#herd.topology)) since = this.#clock.mono()
     const captured = own.highest
     let lsn: Lsn | null = null
     let topology: Topology = this.#herd.topology
@@ -252,8 +255,8 @@ export class Causality {
       if (current !== null) lsn = higher(lsn, current.lsn)
       break
     }
-    const carried = own.arrival?.token ?? null
     const written = lsn === null ? null : tokenAt(topology, lsn)
+    const carried = carriedOn(tokensIn(own.arrival), topology)
     const both =
       written === null || carried === null ? (written ?? carried) : (mergeTokens(written, carried) ?? written)
     return both === null ? null : formatToken(both)
@@ -282,15 +285,12 @@ export class Causality {
     if (arrival === null) return null
     const { systemIdentifier, incumbent } = this.#herd.topology
     const present = { systemIdentifier, timeline: incumbent?.timeline ?? null, begun: incumbent?.begun ?? null }
-    const fate = fateOf(arrival.token, arrival.arrivedAt, present)
-    if (fate === 'foreign') {
-      if (arrival.lenient) return null
-      throw badToken('it is of another cluster')
-    }
-    if (fate !== 'lost') return fate
+    if (fatesOf(arrival.strict, arrival.arrivedAt, present).foreign !== null) throw badToken('it is of another cluster')
+    const { carried, lost } = fatesOf(tokensIn(arrival), arrival.arrivedAt, present)
+    if (lost === null) return carried
     if (arrival.believed === null) {
       arrival.believed = this.#believes()
-      if (arrival.believed) this.#lost({ timeline: arrival.token.timeline, now: present.timeline })
+      if (arrival.believed) this.#lost({ timeline: lost.timeline, now: present.timeline })
     }
     // A crowd of them is forged, or a storm behind a failover: what the primary had when it came is all there is to see.
     return arrival.believed ? 'lost' : { lsn: null, arrivedAt: arrival.arrivedAt }
@@ -303,6 +303,26 @@ const MOST_LOST = 20
 function tokenAt({ systemIdentifier, incumbent }: Topology, lsn: Lsn): Token | null {
   const timeline = incumbent?.timeline ?? null
   return timeline === null ? null : { systemIdentifier: systemIdentifier ?? '', timeline, lsn }
+}
+
+function tokensIn(arrival: Arrival | null): readonly Token[] {
+  if (arrival === null) return []
+  return arrival.strict.length === 0 ? arrival.lenient : [...arrival.strict, ...arrival.lenient]
+}
+
+function isAmbiguous(tokens: readonly Token[], { systemIdentifier }: Topology): boolean {
+  if (systemIdentifier !== null || tokens.length < 2) return false
+  return new Set(tokens.map((token) => token.systemIdentifier).filter((each) => each !== '')).size > 1
+}
+
+/** Of the tokens that came in, what goes on: those of another cluster do not, as soon as it is known which one this is. */
+function carriedOn(tokens: readonly Token[], { systemIdentifier }: Topology): Token | null {
+  let merged: Token | null = null
+  for (const token of tokens) {
+    if (systemIdentifier && token.systemIdentifier && token.systemIdentifier !== systemIdentifier) continue
+    merged = merged === null ? token : (mergeTokens(merged, token) ?? merged)
+  }
+  return merged
 }
 
 function higher(a: Lsn | null, b: Lsn): Lsn {

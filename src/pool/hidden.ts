@@ -1,6 +1,7 @@
 // What a missing privilege hides on a node, and the statement that mends it. Tells what follows from that; decides nothing.
 
 import type { Detail, Node } from '../core/node.js'
+import { sqlIdentifier } from '../text.js'
 
 export interface Hidden {
   /** What is not seen, and what follows from that. */
@@ -33,14 +34,10 @@ export function grantFor(detail: Detail | null | undefined): string | null {
 }
 
 function grantStats({ role }: Detail): string {
-  return `GRANT pg_read_all_stats TO ${identifier(role ?? 'public')}`
+  return `GRANT pg_read_all_stats TO ${sqlIdentifier(role ?? 'public')}`
 }
 
 function grantControl(role: string): string {
   const names = ['system', 'checkpoint', 'recovery'].map((name) => `pg_control_${name}()`)
-  return `GRANT EXECUTE ON FUNCTION ${names.join(', ')} TO ${identifier(role)}`
-}
-
-function identifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`
+  return `GRANT EXECUTE ON FUNCTION ${names.join(', ')} TO ${sqlIdentifier(role)}`
 }

@@ -15,7 +15,7 @@ import type { Node, NodeAddress, NodeKey, Position, Receiver } from '../core/nod
 import { receiverOf } from '../core/receiver.js'
 import { errorOf } from '../core/thrown.js'
 import { clearOutcome, noteOutcome, PgherdError } from '../errors.js'
-import { type ClientClass, withoutWeakAuth } from '../guard.js'
+import { authRule, type ClientClass, type RequiredAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
 import { isOutdated } from '../login.js'
 import { disown, heardOn, mark, sourceOf, sourceOfMissing, sourceOfStatement, tap } from '../pg/tap.js'
@@ -101,6 +101,7 @@ export interface NodePoolOwner {
   readonly clock: Clock
   readonly PoolClass: InnerPoolClass
   readonly Client: ClientClass
+  readonly requireAuth: RequiredAuth | null
   clientConfig(node: Node): Record<string, unknown>
   /** Every event of the inner pool, to be emitted by the outer one. pg-pool's events have one or two arguments. */
   relay(pool: NodePool, event: string, first: unknown, second: unknown): boolean
@@ -195,8 +196,9 @@ export class NodePool {
   #clientClass(): ClientClass {
     const owner = this.#owner
     const { key, address } = this.#node
-    const Base = address.origin === 'configured' ? owner.Client : withoutWeakAuth(owner.Client)
-    const tapFor = (client: Client) => tap(client, this)
+    const Base = owner.Client
+    const intake = { refusesAuth: authRule(owner.requireAuth, address.origin) }
+    const tapFor = (client: Client) => tap(client, this, intake)
     const accuse = (error: unknown, source: Source) => this.#accuse(failureOf(error, 'idle', source))
     const events: WireEvents = {
       ...owner.wires,

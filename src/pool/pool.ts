@@ -573,6 +573,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         clock,
         PoolClass: Base as unknown as InnerPoolClass,
         Client: this.Client,
+        requireAuth: this.#config.requireAuth,
         clientConfig: (node) => clientConfigFor(this.#config, node.address),
         relay: (pool, event, first, second) => this.#relay(pool, event, first, second),
         wires: {

@@ -11,6 +11,7 @@ import type { Target } from '../core/selection.js'
 import { type Effect, effectOf, onlyShapes } from '../core/session.js'
 import { type Undone, weaker } from '../core/undone.js'
 import type { Errand } from '../herd/herd.js'
+import { printable } from '../text.js'
 import type { QueryArgs, Wishes } from './query-args.js'
 import { Repairs } from './repairs.js'
 import type { Written } from './scope.js'
@@ -146,7 +147,7 @@ export class Routing {
 
   /** Without a catalogue nobody knows what views and policies reach: the user may. */
   tellUnreadable(message: string): void {
-    this.#warn('PGHERD_CATALOGUE', `${UNREADABLE} (${message}).`)
+    this.#warn('PGHERD_CATALOGUE', `${UNREADABLE} (${printable(message)}).`)
   }
 
   /** This copy of pg sends one statement at a time, so no question can travel with one. */

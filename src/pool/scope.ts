@@ -14,12 +14,13 @@ export interface Landed {
   readonly epoch: number
 }
 
-/** A token as it came in. */
+/** Tokens as they came in, those of the sessions around it included. */
 export interface Arrival {
-  readonly token: Token
+  /** One for each cluster that is named. Of another cluster: an error. */
+  readonly strict: readonly Token[]
+  /** Likewise. Of another cluster: ignored. */
+  readonly lenient: readonly Token[]
   readonly arrivedAt: number
-  /** Of another cluster: to be ignored, or to be told. */
-  readonly lenient: boolean
   /** What it stands for is gone, and that was told; false: it is one of too many that say so; null: it is not gone. */
   believed: boolean | null
 }

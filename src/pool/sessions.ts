@@ -2,7 +2,7 @@
 // nothing is switched on before the first session.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { mergeTokens, parseToken, type Token } from '../core/token.js'
+import { gathered, parseToken, type Token } from '../core/token.js'
 import { PgherdError } from '../errors.js'
 import type { Scope } from './scope.js'
 
@@ -41,21 +41,26 @@ export class Sessions {
   }
 }
 
-/** What the tokens stand for together; null: nothing. */
-export function tokenOf(tokens: Tokens, { invalidToken = 'error' }: SessionOptions = {}): Token | null {
+/** The tokens, one for each cluster that is named. Which cluster this is may not be known yet: each is judged when it is read for. */
+export function tokensOf(texts: Tokens, { invalidToken = 'error' }: SessionOptions = {}): readonly Token[] {
   if (invalidToken !== 'error' && invalidToken !== 'ignore') {
     throw new TypeError(`option invalidToken must be 'error' or 'ignore', not ${String(invalidToken)}`)
   }
-  let merged: Token | null = null
-  for (const text of Array.isArray(tokens) ? tokens : [tokens]) {
+  const tokens: Token[] = []
+  for (const text of Array.isArray(texts) ? texts : [texts]) {
     if (text === null || text === undefined || text === '') continue
     const token = parseToken(text)
-    const both: Token | null = token === null || merged === null ? token : mergeTokens(merged, token)
-    if (both !== null) merged = both
-    else if (invalidToken === 'error')
-      throw badToken(token === null ? 'it is no token' : 'it is of another cluster than the one before it')
+    if (token !== null) tokens.push(token)
+    else if (invalidToken === 'error') throw badToken('it is no token')
   }
-  return merged
+  const found = gathered(tokens)
+  if (invalidToken === 'error') demandOneCluster(found, 'it is of another cluster than the one before it')
+  return found
+}
+
+/** Two named clusters cannot both be this one. */
+export function demandOneCluster(tokens: readonly Token[], why: string): void {
+  if (tokens.filter(({ systemIdentifier }) => systemIdentifier !== '').length > 1) throw badToken(why)
 }
 
 /** The text itself is not shown: it came from outside. */

@@ -5,7 +5,17 @@ import { statusLines } from '../../src/cli/status.js'
 import { verdictOf } from '../../src/cli/verdict.js'
 import type { TopologySnapshot } from '../../src/index.js'
 import { nodeTable } from '../../src/pool/print.js'
-import { bytesText, coloured, millisText, plain, printable, shortened, wrapped } from '../../src/text.js'
+import {
+  bytesText,
+  coloured,
+  millisText,
+  plain,
+  printable,
+  printableJson,
+  shortened,
+  sqlIdentifier,
+  wrapped,
+} from '../../src/text.js'
 import { downOf, nodeOf, picture, primaryOf } from '../support/snapshots.js'
 
 const GRANT = 'GRANT pg_read_all_stats TO "app"'
@@ -81,7 +91,7 @@ describe('the page of a cluster', () => {
     const failure = 'evil\x1b[2J\x1b]0;title\x07\nnext line'
     const text = page(picture([downOf('a', failure, null)], { systemIdentifier: null, epoch: 0 })).join('\n')
     assert.doesNotMatch(text.replaceAll('\n', ''), /\p{Cc}/u)
-    assert.match(text, /└ evil \[2J \]0;title next line/)
+    assert.match(text, /└ evil\\u\{1b\}\[2J\\u\{1b\}\]0;title\\u\{7\} next line/)
   })
 
   const STATES: readonly (readonly [string, Parameters<typeof nodeOf>[1], RegExp])[] = [
@@ -131,5 +141,41 @@ describe('text', () => {
     assert.equal(shortened('pg-primary.example.com:5432', 13), 'pg-pri…m:5432')
     assert.equal(shortened('short', 13), 'short')
   })
-  it('control characters are spaces', () => assert.equal(printable('a\r\nb\x9bc\u2028d'), 'a b c d'))
+  it('line breaks are spaces, what has no picture of its own is shown as its number', () => {
+    assert.equal(printable('a\r\nb\x9bc\u2028d'), 'a b\\u{9b}c d')
+    assert.equal(
+      printable('\x1b]0;x\x07 \u202egnp.exe \u{e0001}\ud800'),
+      '\\u{1b}]0;x\\u{7} \\u{202e}gnp.exe \\u{e0001}\\u{d800}'
+    )
+  })
+  it('JSON is the same value, and shows what it is', () => {
+    const value = { role: 'a\x1b[8m\x7f\x9b\u202e\u2028\u{e0001}', nested: ['b\nc'] }
+    const text = printableJson(value, 2)
+    assert.deepEqual(JSON.parse(text), value)
+    assert.match(text, /^[\x20-\x7e\n]+$/)
+  })
+  it('a name in SQL can be pasted, whatever stands in it', () => {
+    assert.equal(sqlIdentifier('a"b\\c'), '"a""b\\c"')
+    assert.equal(sqlIdentifier('é'), '"é"')
+    assert.equal(sqlIdentifier('a\x1b"\\\u202e'), 'U&"a\\+00001b""\\\\\\+00202e"')
+  })
+})
+
+describe('what a server says of itself', () => {
+  const odd = 'x\x1b]0;owned\x07\r\n\u202e\x9b2J'
+  const grant = `GRANT pg_read_all_stats TO ${sqlIdentifier(odd)}`
+  const snapshot = picture([
+    nodeOf('db-b', { hidden: [{ what: 'its timeline', grant }], version: odd, refused: odd, name: odd }),
+    downOf('db-c', odd, 'constructor'),
+  ])
+  it('moves no cursor, wherever the page shows it', () => {
+    for (const width of [40, 80, 200]) {
+      for (const line of page(snapshot, width)) assert.match(line, /^[\x20-\x7e└–≤·…]*$/u, JSON.stringify(line))
+    }
+  })
+  it('is no word of ours, whatever code it sends', () => {
+    for (const code of ['constructor', '__proto__', 'toString']) {
+      assert.equal(verdictOf(picture([downOf('db-c', 'no', code)])).advice, null)
+    }
+  })
 })

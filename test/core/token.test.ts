@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Lsn } from '../../src/core/lsn.js'
-import { fateOf, formatToken, mergeTokens, parseToken, type Token } from '../../src/core/token.js'
+import { fateOf, fatesOf, formatToken, gathered, mergeTokens, parseToken, type Token } from '../../src/core/token.js'
 
 const SYSTEM = '7710566966336794274'
 const token = (lsn: bigint, timeline = 1, systemIdentifier = SYSTEM): Token => ({
@@ -70,4 +70,29 @@ describe('token: what it means here and now', () => {
       assert.deepEqual(fate, typeof expected === 'string' ? expected : { lsn: expected, arrivedAt: 9 })
     })
   }
+})
+
+describe('token: several, each judged alone', () => {
+  const here = { systemIdentifier: SYSTEM, timeline: 2, begun: 100n as Lsn }
+  const [foreign, lost] = [token(900n, 9, '8'), token(101n)]
+  const ROWS = [
+    ['none', [], {}],
+    ['one of another cluster before one of this', [foreign, token(5n, 2)], { carried: 5n, foreign }],
+    ['and behind it', [token(5n, 2), foreign], { carried: 5n, foreign }],
+    ['of a cluster without a name beside one of this: the higher', [token(7n, 2, ''), token(5n, 2)], { carried: 7n }],
+    ['of a later timeline beside one of this: whatever there was', [token(5n, 3, ''), token(7n, 2)], { carried: null }],
+    ['a lost one beside one that is not', [token(7n, 2, ''), lost], { carried: 7n, lost }],
+  ] as const
+  for (const [title, tokens, expected] of ROWS) {
+    it(title, () => {
+      const { carried, lost: gone, foreign: other } = { lost: null, foreign: null, carried: undefined, ...expected }
+      const wanted = carried === undefined ? null : { lsn: carried, arrivedAt: 9 }
+      assert.deepEqual(fatesOf(tokens, 9, here), { carried: wanted, lost: gone, foreign: other })
+    })
+  }
+
+  it('are gathered by the cluster that they name', () => {
+    const [a, b, c] = [token(5n), token(7n), token(1n, 1, '')]
+    assert.deepEqual(gathered([a, foreign, b, c]), [b, foreign, c])
+  })
 })

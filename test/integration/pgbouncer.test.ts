@@ -97,7 +97,7 @@ describe('behind PgBouncer in transaction mode', () => {
   it('a question that fails, or that nobody waits for any more, leaves nothing behind, and no open transaction', async () => {
     const probed = { host: bouncers[0]?.host ?? '', port: bouncers[0]?.port ?? 0, servername: null }
     const address = { ...probed, origin: 'configured' } as const
-    const ask = connectionQuestion(systemClock, ({ host, port }) => ({ host, port, ...APP }))
+    const ask = connectionQuestion(systemClock, ({ host, port }) => ({ host, port, ...APP }), null)
     const never = new AbortController().signal
     const seen = await watched(async () => {
       for (let n = 0; n < 10; n++) {

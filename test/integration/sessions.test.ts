@@ -388,6 +388,51 @@ describe('sessions', () => {
       await reader.session(null, async () => assert.equal(await reader.token(), null))
     })
 
+    it('in a list are judged alone: one of another cluster hides none of this one, in either order or nested', async () => {
+      const writer = poolOn(cluster)
+      await writer.ready({ replicas: 2 })
+      const reader = await paused({})
+      const n = await bump(writer)
+      const genuine = await writer.token()
+      const { systemIdentifier } = writer.topology()
+      const foreign = `1.${(BigInt(systemIdentifier ?? 0) + 1n).toString(36)}.9.zz`
+      const ignore = { invalidToken: 'ignore' } as const
+      for (const tokens of [
+        [foreign, genuine],
+        [genuine, foreign],
+        ['nonsense', foreign, genuine],
+      ]) {
+        assert.equal((await reader.session(tokens, () => read(reader), ignore)).n, n)
+        assert.equal(await reader.session(tokens, () => reader.token(), ignore), genuine)
+      }
+      const nested = (outer: string | null, inner: string | null) =>
+        reader.session(outer, () => reader.session(inner, () => read(reader), ignore), ignore)
+      assert.equal((await nested(foreign, genuine)).n, n)
+      assert.equal((await nested(genuine, foreign)).n, n)
+      // What an outer session ignores is no error of an inner one that is strict.
+      const strict = () => reader.session(genuine, () => read(reader))
+      assert.equal((await reader.session(foreign, strict, ignore)).n, n)
+      assert.throws(() => reader.session([foreign, genuine], () => 1), {
+        code: 'PGHERD_TOKEN',
+        message: /another cluster/,
+      })
+    })
+
+    it('of several clusters, in a pool that knows no server yet: the one of this cluster goes on', async () => {
+      const writer = poolOn(cluster)
+      await bump(writer)
+      const genuine = await writer.token()
+      const foreign = '1.1.9.zz'
+      for (const tokens of [
+        [foreign, genuine],
+        [genuine, foreign],
+      ]) {
+        const cold = poolOn(cluster)
+        const token = await cold.session(tokens, () => cold.token(), { invalidToken: 'ignore' })
+        assert.equal(token?.split('.')[1], genuine?.split('.')[1])
+      }
+    })
+
     it('of the commit of a session with synchronous_commit = off', async () => {
       const writer = poolOn(cluster)
       await writer.ready({ replicas: 2 })
