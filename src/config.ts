@@ -295,6 +295,17 @@ export function resolveConfig(given: unknown, environment: Environment, defaults
   })
 }
 
+/**
+ * For a client that pgherd cannot keep from giving a password away (libpq's binding): servers that were found are listed and not
+ * used, and `requireAuth` is refused, since it could not be kept.
+ */
+export function withoutDiscovered(config: Config): Config {
+  if (config.requireAuth !== null) {
+    refuse("option requireAuth needs pg's own client: pg.native does not tell what a server asks for")
+  }
+  return Object.freeze({ ...config, replication: { ...config.replication, use: false } })
+}
+
 /** The last part of a name, as the server knows it: folded unless quoted. Null: that is no name. */
 function lastPart(name: string): string | null {
   const [, quoted, plain] =

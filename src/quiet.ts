@@ -25,8 +25,14 @@ interface RowDescription {
 }
 
 interface DataRow {
+  /** Bytes of the message. */
+  readonly length: number
   readonly fields: readonly (string | null)[]
 }
+
+/** The catalogue of a hundred thousand functions is shorter. */
+const MOST_BYTES = 64 << 20
+const TOO_LONG = 'the answer to a question of pgherd is longer than any server needs'
 
 /** What pg's client tells of a text under way: pg's own Query, without what nobody here needs. */
 class Question {
@@ -34,6 +40,7 @@ class Question {
   readonly #told: ToldAll
   #names: readonly string[] = []
   readonly #answers: Row[][] = []
+  #bytes = 0
 
   constructor(text: string, told: ToldAll) {
     this.text = text
@@ -49,7 +56,10 @@ class Question {
     this.#answers.push([])
   }
 
-  handleDataRow({ fields }: DataRow): void {
+  handleDataRow({ fields, length }: DataRow): void {
+    this.#bytes += length
+    // What is no answer of PostgreSQL's is not kept, and not answered for.
+    if (this.#bytes > MOST_BYTES) this.#answers.length = 0
     this.#answers.at(-1)?.push(Object.fromEntries(this.#names.map((name, index) => [name, fields[index] ?? null])))
   }
 
@@ -57,7 +67,8 @@ class Question {
   handleEmptyQuery(): void {}
 
   handleReadyForQuery(): void {
-    this.#told(null, this.#answers)
+    if (this.#bytes > MOST_BYTES) this.#told(new Error(TOO_LONG), [])
+    else this.#told(null, this.#answers)
   }
 
   handleError(error: unknown): void {

@@ -39,7 +39,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
     'discovery/',
     'herd/',
   ],
-  'herd/probe.ts': ['core/', 'clock', 'guard', 'login', 'quiet', 'herd/sessions', 'pg', 'pg/tap'],
+  'herd/probe.ts': ['core/', 'clock', 'errors', 'guard', 'login', 'quiet', 'herd/sessions', 'pg', 'pg/tap'],
   'herd/sessions.ts': ['core/', 'type:pg'],
   'telemetry/': [
     'core/',

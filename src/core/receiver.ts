@@ -3,10 +3,13 @@
 import { parseLsn } from './lsn.js'
 import type { Receiver } from './node.js'
 
-/** Process, timeline, whether it streams, and what it has received. A guard tells the first two only. */
+const FORM = /^(\d{1,10})(?: (\d{1,10})(?: ([tf])(?: ([0-9A-F]{1,8}\/[0-9A-F]{1,8}))?)?)?$/i
+
+/** Process, timeline, whether it streams, and what it has received. A guard tells the first two only. Null: there is none. */
 export function receiverOf(text: string | null | undefined): Receiver | null {
-  if (text === null || text === undefined || text === '') return null
-  const [pid, timeline = '0', streaming, received] = text.split(' ')
+  const match = FORM.exec(text ?? '')
+  if (match === null) return null
+  const [, pid, timeline = '0', streaming, received] = match
   return {
     pid: Number(pid),
     timeline: timeline === '0' ? null : Number(timeline),

@@ -3,10 +3,10 @@
 
 import pg from 'pg'
 import type { Clock } from '../clock.js'
+import { type Checked, detailIn, positionsIn, sightingIn } from '../core/answers.js'
 import { type Failure, failureOf, verdictBeside, verdictOf } from '../core/failure.js'
-import { parseLsn } from '../core/lsn.js'
-import type { Detail, NodeAddress, Positions, ProbeResult, Sender, Sighting, Upstream } from '../core/node.js'
-import { receiverOf } from '../core/receiver.js'
+import type { NodeAddress, Positions, ProbeResult, Sighting } from '../core/node.js'
+import { PgherdError } from '../errors.js'
 import { authRule, type RequiredAuth } from '../guard.js'
 import { loggedIn } from '../login.js'
 import { type Intake, madeBy, sourceOf, tap } from '../pg/tap.js'
@@ -108,21 +108,6 @@ const WHO = `select pg_catalog.current_setting('server_version') as version, cur
 /** Where even pg_control_* or WAL functions are forbidden or foreign (42501, 0A000): the role, and nothing else. */
 const ROLE = `select pg_catalog.pg_is_in_recovery()::pg_catalog.text as in_recovery, null as insert, null as flush,
   null as replay, null as timeline`
-
-const NO_DETAIL: Detail = {
-  systemIdentifier: null,
-  startedAt: '',
-  controlTimeline: null,
-  receivedTimeline: null,
-  senders: [],
-  asynchronousCommit: true,
-  walWriterDelayMillis: 200,
-  walSegmentBytes: 16n * 1024n * 1024n,
-  standardConformingStrings: true,
-  version: null,
-  role: null,
-  readsStats: null,
-}
 
 /**
  * Asks a node over a connection of its own, which ends with the answers, with the deadline or with `signal`. In one transaction
@@ -252,12 +237,7 @@ class ConnectionProbe implements Probe {
     if (client === undefined) return null
     try {
       const [row] = await this.#within(millis, ask(client, POSITION))
-      return {
-        insert: parseLsn(row?.insert),
-        flush: parseLsn(row?.flush),
-        timeline: timelineOf(row),
-        asynchronous: row?.synchronous_commit === 'off',
-      }
+      return usable(positionsIn(row ?? null))
     } catch {
       // The next look finds out why.
       return null
@@ -496,11 +476,12 @@ async function sightOn(client: pg.Client, depth: 'lean' | 'full', answer: Answer
   const full = depth === 'full'
   const texts = [asked(client, LEAN, ROLE, answer), ...(full ? [asked(client, DETAIL, WHO, answer)] : [])]
   const [row = null, detail = null] = await Promise.all(texts)
-  return sightingOf(row, full ? detailOf(detail) : null)
+  return usable(sightingIn(row, full ? usable(detailIn(detail)) : null))
 }
 
 function failureIn(error: unknown): Failure {
-  return error === OVERDUE ? SILENCE : failureOf(error, 'connect', madeBy(error))
+  if (error === OVERDUE) return SILENCE
+  return failureOf(error, 'connect', error instanceof PgherdError ? 'pgherd' : madeBy(error))
 }
 
 /** A new connection was turned away by what is, or is not, behind the address: no older session refutes that. */
@@ -554,46 +535,11 @@ async function asked(client: pg.Client, text: string, fallback: string | null, a
   }
 }
 
-function sightingOf(row: Row | null, detail: Detail | null): Sighting {
-  return {
-    inRecovery: row?.in_recovery === 'true',
-    timeline: timelineOf(row),
-    insert: parseLsn(row?.insert),
-    flush: parseLsn(row?.flush),
-    replay: parseLsn(row?.replay),
-    receiver: receiverOf(row?.receiver),
-    feeds: integer(row?.feeds),
-    detail,
-  }
-}
-
-/** The first eight digits of a WAL file's name. */
-function timelineOf(row: Row | null | undefined): number | null {
-  return row?.timeline ? Number.parseInt(row.timeline, 16) : null
-}
-
-function detailOf(row: Row | null): Detail {
-  if (row === null) return NO_DETAIL
-  const { version = null, role = null } = row
-  if (row.started_at === undefined) return { ...NO_DETAIL, version, role }
-  return {
-    systemIdentifier: row.system_identifier ?? null,
-    startedAt: row.started_at ?? '',
-    controlTimeline: integer(row.control_timeline),
-    receivedTimeline: integer(row.received_timeline),
-    sender: row.sender ? (JSON.parse(row.sender) as Upstream) : null,
-    checkpoint: row.checkpoint || null,
-    senders: row.senders ? (JSON.parse(row.senders) as Sender[]) : [],
-    asynchronousCommit: row.synchronous_commit === 'off',
-    walWriterDelayMillis: Number(row.wal_writer_delay ?? NO_DETAIL.walWriterDelayMillis),
-    walSegmentBytes: BigInt(row.wal_segment_size ?? NO_DETAIL.walSegmentBytes),
-    standardConformingStrings: row.standard_conforming_strings !== 'off',
-    version,
-    role,
-    readsStats: row.reads_stats === null || row.reads_stats === undefined ? null : row.reads_stats === 'true',
-  }
-}
-
-function integer(text: string | null | undefined): number | null {
-  return text === null || text === undefined ? null : Number(text)
+/** What is not as PostgreSQL answers is no answer. */
+function usable<T>(checked: Checked<T>): T {
+  if (checked.kind === 'value') return checked.value
+  throw new PgherdError(
+    'PGHERD_PROTOCOL',
+    `a probe was answered without a usable value of ${checked.field}: the server is not what it seems to be.`
+  )
 }

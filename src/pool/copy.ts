@@ -23,18 +23,18 @@ const SPOKEN: Readonly<Partial<Record<Part, readonly string[]>>> = {
     '_errorAllQueries',
     '_handleErrorMessage',
     '_handleReadyForQuery',
-    '_handleAuthCleartextPassword',
-    '_handleAuthMD5Password',
     '_pulseQueryQueue',
   ],
   client: ['_activeQuery', '_ending', '_queryQueue', '_queryable', '_txStatus'],
-  connection: ['bind', 'cancel', 'connect', 'requestSsl', 'stream'],
+  connection: ['attachListeners', 'bind', 'cancel', 'connect', 'requestSsl', 'stream'],
 }
 
 /** What its connections can do. */
 export interface Abilities {
   /** Two statements on one connection at a time (pg 8.23). False: no guards and no captured positions. */
   readonly pipelines: boolean
+  /** It speaks the protocol itself, so what a server asks and sends is checked. False: libpq's binding. */
+  readonly speaks: boolean
 }
 
 /** Throws PGHERD_CONFIG where something is missing. Makes a client and a pool to look at them; neither connects. */
@@ -51,9 +51,9 @@ export function abilitiesOf(copy: PgLike): Abilities {
     pool: made(Pool),
   }
   demand(ALWAYS, parts, copy)
-  if (typeof connection !== 'object') return { pipelines: true }
+  if (typeof connection !== 'object') return { pipelines: true, speaks: client === undefined }
   demand(SPOKEN, parts, copy)
-  return { pipelines: client?.pipeline !== undefined }
+  return { pipelines: client?.pipeline !== undefined, speaks: true }
 }
 
 type Parts = Readonly<Record<Part, unknown>>

@@ -5,7 +5,7 @@ import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
 import { complaints } from '../application.js'
 import { type Alarm, type Clock, systemClock } from '../clock.js'
-import { aloneOf, type Config, clientConfigFor, resolveConfig } from '../config.js'
+import { aloneOf, type Config, clientConfigFor, resolveConfig, withoutDiscovered } from '../config.js'
 import type { Failure } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import {
@@ -94,7 +94,7 @@ const NOTHING: InnerPool['_clients'] = []
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
 export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstructor {
-  const { pipelines } = abilitiesOf(pg)
+  const { pipelines, speaks } = abilitiesOf(pg)
   const Base = pg.Pool as BaseClass
 
   // Libraries recognise a pool by this very name as well as by instanceof.
@@ -111,12 +111,16 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     #oddSessions = 0
     readonly #complain = complaints()
     #lostAt: Instant | null = null
+    /** Servers that are found would be used, if this copy of pg could keep the password from them. */
+    readonly #leavesFound: boolean
     #ending = false
     #ended = false
 
     constructor(options?: object) {
-      const config = resolveConfig(options ?? {}, process.env, pg.defaults)
+      const resolved = resolveConfig(options ?? {}, process.env, pg.defaults)
+      const config = speaks ? resolved : withoutDiscovered(resolved)
       super(options)
+      this.#leavesFound = !speaks && resolved.replication.use
       this.#config = config
       this.#bounds = { ...config, alone: aloneOf(config) }
       const unreadable = (message: string) => this.#routing.tellUnreadable(message)
@@ -743,6 +747,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       this.#pools.follow(after, found)
       this.#telemetry.follow(after, before, found)
       if (after.plural && !pipelines) this.#routing.tellUnpaired()
+      if (this.#leavesFound) this.#tellLeft(after)
       if (after.plural && !before.plural) this.#causality.becamePlural()
       this.#noticeLegible(after)
       this.#routing.forget(clock.mono())
@@ -752,6 +757,10 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const now = clock.now()
       const change = { after: snapshotOf(after, now, this.#bounds), before: snapshotOf(before, now, this.#bounds) }
       channels.topology.traceSync(() => this.#tell('topology', change.after, change.before), change)
+    }
+
+    #tellLeft({ nodes }: Topology): void {
+      if ([...nodes.values()].some(({ address }) => address.origin === 'shown')) this.#routing.tellNative()
     }
 
     #noteReplica(client: Client, first: unknown): void {

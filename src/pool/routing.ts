@@ -67,6 +67,9 @@ const UNPAIRED =
   'this copy of pg cannot send two statements on one connection at a time (pg 8.23 and newer can), so a replica shows its ' +
   'position in a trip of its own before a read, and no position comes with a write. Reads behind writes take longer, or run ' +
   'on the primary; what they are proven to see is the same.'
+const NATIVE =
+  'replicas were found and are not used: with pg.native nothing keeps a server that was found from being sent the password in ' +
+  'a form that it can read. Name the servers, or take the JavaScript client.'
 const UNPROVEN =
   'no primary is known, so the bound is not proven: all named hosts are in recovery, and reads run on them as they are. Name a ' +
   'host that leads to the primary, or set maxLagMillis: Infinity if any age will do.'
@@ -153,6 +156,11 @@ export class Routing {
   /** This copy of pg sends one statement at a time, so no question can travel with one. */
   tellUnpaired(): void {
     this.#warn('PGHERD_PIPELINE', UNPAIRED)
+  }
+
+  /** libpq's binding sends the password to whatever server asks for it. */
+  tellNative(): void {
+    this.#warn('PGHERD_NATIVE', NATIVE)
   }
 
   /** A bounded read went to a standby without a proof. A caller that asked for standbys and set no bound has what it asked for. */

@@ -66,7 +66,7 @@ describe('the copy of pg that a pool is built on', () => {
   })
 
   it('the installed one is taken, and can send two statements at a time', () => {
-    assert.deepEqual(abilitiesOf(pg), { pipelines: true })
+    assert.deepEqual(abilitiesOf(pg), { pipelines: true, speaks: true })
   })
 
   it('one from before 8.23 is taken, and cannot', () => {
@@ -76,6 +76,6 @@ describe('the copy of pg that a pool is built on', () => {
         Reflect.set(this, 'pipeline', undefined)
       }
     }
-    assert.deepEqual(abilitiesOf({ ...pg, Client }), { pipelines: false })
+    assert.deepEqual(abilitiesOf({ ...pg, Client }), { pipelines: false, speaks: true })
   })
 })
