@@ -155,6 +155,8 @@ export class NodePool {
   #loginAt = 0
   /** Clients that log in, and that no statement waits for any more. */
   readonly #unwanted = new WeakSet<Client>()
+  /** Clients that had been told to end when an error came: a server may stop while its pool ends. */
+  readonly #ending = new WeakSet<Client>()
   #condemned = false
   #finishing: Error | null = null
   #ended: Promise<void> | null = null
@@ -177,6 +179,7 @@ export class NodePool {
       if (event === 'release' || event === 'remove') owner.freed(this.key)
       // Tracers listen to the pool whose connect() they see: this one.
       if (this.inner.listenerCount(event) > 0) tell(event, first, second)
+      if (event === 'error' && this.#ending.has(second as Client)) return false
       return owner.relay(this, event, first, second)
     }
   }
@@ -198,6 +201,7 @@ export class NodePool {
     const { key, address } = this.#node
     const Base = owner.Client
     const intake = { refusesAuth: authRule(owner.requireAuth, address.origin) }
+    const ending = this.#ending
     const tapFor = (client: Client) => tap(client, this, intake)
     const accuse = (error: unknown, source: Source) => this.#accuse(failureOf(error, 'idle', source))
     const events: WireEvents = {
@@ -221,7 +225,10 @@ export class NodePool {
         this.#wire = watch(client, owner.clock, events)
         watchBinding(client)
         this.#borrower = owner.lender === null ? null : new Borrower(client, send, status, owner.lender)
-        client.on('error', (error) => accuse(error, sourceOf(error, client, 0)))
+        client.on('error', (error) => {
+          if (isEnding(client)) ending.add(client)
+          accuse(error, sourceOf(error, client, 0))
+        })
         client.on('error', (error) => this.#borrower?.failed(error))
         client.on('end', () => this.#borrower?.ended())
         if (owner.telemetry.measures) timeOf(client, owner.clock, (millis) => owner.telemetry.created(address, millis))
