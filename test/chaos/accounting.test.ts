@@ -74,6 +74,29 @@ describe('the accounting of chaos', () => {
       ['lost'],
     ],
     [
+      'piecemeal, rolled back, and a row is there that was acknowledged on its way: the error speaks of the whole',
+      { ids: [1, 2], fate: 'rolled-back', piecemeal: true, kept: [1] },
+      { rows: new Map([[1, 1]]) },
+      ['resurrected'],
+    ],
+    [
+      'stepwise, and a row is there that was acknowledged before the statement that was rolled back',
+      { ids: [1, 2], fate: 'rolled-back', piecemeal: true, stepwise: true, kept: [1] },
+      { rows: new Map([[1, 1]]) },
+      [],
+    ],
+    [
+      'stepwise, and a row of the statement is there that was not sent',
+      { ids: [1, 2], fate: 'not-sent', piecemeal: true, stepwise: true, kept: [1] },
+      {
+        rows: new Map([
+          [1, 1],
+          [2, 1],
+        ]),
+      },
+      ['resurrected'],
+    ],
+    [
       'its effect is outside of the rows, and was reported as undone',
       { fate: 'rolled-back', own: 'stays' },
       {},

@@ -23,6 +23,8 @@ export interface Entry {
   readonly piecemeal?: boolean
   /** Of a piecemeal one: rows whose COMMIT was acknowledged, whatever became of the rest. */
   readonly kept?: readonly number[]
+  /** Its error speaks of the last of several statements alone: the caller, who sent each of them, knows of the others. */
+  readonly stepwise?: boolean
   /** It is made to fail, and did by itself: which says nothing of connections. */
   readonly own?: 'undone' | 'stays' | null
 }
@@ -108,7 +110,7 @@ export function settle(ledger: Ledger): Verdict {
 const NONE: ReadonlySet<number> = new Set()
 
 function misreported(entry: Entry, { rows, erased = NONE }: Ledger): Violation[] {
-  const { ids, fate, kept = [], piecemeal = false, own = null } = entry
+  const { ids, fate, kept = [], piecemeal = false, stepwise = false, own = null } = entry
   const there = ids.filter((id) => rows.has(id))
   const broken = (rule: Rule, some: readonly number[]): Violation[] =>
     some.length === 0 ? [] : [{ rule, detail: `${some.join(', ')}: ${told(entry)}` }]
@@ -117,7 +119,7 @@ function misreported(entry: Entry, { rows, erased = NONE }: Ledger): Violation[]
   const partial = there.length > 0 && absent.length > 0
   const refuted = fate === 'not-sent' || fate === 'rolled-back'
   // What stays outside of the ledger is not among its rows, and is there all the same.
-  const stays = own === 'stays' ? ids : there
+  const stays = (own === 'stays' ? ids : there).filter((id) => !stepwise || !kept.includes(id))
   return [
     ...broken('lost', isKept(entry) ? missing : missing.filter((id) => kept.includes(id))),
     ...broken('resurrected', refuted ? stays : there.filter((id) => erased.has(id))),

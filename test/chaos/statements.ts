@@ -140,6 +140,7 @@ const EVERY: readonly Form[] = [
       name: `${words}, on a client`,
       rows: 2,
       piecemeal: true,
+      stepwise: true,
       write: (pool, attempt) => onClient(pool, (client) => chain(words)(client, attempt)),
     })
   ),

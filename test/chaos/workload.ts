@@ -135,8 +135,8 @@ export class Workload {
     }
     const done = (fate: Entry['fate'], code: string | null, own: Entry['own'] = null) => {
       const endedAt = moment()
-      const { name, piecemeal = false } = form
-      this.entries.push({ lane, ids, form: name, fate, code, calledAt, endedAt, piecemeal, kept, own })
+      const { name, piecemeal = false, stepwise = false } = form
+      this.entries.push({ lane, ids, form: name, fate, code, calledAt, endedAt, piecemeal, stepwise, kept, own })
       return endedAt
     }
     try {

@@ -21,6 +21,8 @@ export interface Form {
   readonly refused?: 'undone' | 'stays'
   /** It commits more than once. */
   readonly piecemeal?: true
+  /** Its caller sends one statement after the other, and is told of each: an error speaks of one of them. */
+  readonly stepwise?: true
   /** The oldest PostgreSQL that knows it; any unless told. */
   readonly major?: number
   /** It needs dblink. */
