@@ -209,7 +209,7 @@ function refusedOf(topology: Topology, verdict: PrimaryVerdict, claimants: reado
   if (verdict.kind !== 'primary' || verdict.key !== incumbent?.key || incumbent.suspect !== null) return next
   for (const { key } of claimants) {
     // Only an incumbent that has answered since the claim stands beside it: a frozen one does not.
-    const claimedAt = topology.nodes.get(key)?.probedAt ?? null
+    const claimedAt = topology.nodes.get(key)?.claimsSince ?? null
     if (claimedAt !== null && incumbent.probedAt !== null && incumbent.probedAt.mono > claimedAt.mono) next.add(key)
   }
   next.delete(verdict.key)
