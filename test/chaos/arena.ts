@@ -299,6 +299,11 @@ export class Arena {
     await this.until('everybody to go on', () => workloads.every(moved))
   }
 
+  /** The same, and until a replica that has stood still meanwhile is beyond the lag bound. */
+  async outlast(times: number): Promise<void> {
+    await Promise.all([this.progress(times), pause(1.5 * MAX_LAG_MILLIS)])
+  }
+
   /** The load goes on for a moment chosen by chance: faults must not always meet the same phase. */
   async aMoment(): Promise<void> {
     await pause(this.random.below(60))

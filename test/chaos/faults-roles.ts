@@ -44,7 +44,7 @@ export const ROLE_FAULTS: readonly Fault[] = [
     strike: async (arena) => {
       const node = arena.aReplica()
       await arena.cluster.pauseReplay(node)
-      await arena.progress(30)
+      await arena.outlast(30)
       await arena.cluster.resumeReplay(node)
     },
   },
@@ -54,7 +54,7 @@ export const ROLE_FAULTS: readonly Fault[] = [
     strike: async (arena) => {
       const node = arena.aReplica()
       await arena.cluster.cut(node)
-      await arena.progress(30)
+      await arena.outlast(30)
       await arena.cluster.heal(node)
     },
   },
