@@ -1,10 +1,11 @@
 // A run of chaos for as long as you like:
-//   npm run chaos -- --seed 7 --faults 200 [--role monitor|plain] [--tls]
+//   npm run chaos -- --seed 7 --faults 200 [--minutes 30] [--role monitor|plain] [--tls]
 //     [--only part-of-a-name,...] [--group all|general|forks|logins]
 //     [--writers every|usual] [--product directory]
 //   npm run chaos -- --leaks --faults 200
 // Prints each fault and how long it took, then the totals. Ends with 1, and how to repeat it, when anything is not as promised.
 // The role that the pools log in as goes by the seed unless told: even seeds are in pg_monitor, odd ones see what every role sees.
+// --minutes: so many at most, whatever number of faults that is.
 // --writers usual: without the forms of statements that are rare, and those that are made to fail.
 // --product: another build of pgherd, as the directory that has its src/index.js.
 
@@ -21,6 +22,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     faults: { type: 'string', default: '50' },
+    minutes: { type: 'string', default: 'Infinity' },
     only: { type: 'string', default: '' },
     group: { type: 'string', default: 'all' },
     role: { type: 'string' },
@@ -61,6 +63,7 @@ async function faults(): Promise<void> {
   console.log(repeat)
 
   let count = 0
+  const until = performance.now() + 60_000 * Number(values.minutes)
   const { product } = values
   const report = await chaos({
     seed,
@@ -69,6 +72,7 @@ async function faults(): Promise<void> {
     tls: values.tls,
     ...(product === undefined ? {} : { Pool: await productIn(product) }),
     faults: sequence(table, Number(values.faults), seeded(seed)),
+    isOver: () => performance.now() > until,
     suffered: ({ name }, millis, well) => {
       console.log(`${String(++count).padStart(4)}  ${String(millis).padStart(6)} ms  ${name}${well ? '' : '  STUCK'}`)
     },

@@ -35,6 +35,8 @@ export function sequence(table: readonly Fault[], count: number, random: Random)
 
 export interface ChaosOptions extends ArenaOptions {
   readonly faults: readonly Fault[]
+  /** Asked after each: no more of them, and the verdict. */
+  readonly isOver?: () => boolean
   /** Told after each. */
   readonly suffered?: (fault: Fault, millis: number, well: boolean) => void
 }
@@ -48,7 +50,7 @@ export async function chaos(options: ChaosOptions): Promise<Report> {
       const from = performance.now()
       const well = await run.suffer(fault)
       options.suffered?.(fault, Math.round(performance.now() - from), well)
-      if (!well) break
+      if (!well || options.isOver?.()) break
     }
     return await run.end()
   } finally {
