@@ -33,7 +33,11 @@ class Neighbour {
 
   constructor({ host, port }: PgBouncer, user: string, found: string[]) {
     this.#client = new pg.Client({ host, port, user, password: user, database: 'app', ssl: false })
-    this.#client.on('error', () => undefined)
+    // From then on each statement fails at once, and one that loops would let nothing else happen.
+    this.#client.on('error', ({ message }) => {
+      if (!this.#stopped) found.push(`neighbour: behind PgBouncer a client next door lost its connection: ${message}`)
+      this.#stopped = true
+    })
     this.#found = found
   }
 
@@ -49,7 +53,8 @@ class Neighbour {
         ({ rows }) => JSON.stringify(rows[0]),
         ({ code, message }: { code?: string; message: string }) => `${code} ${message}`
       )
-      if (seen !== unchanged) this.#found.push(`neighbour: behind PgBouncer a client next door had ${seen}`)
+      if (seen !== unchanged && !this.#stopped)
+        this.#found.push(`neighbour: behind PgBouncer a client next door had ${seen}`)
     }
   }
 
