@@ -172,6 +172,26 @@ describe('what is undone, and what is committed', () => {
       })
     }
 
+    for (const code of ['MY001', '57P01', '22012']) {
+      it(`a deferred trigger that raises ${code}, in the extended protocol: rolled-back, on a client too`, async () => {
+        await admin.query(`create table late (id int);
+          create function refuse() returns trigger language plpgsql as $$ begin raise 'no' using errcode = '${code}'; end $$;
+          create constraint trigger late after insert on late deferrable initially deferred
+            for each row execute function refuse()`)
+        const pool = patient()
+        const client = await pool.connect()
+        try {
+          for (const on of [pool, client]) {
+            const { outcome } = await failed(on.query('insert into late values ($1)', [1]))
+            assert.deepEqual([outcome, (await admin.query('select from late')).rowCount], ['rolled-back', 0])
+          }
+        } finally {
+          client.release()
+          await admin.query('drop table late; drop function refuse')
+        }
+      })
+    }
+
     it('in a block all of it is undone with that, but for what acts outside', async () => {
       const client = await patient().connect()
       for (const [text, outcome] of [
