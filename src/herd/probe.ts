@@ -6,6 +6,7 @@ import type { Clock } from '../clock.js'
 import { type Checked, detailIn, positionsIn, sightingIn } from '../core/answers.js'
 import { type Failure, failureOf, verdictBeside, verdictOf } from '../core/failure.js'
 import type { NodeAddress, Positions, ProbeResult, Sighting } from '../core/node.js'
+import { isA } from '../core/thrown.js'
 import { PgherdError } from '../errors.js'
 import { authRule, type RequiredAuth } from '../guard.js'
 import { loggedIn } from '../login.js'
@@ -378,7 +379,7 @@ class ConnectionProbe implements Probe {
       return await this.#within(left(), Promise.any(looks))
     } catch (error) {
       if (error === OVERDUE) this.#asked = 'asked'
-      throw error instanceof AggregateError ? error.errors[0] : error
+      throw isA(error, AggregateError) ? error.errors[0] : error
     } finally {
       over = true
     }
@@ -481,7 +482,7 @@ async function sightOn(client: pg.Client, depth: 'lean' | 'full', answer: Answer
 
 function failureIn(error: unknown): Failure {
   if (error === OVERDUE) return SILENCE
-  return failureOf(error, 'connect', error instanceof PgherdError ? 'pgherd' : madeBy(error))
+  return failureOf(error, 'connect', isA(error, PgherdError) ? 'pgherd' : madeBy(error))
 }
 
 /** A new connection was turned away by what is, or is not, behind the address: no older session refutes that. */

@@ -6,6 +6,7 @@ import type { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
 import { isRefusal, type Source } from '../core/failure.js'
 import type { Spoken } from '../core/sqlstates.js'
+import { isA } from '../core/thrown.js'
 import { PgherdError } from '../errors.js'
 import { type Fault, Frames, RESULT_BYTES, type Terms } from './frames.js'
 
@@ -63,7 +64,7 @@ export function tap(client: Client, owner: object, intake: Intake = ANYTHING): v
   }
   const noteOther = (error: unknown) => {
     if (isObject(error) && made.get(error)?.connection === connection) return
-    note(error, error instanceof PgherdError ? 'pgherd' : 'driver')
+    note(error, isA(error, PgherdError) ? 'pgherd' : 'driver')
   }
   const noteSocket = (error: unknown) => note(error, 'socket')
   let asking = false
