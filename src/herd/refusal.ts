@@ -152,11 +152,12 @@ const TEXTS: Readonly<Record<RefusalCode, (config: Config, topology: Topology) =
     `${failoverQueue} statements already wait for a primary. Shed load, or raise failoverQueue.`,
 }
 
-/** What to do where no primary was found. Nothing is there to be promoted where no server was ever heard. */
+/** What to do where no primary was found. Where no server answers there is none to be promoted. */
 export function primaryCure({ nodes }: Topology): string {
-  const isHeard = [...nodes.values()].some(({ answeredAt }) => answeredAt !== null)
-  return isHeard
-    ? 'Promote a replica, or name a host that leads to the primary.'
+  const known = [...nodes.values()]
+  if (known.some(isUp)) return 'Promote a replica, or name a host that leads to the primary.'
+  return known.some(({ answeredAt }) => answeredAt !== null)
+    ? 'No server answers: start one of them, or name a host that leads to the primary.'
     : 'No server has answered yet: check the hosts, the ports, and what lies between.'
 }
 

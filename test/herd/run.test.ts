@@ -365,6 +365,14 @@ describe('herd: errors that no waiting cures come at once', () => {
       assert.doesNotMatch(text, /[Pp]romote/)
     }
   })
+  it('no server that answers any more', async () => {
+    const { herd, clock, servers } = await ready({ failoverTimeoutMillis: 2000 })
+    for (const each of Object.values(servers)) each.mode = 'refuses'
+    await clock.advance(700)
+    const write = rejects(herd.run(WRITE, statement().attempt), 'PGHERD_NO_PRIMARY', /No server answers: start one/)
+    await clock.advance(2001)
+    await write
+  })
   it('a replica that answers: it may be promoted', async () => {
     const servers = { a: server('refuses'), b: server('replica') }
     const { herd, clock } = scripted(servers, { failoverTimeoutMillis: 2000 })
