@@ -72,8 +72,10 @@ const POSITION = `select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text
   pg_catalog.current_setting('synchronous_commit') as synchronous_commit`
 
 /**
- * pg_control_* read a file and pg_stat_replication joins two views: asked at connect, on a change and now and then. What is set
- * for the role or the database counts on connections that were made later; this one may be older than them.
+ * pg_control_* read a file, and two lists are joined: asked at connect, on a change and now and then. The first statement of a
+ * process waits for it, so the functions below the views pg_stat_replication and pg_roles are called: a new session would have to
+ * read and plan those. What is set for the role or the database counts on connections that were made later; this one may be older
+ * than them.
  */
 const DETAIL = `select (select system_identifier from pg_catalog.pg_control_system())::pg_catalog.text as system_identifier,
   (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)
@@ -86,22 +88,21 @@ const DETAIL = `select (select system_identifier from pg_catalog.pg_control_syst
   (select pg_catalog.concat_ws(' ', checkpoint_lsn, redo_lsn, timeline_id, next_xid, checkpoint_time)
     from pg_catalog.pg_control_checkpoint()) as checkpoint,
   (select pg_catalog.json_agg(pg_catalog.json_build_object(
-      'address', pg_catalog.host(client_addr), 'name', application_name, 'state', state))
-    from pg_catalog.pg_stat_replication)::pg_catalog.text as senders,
+      'address', pg_catalog.host(a.client_addr), 'name', a.application_name, 'state', w.state))
+    from pg_catalog.pg_stat_get_wal_senders() w, pg_catalog.pg_stat_get_activity(w.pid) a)::pg_catalog.text as senders,
   case when exists (select from pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) as set
       where set operator(pg_catalog.~*) '^synchronous_commit=(off|false|no|0)$'
       and (setdatabase operator(pg_catalog.=) 0 or setdatabase operator(pg_catalog.=)
         (select oid from pg_catalog.pg_database where datname operator(pg_catalog.=) pg_catalog.current_database()))
-      and (setrole operator(pg_catalog.=) 0 or setrole operator(pg_catalog.=)
-        (select oid from pg_catalog.pg_roles where rolname operator(pg_catalog.=) session_user)))
+      and (setrole operator(pg_catalog.=) 0
+        or setrole operator(pg_catalog.=) pg_catalog.to_regrole(pg_catalog.quote_ident(session_user))))
     then 'off' else pg_catalog.current_setting('synchronous_commit') end as synchronous_commit,
   (extract(epoch from pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval) operator(pg_catalog.*) 1000)
     ::pg_catalog.text as wal_writer_delay,
   pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::pg_catalog.text as wal_segment_size,
   pg_catalog.current_setting('standard_conforming_strings') as standard_conforming_strings,
   pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role,
-  (select pg_catalog.pg_has_role(oid, 'usage') from pg_catalog.pg_roles
-    where rolname operator(pg_catalog.=) 'pg_read_all_stats')::pg_catalog.text as reads_stats`
+  pg_catalog.pg_has_role(pg_catalog.to_regrole('pg_read_all_stats'), 'usage')::pg_catalog.text as reads_stats`
 
 /** Where a function of the above is forbidden: to whom. */
 const WHO = `select pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role`
