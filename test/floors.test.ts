@@ -71,7 +71,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   ],
   'pool/copy.ts': ['node:module', 'errors', 'type:pool/pool'],
   'pool/sessions.ts': ['node:async_hooks', 'core/token', 'errors', 'pool/'],
-  'pool/turn.ts': ['node:async_hooks', 'type:pg', 'pool/query-args'],
+  'pool/turn.ts': ['node:async_hooks', 'type:pg', 'core/thrown', 'pool/query-args'],
   'pool/hooks.ts': ['node:async_hooks', 'type:node:events', 'clock', 'core/thrown', 'type:application'],
   // Pure: what is printed is a function of the picture.
   'pool/print.ts': ['text', 'pool/'],
