@@ -74,7 +74,7 @@ function balanced(balance: BalancePolicy, complain: Complain): BalancePolicy {
 
 type OnDiscover = Config['onDiscover']
 
-/** An address of which nobody said that it may be used is not used. */
+/** An address that the function has not admitted is not used. */
 function admitted(onDiscover: OnDiscover, node: Parameters<OnDiscover>[0], complain: Complain): boolean {
   try {
     const admits: unknown = onDiscover({ host: node.host, port: node.port })

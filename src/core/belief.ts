@@ -103,7 +103,7 @@ function claimantsOf(topology: Topology, servers: ReadonlyMap<string, NodeKey>):
     found.push({
       key,
       timeline: seen.timeline,
-      // A plain role sees no state. A base backup keeps nobody in office.
+      // A plain role sees no state. A base backup keeps no primary in office.
       rows: seen.detail?.senders.filter(({ state }) => state === null || state === 'streaming').length ?? 0,
       followers: 0,
       configured: node.address.origin === 'configured',

@@ -1,6 +1,6 @@
 // Any error -> a Failure: what happened, whether the statement can have run, whether it accuses the node. And mayRetry().
 // Decides by who made the error object, then by what that may say: a server by severity, SQLSTATE and routine, a socket by its
-// code, pg by the texts of its errors that carry no code at all. What nobody of these made proves nothing.
+// code, pg by the texts of its errors that carry no code at all. What none of these made proves nothing.
 
 import { isUnparsed, meaningOf, rowAt, type Spoken, speaksOfSession } from './sqlstates.js'
 

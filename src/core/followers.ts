@@ -32,7 +32,7 @@ function claimantOf(node: Node, { nodes }: Topology, claimants: readonly Claiman
   if (direct !== undefined) return same.includes(direct) ? direct.key : null
   const [only] = same
   if (only === undefined || same.length > 1) return null
-  // A restartpoint is old: whoever sends to nobody has no follower any more.
+  // A restartpoint is old: a server that sends to none has no follower any more.
   return received === null && only.rows === 0 ? null : only.key
 }
 

@@ -30,7 +30,7 @@ export function withLineage(node: Node, lineage: Lineage): Node {
   }
 }
 
-/** A position of an unknown history is shown, and serves nobody. */
+/** A position of an unknown history is shown, and serves no read. */
 export function replicaState(detail: Extract<NodeState, { kind: 'replica' }>['detail'], node: Node): NodeState {
   const { follows, direct } = standingBy(node.lineage)
   const position = follows ? node.lineage.proven : node.shown
@@ -97,7 +97,7 @@ function hasLeft(old: Node, node: Node): boolean {
   return old.identity !== null && node.identity !== null && old.identity.current !== node.identity.current
 }
 
-/** It cannot be anybody's upstream: it sends to nobody, or nothing runs there. */
+/** It cannot be an upstream: it sends to no server, or nothing runs there. */
 function isIdle({ seen, state, probedAt }: Node): boolean {
   if (probedAt === null) return false
   if (seen !== null) return seen.feeds === 0

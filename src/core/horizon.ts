@@ -21,7 +21,7 @@ export interface Sample {
 /** A checkpoint that the primary has made, as any role sees it. */
 export interface Checkpoint {
   readonly id: string
-  /** The primary surely wrote it later than this; null: nobody knows when. */
+  /** The primary surely wrote it later than this; null: that is not known. */
   readonly after: Instant | null
   /** When the primary was last asked and showed it. */
   readonly askedAt: Instant

@@ -18,7 +18,7 @@ export interface Link {
   /** What had been received by then, and whether more has come since: its upstream has accepted it, then. */
   readonly received: Lsn | null
   readonly flows: boolean
-  /** Nodes that are not its upstream: each fed nobody, or was not running, when asked after `since`. */
+  /** Nodes that are not its upstream: each fed no server, or was not running, when asked after `since`. */
   readonly cleared: ReadonlySet<NodeKey>
   /** What was received lately may be of a node that has gone out of sight since. If the link ends now, that stays open. */
   readonly disputed: boolean
@@ -31,7 +31,7 @@ export interface Doubt {
   readonly until: Instant
   /** The highest position that it had shown by then; null: none. */
   readonly floor: Lsn | null
-  /** Whose fork it may be; null: nobody knows. */
+  /** Whose fork it may be; null: that is not known. */
   readonly of: NodeKey | null
 }
 
@@ -50,8 +50,8 @@ export interface Lineage {
   /** The newest position that is proven to be one of the primary's history. */
   readonly proven: Position | null
   /**
-   * Positions that count as soon as every node that may be the upstream has been seen in recovery after them, and where nobody
-   * says who is, the primary has been there: two at most.
+   * Positions that count as soon as every node that may be the upstream has been seen in recovery after them, and where it is
+   * not known which one is, the primary has been there: two at most.
    */
   readonly pending: readonly Arrived[]
   /** What it shows counts at once: none of its possible upstreams can have left recovery. */
@@ -131,7 +131,7 @@ export function isRefuted({ climb, doubt }: Lineage, { samples }: Wal): boolean 
   return false
 }
 
-/** Whatever it was proven to have is none of the primary's, or nobody knows any more. */
+/** Whatever it was proven to have is none of the primary's, or that is not known any more. */
 export function doubted(lineage: Lineage, at: Instant, of: NodeKey | null): Lineage {
   const top = lineage.climb.at(-1)?.lsn ?? null
   const { doubt } = lineage
@@ -153,7 +153,7 @@ export function inEpoch(lineage: Lineage, epoch: number, sameNumber: boolean, pr
 }
 
 /**
- * The node feeds nobody, or does not run: it is not the upstream of a link that was seen before and is seen again. What was
+ * The node feeds no server, or does not run: it is not the upstream of a link that was seen before and is seen again. What was
  * received before that is not said: it counts when the link shows itself again.
  */
 export function clearedOf(lineage: Lineage, key: NodeKey, askedAt: Instant, inRecovery: boolean): Lineage {
@@ -221,7 +221,7 @@ function isBased(node: Node, reign: Reign, suspects: readonly Node[]): boolean {
     return (made !== undefined && isAfter(made, doubt)) || fits(node, reign, doubt)
   }
   if (Math.max(detail.controlTimeline ?? 0, received ?? 0) === reign.timeline) return true
-  // Hidden from a plain role: the primary has accepted it and sends, as nobody else can be the one who does.
+  // Hidden from a plain role: the primary has accepted it and sends, as no other server can be the one that does.
   return received === null && link !== null && link.flows && suspects.length === 0
 }
 
@@ -238,7 +238,7 @@ function isAfter({ after }: Checkpoint, { at }: Doubt): boolean {
 }
 
 /**
- * Nobody says from whom it receives, not even on which timeline: a server that is not known may feed it. Then a position counts
+ * It is not known from whom it receives, not even on which timeline: a server that is not known may feed it. Then a position counts
  * up to where the primary is known to have been, or when a later sample has not refuted it.
  */
 function isUnsure(node: Node, reign: Reign): boolean {

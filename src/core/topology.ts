@@ -121,7 +121,7 @@ export type TopologyEvent =
       readonly generation: number
       readonly position: Position
       readonly receiver: Receiver | null
-      /** The primary is known to have been there, or further; null: nobody asked. */
+      /** The primary is known to have been there, or further; null: it was not asked. */
       readonly known: Lsn | null
       readonly at: Instant
     }

@@ -803,7 +803,7 @@ export class Herd {
   }
 
   /**
-   * A guard has shown a position that no position of the primary covers yet, and nobody says from whom the replica receives: the
+   * A guard has shown a position that no position of the primary covers yet, and it is not known from whom the replica receives: the
    * primary is asked whether it has been there. Those who wait for that share the question.
    */
   async confirms(place: Place): Promise<boolean> {

@@ -366,7 +366,7 @@ export class Monitor {
     return jittered(Math.min(least, this.#intervalMillis), this.#clock)
   }
 
-  /** Somebody claims lately, or a replica was connected lately whose proof waits for a look at the others. */
+  /** A server claims lately, or a replica was connected lately whose proof waits for a look at the others. */
   #isUnsettled({ nodes, primary }: Topology): boolean {
     const now = this.#clock.now()
     for (const { key, state, claimsSince, lineage } of nodes.values()) {

@@ -75,7 +75,7 @@ function unreached(topology: Topology, config: Config, newest: Failure | null): 
 }
 
 /**
- * Every server but those that let nobody in is in recovery, so the primary is among those: no promotion is under way, and no
+ * Every server but those that take no sessions is in recovery, so the primary is among those: no promotion is under way, and no
  * waiting cures a wrong password. Null: some server may be the primary yet.
  */
 function lockedOut(nodes: readonly Node[]): unknown {

@@ -9,9 +9,9 @@ export interface Sessions {
   readonly count: number
   /** Those that are logged in and not known to be broken, each with the bytes that it has received so far. */
   received(): ReadonlyMap<Client, number>
-  /** Those that nothing is under way on and that nobody holds, the longest unused first. */
+  /** Those that nothing is under way on and that no caller holds, the longest unused first. */
   idle(): readonly Client[]
-  /** Still nobody holds it, whatever is under way on it. */
+  /** Still no caller holds it, whatever is under way on it. */
   isUnused(client: Client): boolean
   /** Resolves when one may be idle, when none is left, or after `millis`. */
   freed(millis: number): Promise<void>

@@ -25,7 +25,7 @@ interface Connection {
   readonly stream: { destroy(): void }
 }
 
-/** What is under way has failed. What waits in line behind it fails with the same error, and so is not worse off. */
+/** What is under way has failed. What waits in line behind it fails with the same error, and the outcome is true of all. */
 export function noteFate(error: unknown, client: Client, wire: Wire, undone: (text: string) => Undone): void {
   const { _activeQuery, _queryable, _ending } = client as unknown as Internals
   const statement = _activeQuery as Statement | null | undefined
@@ -47,7 +47,19 @@ export function noteFate(error: unknown, client: Client, wire: Wire, undone: (te
   if (outcome === 'committed' || (outcome === 'unknown' && endOf(failure) !== 'refused')) wire.landed++
   const unread = statement._canceledDueToError
   if (unread) clearOutcome(unread)
-  tell(unread || error, outcome, wire)
+  // Those in line behind it, which were not sent, are told by the same error.
+  const isAlone = endOf(failure) === 'refused' || !(client as unknown as Internals)._queryQueue.length
+  tell(unread || error, outcome === 'committed' && !isAlone ? 'unknown' : outcome, wire)
+}
+
+/** The connection ended behind an error that its statement has been told: the others in line are told of the end. */
+export function noteRest(error: unknown, client: Client, wire: Wire): void {
+  const { _activeQuery, _queryQueue, _sentQueryQueue } = client as unknown as Internals
+  if (_activeQuery || !(wire.held || wire.released)) return
+  if (_sentQueryQueue?.length) {
+    wire.landed++
+    tell(error, 'unknown', wire)
+  } else if (_queryQueue.length > 0) tell(error, 'not-sent', wire)
 }
 
 /** The answer is complete, and a row of it could not be read. */

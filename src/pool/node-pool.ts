@@ -24,7 +24,7 @@ import type { Telemetry } from '../telemetry/telemetry.js'
 import { cancel } from './cancel.js'
 import { Ceiling } from './ceiling.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
-import { isOdd, noteFate, noteUnread, tell, unsubmitted, watchBinding } from './fate.js'
+import { isOdd, noteFate, noteRest, noteUnread, tell, unsubmitted, watchBinding } from './fate.js'
 import { guarded, lookedAfter } from './hooks.js'
 import { isOverdue, isTimed, noticed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
@@ -258,7 +258,9 @@ export class NodePool {
       }
 
       override _errorAllQueries(error: unknown): void {
-        noteFate(error, this as unknown as pg.Client, this.#wire, owner.wires.undone)
+        const client = this as unknown as pg.Client
+        noteFate(error, client, this.#wire, owner.wires.undone)
+        noteRest(error, client, this.#wire)
         super._errorAllQueries(error)
       }
 

@@ -361,7 +361,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     /** The node of this name, or all that a host leads to which was named so; null: there is none, or none yet. */
     #known(node: string): readonly NodeKey[] | null {
-      // Whoever names a server before the first statement means one that the pool was given.
+      // A caller that names a server before the first statement means one that the pool was given.
       if (!this.#ending) this.#herd.open()
       const found = namedSo(this.#herd.topology, node)
       return found.length === 0 ? null : found

@@ -54,17 +54,23 @@ export async function committed<T>(client: PoolClient, work: (client: PoolClient
     client.release(failure)
     throw error
   }
+  // The function may have ended the transaction by itself: that COMMIT was none of ours.
+  const own = client.getTransactionStatus() === 'I'
+  const parts = stays(before, landedOn(client), own)
   let answer: string
   try {
     answer = (await client.query('commit')).command
   } catch (error) {
     // Where it was not answered, its outcome says so: whether it was committed is the caller's to find out.
+    if (parts) noteWhole(error, 'unknown')
     client.release(error as Error)
     throw error
   }
   client.release()
   // How the server says that there was nothing left to commit.
-  if (answer === 'ROLLBACK') throw new PgherdError('PGHERD_ROLLED_BACK', SWALLOWED, ROLLED_BACK)
+  if (answer === 'ROLLBACK') {
+    throw new PgherdError('PGHERD_ROLLED_BACK', SWALLOWED, { outcome: parts ? 'unknown' : 'rolled-back' })
+  }
   return result
 }
 
@@ -85,7 +91,6 @@ function stays(before: number | null, after: number | null, own: boolean): boole
   return before === null || after === null ? own : before !== after
 }
 
-const ROLLED_BACK = { outcome: 'rolled-back' } as const
 const SWALLOWED =
   'a statement of the transaction failed, and its error was caught inside: nothing of the transaction can be committed. ' +
   'Let the error out, or use a savepoint around what may fail.'

@@ -521,6 +521,65 @@ describe('what is undone, and what is committed', () => {
   })
 })
 
+describe('one error, and what it says of several statements', () => {
+  let cluster: Cluster
+  let admin: Client
+  let cutter: Cutter
+  let pool: Pool
+  before(async () => {
+    cluster = await startCluster({ replicas: 0 })
+    admin = await cluster.connect(0, 'postgres')
+    await admin.query('create table items (id int)')
+    cutter = await Cutter.start(cluster.node(0))
+  })
+  after(async () => {
+    await cutter.close()
+    await cluster.destroy()
+  })
+  beforeEach(async () => {
+    await admin.query('truncate items')
+    const { user, password, database } = cluster.config(0, 'postgres')
+    pool = tracked({ host: cutter.host, port: cutter.port, user, password, database, max: 1 })
+  })
+  afterEach(endPools)
+  const rows = async () => (await admin.query('select id from items order by 1')).rows.map(({ id }) => id)
+  const outcomes = async (...texts: readonly string[]) => {
+    const client = await pool.connect()
+    client.on('error', () => {})
+    const all = await Promise.all(texts.map((text) => failed(client.query(text))))
+    client.release(true)
+    return all.map(({ outcome }) => outcome)
+  }
+
+  it('committed, and in line behind it: unknown', async () => {
+    cutter.cutWhen('(1)', (types) => types.endsWith('C'))
+    const found = await outcomes('insert into items values (1)', 'insert into items values (2)')
+    assert.deepEqual([found, await rows()], [['unknown', 'unknown'], [1]])
+  })
+
+  it('refused, and the connection ends before what is in line: not-sent', async () => {
+    cutter.cutWhen('1/0', (types) => types.endsWith('E'))
+    const found = await outcomes('select 1/0', 'insert into items values (2)')
+    assert.deepEqual([found, await rows()], [['rolled-back', 'not-sent'], []])
+  })
+
+  it('transaction(), whose function had committed a part: unknown', async () => {
+    const cut = pool.transaction(async (client) => {
+      client.on('error', () => {})
+      await client.query('insert into items values (1)')
+      await client.query('commit')
+      cutter.cutWhen('commit', (types) => types.endsWith('C') || types.endsWith('N'))
+    })
+    assert.equal((await failed(cut)).outcome, 'unknown')
+    const swallowing = pool.transaction(async (client) => {
+      await client.query('insert into items values (2); commit; begin')
+      await client.query('select 1/0').catch(() => {})
+    })
+    const { code, outcome } = await failed(swallowing)
+    assert.deepEqual([code, outcome, await rows()], ['PGHERD_ROLLED_BACK', 'unknown', [1, 2]])
+  })
+})
+
 describe('what is undone, as the catalogue has it', () => {
   let cluster: Cluster
   let admin: Client
