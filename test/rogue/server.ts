@@ -90,8 +90,7 @@ export class Rogue {
           this.#noteCredential(script, body)
           if (script.auth === 'sasl' && !body.includes('c=')) {
             mouth.say(continuationOf(this.#random, /r=(.*)$/.exec(body.toString())?.[1] ?? ''))
-          }
-          else {
+          } else {
             if (script.auth === 'sasl' && body.includes('c=')) mouth.say(unproven)
             letIn()
           }
