@@ -41,7 +41,7 @@ export interface PgherdErrorFields {
   readonly outcome?: Outcome
 }
 
-/** An error of pgherd itself. The statement was never sent, so `outcome` is 'not-sent'; but for PGHERD_ROLLED_BACK. */
+/** An error of pgherd itself. The statement was never sent, so `outcome` is 'not-sent'; but for PGHERD_ROLLED_BACK and PGHERD_PROTOCOL. */
 export class PgherdError extends Error {
   readonly code: PgherdErrorCode
   readonly outcome: Outcome
@@ -164,6 +164,11 @@ function common(a: Outcome, b: Outcome): Outcome {
   if (a === b) return a
   const mayStay = (outcome: Outcome) => outcome === 'unknown' || outcome === 'committed'
   return mayStay(a) || mayStay(b) ? 'unknown' : 'rolled-back'
+}
+
+/** Of our own error that a statement under way is told: its outcome is noted by those who know what was sent. */
+export function openOutcome(error: PgherdError): void {
+  Reflect.deleteProperty(error, 'outcome')
 }
 
 /**

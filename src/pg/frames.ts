@@ -1,7 +1,6 @@
 // What a server sends, in whatever pieces it comes -> whole messages, each checked before pg's parser sees it: of a known kind, of
 // a length within the limit, well formed, and allowed in this phase of the session. Judges nothing else and sends nothing.
 
-import { constants } from 'node:buffer'
 import type { Spoken } from '../core/sqlstates.js'
 import {
   AUTHENTICATION,
@@ -26,8 +25,8 @@ const HEADER_BYTES = 5
 export const LOGIN_BYTES = 1 << 20
 /** PostgreSQL makes no longer message. */
 export const RESULT_BYTES = 1 << 30
-/** pg's parser makes a string of each value, name and text; a longer one it would throw at the socket. */
-const STRING_BYTES = constants.MAX_STRING_LENGTH
+/** V8's longest string. pg's parser makes one of each value, name and text, and throws at the socket where it cannot. */
+export const STRING_BYTES = 2 ** 29 - 24
 
 /** What is wrong with what a server sent. */
 export interface Fault {

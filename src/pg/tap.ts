@@ -7,7 +7,7 @@ import type { Client } from 'pg'
 import { isRefusal, type Source } from '../core/failure.js'
 import type { Spoken } from '../core/sqlstates.js'
 import { isA } from '../core/thrown.js'
-import { PgherdError } from '../errors.js'
+import { openOutcome, PgherdError } from '../errors.js'
 import { type Fault, Frames, type Given, RESULT_BYTES, type Terms } from './frames.js'
 
 type Parse = (chunk: Buffer) => void
@@ -85,6 +85,8 @@ export function tap(client: Client, owner: object, intake: Intake = ANYTHING): v
   })
   const refuse = (fault: Fault) => {
     const error = errorOf(fault, client)
+    // It was sent, and what has become of it is for those to say who know the statement.
+    if (internals._getActiveQuery?.()) openOutcome(error)
     note(error, 'pgherd')
     asking = false
     // The server is not to go on: what it sends is not looked at any more.

@@ -12,6 +12,8 @@ import type { Told, Wish } from './subject.js'
 export interface RunOptions {
   readonly seed: number
   readonly seconds: number
+  /** The run is over as soon as so many were made, or when its seconds are; 0: they are not counted. */
+  readonly connections?: number
   /** Another build of pgherd: the directory of its compiled `src/`. */
   readonly product?: URL
 }
@@ -39,7 +41,7 @@ const ROGUES = 8
 /** On a busy machine a process may get no turn for seconds. */
 const HUNG_MILLIS = 15_000
 
-export async function run({ seed, seconds, product = BUILT }: RunOptions): Promise<Report> {
+export async function run({ seed, seconds, connections = 0, product = BUILT }: RunOptions): Promise<Report> {
   const random = seeded(seed)
   const cluster = await startCluster({ replicas: 1, auth: 'scram-sha-256' })
   const rogues: Rogue[] = []
@@ -61,7 +63,8 @@ export async function run({ seed, seconds, product = BUILT }: RunOptions): Promi
       discovered: ports.slice(ROGUES),
       seconds,
     }
-    return reportOf(await watched(wish), rogues)
+    const isEnough = () => connections > 0 && sumOf(rogues) >= connections
+    return reportOf(await watched(wish, isEnough), rogues)
   } finally {
     await Promise.all(rogues.map((rogue) => rogue.close()))
     await cluster.destroy()
@@ -76,7 +79,10 @@ async function identifierOf(cluster: Cluster): Promise<string> {
 }
 
 /** Everything that the process told, until it was over, died or hung. */
-async function watched(wish: Wish): Promise<{ readonly told: readonly Told[]; readonly hung: boolean }> {
+async function watched(
+  wish: Wish,
+  isEnough: () => boolean
+): Promise<{ readonly told: readonly Told[]; readonly hung: boolean }> {
   const child = fork(fileURLToPath(new URL('subject.js', import.meta.url)), [], {
     execArgv: ['--expose-gc'],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
@@ -94,6 +100,7 @@ async function watched(wish: Wish): Promise<{ readonly told: readonly Told[]; re
   child.on('message', (message: Told) => {
     told.push(message)
     wake()
+    if (isEnough() && child.connected) child.send('enough')
   })
   wake()
   child.send(wish)
@@ -103,6 +110,8 @@ async function watched(wish: Wish): Promise<{ readonly told: readonly Told[]; re
     told.push({ kind: 'uncaught', text: `the process ended: ${child.exitCode ?? child.signalCode}` })
   return { told, hung }
 }
+
+const sumOf = (rogues: readonly Rogue[]) => rogues.reduce((sum, { connections }) => sum + connections, 0)
 
 const median = (values: readonly number[], share = 0.5) =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? 0
@@ -117,7 +126,7 @@ function reportOf(
   const reads = of('read').map(({ millis }) => millis)
   const fifth = Math.max(1, Math.floor(heap.length / 5))
   return {
-    connections: rogues.reduce((sum, rogue) => sum + rogue.connections, 0),
+    connections: sumOf(rogues),
     uncaught: of('uncaught').map(({ text }) => text),
     hung,
     credentials: rogues.slice(ROGUES).flatMap((rogue) => rogue.credentials),

@@ -75,7 +75,9 @@ export function requestOf({ auth: asked }: Script, random: Random): Buffer | nul
   }
 }
 
-export function continuationOf(random: Random): Buffer {
+/** `nonce`: the client's; an answer without it is no answer of SCRAM. */
+export function continuationOf(random: Random, nonce: string): Buffer {
+  if (random.chance(0.5)) return auth(11, `r=${nonce}more,s=c2FsdA==,i=4096`)
   const rounds = random.pick(['4096', '1', '0', '-1', '99999999', '2147483648', 'x', ''])
   return auth(11, random.pick([`r=abc,s=c2FsdA==,i=${rounds}`, 'r=', '', 'm=ext', '\xff\xfe']))
 }
@@ -171,6 +173,13 @@ export function rowsFor(text: string, { plausible }: Script, identifier: string,
   ])
 }
 
+/** More than pg can count: it reads a number that is negative. */
+const wide = (type: string, size: number, byte: number) =>
+  message(type, Buffer.concat([Buffer.from([0x80, 0]), Buffer.alloc(0x8000 * size, byte)]))
+
+/** The end of SCRAM by a server that does not know the password. */
+export const unproven = auth(12, `v=${Buffer.alloc(32).toString('base64')}`)
+
 /** Messages that no client of this server is waiting for, well formed or not. */
 export function invented(random: Random): Buffer {
   const type = random.pick([...'RKSZENATDCGHWdcsI123ntvVpx\0\xff'])
@@ -182,6 +191,9 @@ export function invented(random: Random): Buffer {
     message('G', Buffer.from([0, 0, 0])),
     message('d', body),
     message('s'),
+    wide('D', 4, 255),
+    wide('T', 19, 0),
+    wide('t', 4, 0),
     auth(3),
     auth(5, 'salt'),
     errorMessage({

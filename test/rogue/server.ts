@@ -4,7 +4,17 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Random } from '../support/grammar.js'
 import { message, ready } from '../support/messages.js'
-import { continuationOf, flood, invented, requestOf, rowsFor, type Script, scriptOf, welcome } from './script.js'
+import {
+  continuationOf,
+  flood,
+  invented,
+  requestOf,
+  rowsFor,
+  type Script,
+  scriptOf,
+  unproven,
+  welcome,
+} from './script.js'
 
 /** How long a connection that hangs or drips is kept: a client of ours has given it up before. */
 const KEPT_MILLIS = 3000
@@ -78,13 +88,19 @@ export class Rogue {
           }
         } else if (type === 'p') {
           this.#noteCredential(script, body)
-          if (script.auth === 'sasl' && !body.includes('c=')) mouth.say(continuationOf(this.#random))
-          else letIn()
+          if (script.auth === 'sasl' && !body.includes('c=')) {
+            mouth.say(continuationOf(this.#random, /r=(.*)$/.exec(body.toString())?.[1] ?? ''))
+          } else {
+            if (script.auth === 'sasl' && body.includes('c=')) mouth.say(unproven)
+            letIn()
+          }
         } else if (type === 'X') socket.end()
         else if (type === 'Q') {
+          if (script.auth === 'sasl') this.credentials.push('a statement, without the proof of SCRAM')
           mouth.say(rowsFor(body.toString().replace(/\0$/, ''), script, this.#identifier, this.#random))
           mouth.say(ready)
         } else if (type === 'P') {
+          if (script.auth === 'sasl') this.credentials.push('a statement, without the proof of SCRAM')
           parsed = body.toString('latin1').split('\0')[1] ?? ''
           mouth.say(message('1'))
         } else if (type === 'B') mouth.say(message('2'))

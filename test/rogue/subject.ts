@@ -34,7 +34,13 @@ const tell = (told: Told) => process.send?.(told)
 const textOf = (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error))
 process.on('uncaughtException', (error) => tell({ kind: 'uncaught', text: textOf(error) }))
 process.on('unhandledRejection', (error) => tell({ kind: 'uncaught', text: textOf(error) }))
-process.once('message', (wish) => void attacked(wish as Wish))
+let enough = false
+process.once('message', (wish) => {
+  process.on('message', () => {
+    enough = true
+  })
+  void attacked(wish as Wish)
+})
 
 const MOST_HONEST_MILLIS = 30_000
 
@@ -98,7 +104,7 @@ type AnyPool = { query(query: object): Promise<unknown> }
 
 /** On the honest primary: each must finish, whatever goes on beside it. */
 async function honestReads(pool: unknown, until: number): Promise<void> {
-  while (Date.now() < until) {
+  while (Date.now() < until && !enough) {
     const from = performance.now()
     const read = (pool as AnyPool).query({ text: 'select 1 as one', route: 'primary' })
     const late = pause(MOST_HONEST_MILLIS, 'late')
@@ -110,7 +116,7 @@ async function honestReads(pool: unknown, until: number): Promise<void> {
 }
 
 async function anyReads(pool: unknown, until: number, note: (error: unknown) => void): Promise<void> {
-  while (Date.now() < until) {
+  while (Date.now() < until && !enough) {
     const texts = ['select 1 as one', 'select $1::text as value']
     const reads = texts.map((text, i) =>
       (pool as AnyPool).query(i === 0 ? { text, maxLagMillis: Infinity } : { text, values: ['v'] })
