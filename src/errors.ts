@@ -21,11 +21,12 @@ export type PgherdErrorCode =
   | 'PGHERD_TIMEOUT'
   | 'PGHERD_TOKEN'
   | 'PGHERD_BUSY'
-  // The following four are met on the way to another attempt; a caller sees one only where no attempt is left.
+  // The following five are met on the way to another attempt; a caller sees one only where no attempt is left.
   | 'PGHERD_DROPPED'
   | 'PGHERD_STALE'
   | 'PGHERD_MOVED'
   | 'PGHERD_NOT_PRIMARY'
+  | 'PGHERD_NOT_REPLICA'
 
 /** One line per node: what is believed of it, and why it could not serve. */
 export interface NodeReport {

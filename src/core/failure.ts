@@ -87,6 +87,7 @@ const OURS: Readonly<Record<string, Row>> = {
   PGHERD_STALE: { kind: 'stale', accuses: false, undone: true },
   PGHERD_MOVED: { kind: 'starting', accuses: true, undone: true }, // another server answers there: it is looked at anew
   PGHERD_NOT_PRIMARY: { kind: 'role', accuses: true, undone: true },
+  PGHERD_NOT_REPLICA: { kind: 'role', accuses: true, undone: true },
   PGHERD_WEAK_AUTH: { kind: 'denied', accuses: false, undone: true },
   PGHERD_AUTH: { kind: 'denied', accuses: false, undone: true }, // it asks for a login that pg cannot do
   PGHERD_PROTOCOL: { kind: 'lost', accuses: true, undone: false }, // what it sends is not what PostgreSQL sends

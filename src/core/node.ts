@@ -102,7 +102,7 @@ export interface Sighting extends Positions {
   readonly replay: Lsn | null
   /** Of a replica; null: it has none, or does not say. */
   readonly receiver?: Receiver | null
-  /** How many a replica sends its log to, replicas or not; absent: not known. */
+  /** Does a replica send its log to anybody? 0: to none; absent: not known. */
   readonly feeds?: number | null
   readonly detail: Detail | null
 }

@@ -59,10 +59,9 @@ const LEAN = `select r::pg_catalog.text as in_recovery,
   pg_catalog.pg_last_wal_replay_lsn()::pg_catalog.text as replay,
   case when not r then pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) end as timeline,
   case when (pg_catalog.pg_stat_get_wal_receiver()).pid is not null then pg_catalog.concat_ws(' ',
-    (pg_catalog.pg_stat_get_wal_receiver()).pid, coalesce((pg_catalog.pg_stat_get_wal_receiver()).received_tli, 0),
-    coalesce((pg_catalog.pg_stat_get_wal_receiver()).status operator(pg_catalog.=) 'streaming', false),
-    pg_catalog.pg_last_wal_receive_lsn()) end as receiver,
-  case when r then (select pg_catalog.count(*) from pg_catalog.pg_stat_get_wal_senders()) end::pg_catalog.text as feeds
+    (pg_catalog.pg_stat_get_wal_receiver()).pid, (pg_catalog.pg_stat_get_wal_receiver()).received_tli,
+    (pg_catalog.pg_stat_get_wal_receiver()).status, pg_catalog.pg_last_wal_receive_lsn()) end as receiver,
+  case when not r then null when exists (select from pg_catalog.pg_stat_get_wal_senders()) then '1' else '0' end as feeds
 from (values (pg_catalog.pg_is_in_recovery())) v(r)`
 
 /** Fails on a standby (55000). */
@@ -173,6 +172,8 @@ export function connectionProbe(clock: Clock, required: RequiredAuth | null): Pr
 const HEDGE_MILLIS = 100
 /** A server that refuses a login is not asked for another one so soon, as long as sessions of the pool answer. */
 const LOGIN_PAUSE_MILLIS = 5000
+/** A login that is refused for lack of a place takes one until it has ended: in quick succession they keep each other out. */
+const FULL_PAUSE_MILLIS = 250
 
 class ConnectionProbe implements Probe {
   readonly #clock: Clock
@@ -190,6 +191,8 @@ class ConnectionProbe implements Probe {
   #fresh = true
   /** On the monotonic clock. */
   #mayLoginAt = -Infinity
+  /** The newest login was refused for lack of a place: on the monotonic clock, none is tried until then. */
+  #full: { readonly error: unknown; readonly until: number } | null = null
   /** The newest login was answered, if only by a refusal. */
   #loginAnswered = false
   /** Since the newest answer a question has gone unanswered that a healthy server answers at once. */
@@ -293,6 +296,12 @@ class ConnectionProbe implements Probe {
       const seen = await this.#soon(this.#overSessions(depth, until))
       if (seen.kind === 'value') return seen.value
     }
+    if (this.#full !== null && this.#clock.mono() < this.#full.until) {
+      const { error } = this.#full
+      return this.#overSessions(depth, until).catch(() => {
+        throw error
+      })
+    }
     const own = this.#own(depth, until - this.#clock.mono())
     const first = await this.#soon(own)
     if (first.kind === 'value') return first.value
@@ -353,6 +362,7 @@ class ConnectionProbe implements Probe {
       if (kind === 'silent' && (this.#ready !== null || this.#loginAnswered)) this.#asked = 'asked'
       if (!established) {
         if (verdictOf(failureIn(error)) === 'alive') this.#loginAnswered = true
+        this.#full = kind === 'full' ? { error, until: this.#clock.mono() + FULL_PAUSE_MILLIS } : null
         if (REFUSED.has(kind)) this.#mayLoginAt = this.#clock.mono() + LOGIN_PAUSE_MILLIS
       }
       this.#drop()

@@ -15,7 +15,7 @@ import {
   openingOf,
 } from '../core/session.js'
 import { noteOutcome } from '../errors.js'
-import { giveBack, isolationOf, isPinned, type Loan, loanOf, pinned, remember } from './loan.js'
+import { giveBack, isolationOf, isPinned, type Loan, loanOf, pinned, promoted, remember } from './loan.js'
 import { type Callback, isSubmittable, type QueryArgs, queryArgs, textOf, type Wishes } from './query-args.js'
 import type { Scope } from './scope.js'
 import {
@@ -341,7 +341,7 @@ export class Borrower {
     loan.keepsSnapshot = isolation !== 'read committed'
     const unfit = isolation === null || isolation === 'serializable'
     const result = unfit ? null : await outcomeOn(client, entry.args)
-    if (result === null || (result.error !== null && statusOf(client) !== 'T')) {
+    if (result === null || hasLeft(loan) || (result.error !== null && statusOf(client) !== 'T')) {
       // Nothing has begun: the primary can do it as well.
       if (isolation === 'serializable') this.#lender.serializable()
       loan.end(isolation !== 'serializable')
@@ -373,7 +373,9 @@ export class Borrower {
       await runOn(client, client.query.bind(client) as unknown as Send, entry)
       return this.#endIfOver(loan)
     }
+    const isOpen = closing === null && statusOf(client) === 'T'
     const { error, value } = await outcomeOn(client, this.#typed(args))
+    if (isOpen && hasLeft(loan) && !(loan.hasRead && loan.keepsSnapshot)) return this.#leave(entry, loan)
     if (error === null) remember(loan, args, verdict, effect)
     this.#endIfOver(loan)
     settle(error, value)
@@ -389,6 +391,13 @@ export class Borrower {
     } finally {
       await giveBack(loan)
     }
+  }
+
+  /** What the statement has shown may be of a fork, and is told to nobody. A snapshot of before the promotion stays good. */
+  async #leave(entry: Entry, loan: Loan): Promise<void> {
+    if (isPinned(loan)) throw promoted()
+    await this.#move(loan)
+    await this.#runHere(entry)
   }
 
   /**
@@ -436,6 +445,12 @@ export class Borrower {
 /** An entry takes what is falsy for no error, and `abort(null)` is one. */
 function reasonOf({ reason }: AbortSignal): unknown {
   return reason || new DOMException('This operation was aborted', 'AbortError')
+}
+
+/** The replica that a transaction was begun on has said that it is none any more. */
+function hasLeft({ client }: Loan): boolean {
+  const wire = wireOf(client)
+  return wire?.standby === false && wire.node?.state.kind === 'replica'
 }
 
 /** Tells an error in the entry's own way. */

@@ -64,6 +64,15 @@ export function pinned(): PgherdError {
   )
 }
 
+/** Its cursors live there alone, and anything else that is read there may be of a fork. */
+export function promoted(): PgherdError {
+  return new PgherdError(
+    'PGHERD_ON_REPLICA',
+    'the replica that the READ ONLY transaction runs on was promoted, so what it shows may be of a history that the primary ' +
+      'does not have, and the transaction has a cursor that the primary cannot take over. Roll it back, and begin anew.'
+  )
+}
+
 /** A statement succeeded in it. */
 export function remember(loan: Loan, { text }: QueryArgs, verdict: Verdict | null, effect: Effect): void {
   if (effect !== 'transaction' || verdict?.intent === 'read') {

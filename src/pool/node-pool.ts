@@ -129,6 +129,7 @@ export interface NodePoolOwner {
   confirms(place: Place): Promise<boolean>
   accused(node: Node, failure: Failure): void
   isReplica(key: NodeKey): boolean
+  isPrimary(key: NodeKey): boolean
   /** Not to be sent over a session that is not a replica's: it must run on a replica, and is not taken for a read. */
   refuses(first: unknown, insists: boolean): boolean
   /** The holder of a client of a replica sends this. */
@@ -207,7 +208,9 @@ export class NodePool {
     const events: WireEvents = {
       ...owner.wires,
       standby: (is) => {
-        if (is) accuse(notPrimary(key), 'pgherd')
+        // Every session on a replica says that it is in recovery, and every one on a primary that it is not.
+        if (is && owner.isPrimary(key)) accuse(notPrimary(key), 'pgherd')
+        else if (!is && owner.isReplica(key)) accuse(notReplica(key), 'pgherd')
       },
     }
     return class Client extends (Base as unknown as QueryableClass) {
@@ -325,6 +328,7 @@ export class NodePool {
   connect(place: Place, wishes: Wishes = {}, scope?: Scope): Promise<PoolClient> {
     return new Promise((resolve, reject) => {
       const use = (client: PoolClient, wire: Wire) => {
+        if (this.#hasLeft(place, wire)) return reject(this.#leaves(client, place))
         const give = () => {
           wire.held = true
           wire.node = place.node
@@ -351,6 +355,7 @@ export class NodePool {
           client.release()
           return reject(args.signal.reason)
         }
+        if (reading && this.#hasLeft(place, wire)) return reject(this.#leaves(client, place))
         // Promoted since it was looked at: a write that insists on a replica would be done here.
         if (!reading && place.node.state.kind === 'replica' && wire.standby === false) {
           client.release()
@@ -368,6 +373,20 @@ export class NodePool {
       }
       this.#acquire({ place, reject, use })
     })
+  }
+
+  /** Chosen as a replica, it is none any more, and has not become the primary: what it shows may be of a fork. */
+  #hasLeft({ node }: Place, wire: Wire): boolean {
+    return node.state.kind === 'replica' && wire.standby === false && !this.#owner.isPrimary(this.key)
+  }
+
+  /** A guess that failed: nothing was changed, so another server can serve. */
+  #leaves(client: PoolClient, place: Place): PgherdError {
+    client.release(true)
+    this.#accuse(failureOf(notReplica(this.key), 'idle', 'pgherd'))
+    place.phase = 'connect'
+    place.source = 'pgherd'
+    return promotedError(this.key)
   }
 
   /** Behind this statement the position is asked for, as somebody will need it. */
@@ -599,6 +618,8 @@ export class NodePool {
       }
       wire.reading = null
       const over = (broken: boolean) => {
+        // Its server says so with the reply to the first statement that it ends after its promotion.
+        if (reading && this.#hasLeft(place, wire)) return reject(this.#leaves(client, place))
         try {
           // A cancel request may come late: the next statement must not be the one that it hits.
           client.release(broken || signal?.aborted ? true : (error as Error))
@@ -609,6 +630,9 @@ export class NodePool {
       }
       // Acknowledged: the caller is told together with the position behind it.
       if (!error && wire.capturing && signal?.aborted !== true) wire.trailing = over
+      // The server says behind its error whether it still is what it was.
+      else if (error && reading && wire.standby === true && typeof place.source === 'object')
+        whenReady(client).then(() => over(false))
       else over(false)
     }
     client.once('error', settle)
@@ -665,6 +689,8 @@ export class NodePool {
     }
     pair.ask(REPLAYED, (_, [row]) => {
       const { lsn, receiver } = replayedOf(row?.answer)
+      // It is in recovery no longer.
+      if (lsn === null && row !== undefined) return stale()
       if (lsn === null || required === null) return
       wire.proven = lsn
       this.#owner.shown(node, { lsn, askedAt }, receiver, required, required)
@@ -857,7 +883,7 @@ const IDENTITY = `select pg_catalog.concat_ws(' ', pg_catalog.pg_is_in_recovery(
   (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)::pg_catalog.int8,
   pg_catalog.current_setting('synchronous_commit'), pg_catalog.pg_last_wal_replay_lsn()) as answer`
 /** The receiver is read behind the position: whatever was replayed came from it, or from one before it. */
-const REPLAYED = `select pg_catalog.concat_ws(' ', pg_catalog.pg_last_wal_replay_lsn(),
+const REPLAYED = `select pg_catalog.concat_ws(' ', case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() end,
   (pg_catalog.pg_stat_get_wal_receiver()).pid, (pg_catalog.pg_stat_get_wal_receiver()).received_tli) as answer`
 const INSERTED = 'select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as answer'
 const COMMITTED = `select case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'
@@ -905,6 +931,17 @@ function notOnPrimary(key: NodeKey): PgherdError {
     `a replica was asked for (route: 'replica'), and ${key} is none. There only reads are run for that, and what begins, ` +
       'ends or shapes a transaction. Leave the route out where the statement may run on the primary.'
   )
+}
+
+function promotedError(key: NodeKey): PgherdError {
+  return new PgherdError(
+    'PGHERD_STALE',
+    `${key} was promoted, and what it shows may be of a history that no primary has`
+  )
+}
+
+function notReplica(key: NodeKey): PgherdError {
+  return new PgherdError('PGHERD_NOT_REPLICA', `${key} is not in recovery: it is no replica`)
 }
 
 function notPrimary(key: NodeKey): PgherdError {

@@ -607,6 +607,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         vouches: (place) => this.#herd.vouches(place),
         confirms: (place) => this.#herd.confirms(place),
         isReplica: (key) => this.#isReplica(key),
+        isPrimary: (key) => this.#herd.topology.primary === key,
         refuses: (first, insists) => this.#refuses(first, insists),
         noteReplica: (client, first) => this.#noteReplica(client, first),
         hookRefused: () => this.#routing.setAside('hook'),
@@ -663,8 +664,6 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
     }
 
     #accuse({ key, generation }: Node, failure: Failure): void {
-      // Every session on a replica says that it is in recovery; only of the primary is it news.
-      if (failure.kind === 'role' && key !== this.#herd.topology.primary) return
       this.#herd.report({ kind: 'accused', key, generation, failure })
     }
 

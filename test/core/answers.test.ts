@@ -17,7 +17,7 @@ const REPLICA: AnswerRow = {
   flush: null,
   replay: '0/3000148',
   timeline: null,
-  receiver: '4711 1 t 0/3000148',
+  receiver: '4711 1 streaming 0/3000148',
   feeds: '0',
 }
 const DETAIL: AnswerRow = {

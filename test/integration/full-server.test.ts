@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import type { Client } from 'pg'
 import { type Cluster, startCluster } from '../support/cluster.js'
-import { endPools, poolOn } from '../support/pools.js'
+import { endPools, eventually, poolOn } from '../support/pools.js'
 
 const SLOW = 'insert into items select 1 from pg_sleep(0.02)'
 
@@ -21,6 +21,12 @@ describe('a server that is full', () => {
     await endPools()
     await watcher.query('alter role app connection limit -1')
     await watcher.query("select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = 'app'")
+    // A login that was given up half-way has no name yet, and takes a place when it gets one.
+    await eventually('no login is under way', async () => {
+      const text =
+        "select 1 from pg_stat_activity where backend_type = 'client backend' and coalesce(usename, 'app') = 'app'"
+      return (await watcher.query(text)).rowCount === 0
+    })
   })
 
   /** Replicas have the limit, too. */
