@@ -17,8 +17,8 @@ const pool = new Pool({ connectionString: process.env.DATABASE_URL, traceQueryTe
 await pool.ready({ replicas: 1, timeoutMillis: 5000 })
 
 await trace.getTracer('shop').startActiveSpan('GET /orders', async (request) => {
-  await pool.query('create table if not exists orders (item text)')
-  await pool.query('insert into orders values ($1)', ['tea']) // a span: primary
+  await pool.query('create table if not exists orders (id int generated always as identity, item text)')
+  await pool.query('insert into orders (item) values ($1)', ['tea']) // a span: primary
   await pool.query('select * from orders where item = $1', ['tea']) // a span: a replica, or why not
   request.end()
 })

@@ -384,6 +384,8 @@ function parseUrl(given: unknown): Url {
   const [, scheme, authority, rest = ''] = AUTHORITY.exec(text) ?? []
   const at = authority?.lastIndexOf('@') ?? -1
   const list = authority?.slice(at + 1) ?? ''
+  // libpq's `host=a,b dbname=shop`, or a bare list: pg's parser takes it for a database at a host named `base`.
+  if (scheme === undefined && LIST_WITHOUT_SCHEME.test(text)) refuse(`connectionString ${NO_URL}`)
   if (scheme === undefined || authority === undefined || !list.includes(',')) {
     return { ...wordsOf(parse(text) as unknown as Options), hosts: null }
   }
@@ -393,6 +395,10 @@ function parseUrl(given: unknown): Url {
   const single = `${scheme}${authority.slice(0, at + 1)}one-of-many${rest}`
   return { ...wordsOf(parse(single) as unknown as Options), hosts }
 }
+
+/** A comma before any path or parameter. */
+const LIST_WITHOUT_SCHEME = /^(?!socket:)[^/?#]*,/i
+const NO_URL = 'lists hosts and is no URL: write it as postgres://user@db-a,db-b:5433/database'
 
 const AMBIGUOUS =
   'has an @ behind the first /, ? or #, so it does not tell where its hosts begin. Write these characters of a user, a ' +
@@ -483,6 +489,12 @@ function seedsOf(
   defaults: Defaults
 ): readonly Seed[] {
   const names = hosts?.map(({ host }) => host) ?? list(hostsOf(options.host) || environment.PGHOST || defaults.host)
+  // With one host it is an unknown name, as with pg.
+  if (hosts === null && names.length > 1 && names.some((name) => WITH_PORT.test(name))) {
+    refuse(
+      'a host in option host, or in PGHOST, has a port behind it: ports stand in option port, or write both in connectionString'
+    )
+  }
   const common = list(options.port || environment.PGPORT || defaults.port)
   if (common.length === 0) refuse('option port is an empty array; leave it out, or name a port for each host')
   if (common.length > 1 && common.length !== names.length) {
@@ -494,6 +506,9 @@ function seedsOf(
   })
   return [...new Map(seeds.map((seed) => [keyOf(seed), seed])).values()]
 }
+
+/** `db-a:5433`; an IPv6 address has more colons than one, and a path begins with a slash. */
+const WITH_PORT = /^[^/:]+:\d*$/
 
 function hostsOf(host: unknown): unknown {
   if (!Array.isArray(host)) return host

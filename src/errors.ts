@@ -3,6 +3,7 @@
 import type { Outcome } from './core/failure.js'
 import type { NodeKey } from './core/node.js'
 import type { Refusal } from './core/selection.js'
+import { isA } from './core/thrown.js'
 import { printable } from './text.js'
 
 export type PgherdErrorCode =
@@ -89,7 +90,7 @@ export function withOutcome(error: unknown, outcome: Outcome): unknown {
   const isNoted = noteOutcome(error, outcome)
   if (typeof error === 'object' && error !== null) deliver(error)
   try {
-    if (isNoted && error instanceof Error) Error.captureStackTrace(error)
+    if (isNoted && isA(error, Error)) Error.captureStackTrace(error)
   } catch {
     // Its stack cannot be written: it stays as it was.
   }
@@ -150,7 +151,7 @@ export function noteWhole(error: unknown, outcome: Outcome): void {
 }
 
 function isOurs(error: object): boolean {
-  return noted.has(error) || error instanceof PgherdError
+  return noted.has(error) || isA(error, PgherdError)
 }
 
 function write(error: object, outcome: Outcome): void {

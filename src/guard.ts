@@ -18,7 +18,7 @@ export function authRule(required: RequiredAuth | null, origin: NodeAddress['ori
   return (method) => {
     if (required !== null && !required.has(method)) {
       const asks = method === 'none' ? 'asks for no authentication at all' : `asks for ${NAMES[method]}`
-      return `${asks}, and requireAuth is ${[...required].join(',')}`
+      return `${asks}, and requireAuth allows only ${[...required].join(',')}`
     }
     if (origin === 'configured' || (method !== 'password' && method !== 'md5')) return null
     return (

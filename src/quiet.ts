@@ -32,6 +32,8 @@ interface DataRow {
 
 /** The catalogue of a hundred thousand functions is shorter. */
 const MOST_BYTES = 64 << 20
+/** What an object of a row takes, and each of its values beside its text. */
+const [ROW_BYTES, VALUE_BYTES] = [64, 32]
 const TOO_LONG = 'the answer to a question of pgherd is longer than any server needs'
 
 /** What pg's client tells of a text under way: pg's own Query, without what nobody here needs. */
@@ -57,7 +59,7 @@ class Question {
   }
 
   handleDataRow({ fields, length }: DataRow): void {
-    this.#bytes += length
+    this.#bytes += length + ROW_BYTES + fields.length * VALUE_BYTES
     // What is no answer of PostgreSQL's is not kept, and not answered for.
     if (this.#bytes > MOST_BYTES) this.#answers.length = 0
     this.#answers.at(-1)?.push(Object.fromEntries(this.#names.map((name, index) => [name, fields[index] ?? null])))

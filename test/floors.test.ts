@@ -17,7 +17,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   'login.ts': ['core/', 'quiet', 'type:pg'],
   // The only folder that is to name pg's private members. What bytes say is read without them.
   'pg/': ['core/', 'errors', 'pg/', 'type:pg', 'type:node:events'],
-  'pg/frames.ts': ['type:core/sqlstates', 'pg/messages'],
+  'pg/frames.ts': ['type:core/sqlstates', 'pg/messages', 'node:buffer'],
   'pg/messages.ts': ['type:core/sqlstates'],
   'config.ts': ['core/', 'discovery/', 'errors', 'login', 'type:guard', 'pg-connection-string', 'node:net'],
   'application.ts': ['core/', 'type:config', 'type:discovery/replication'],
@@ -71,7 +71,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   ],
   'pool/copy.ts': ['node:module', 'errors', 'type:pool/pool'],
   'pool/sessions.ts': ['node:async_hooks', 'core/token', 'errors', 'pool/'],
-  'pool/turn.ts': ['node:async_hooks', 'type:pg', 'pool/query-args'],
+  'pool/turn.ts': ['node:async_hooks', 'type:pg', 'core/thrown', 'pool/query-args'],
   'pool/hooks.ts': ['node:async_hooks', 'type:node:events', 'clock', 'core/thrown', 'type:application'],
   // Pure: what is printed is a function of the picture.
   'pool/print.ts': ['text', 'pool/'],

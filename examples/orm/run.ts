@@ -1,5 +1,5 @@
-// One of these, on your servers:
-//   DATABASE_URL=postgres://app@db-a,db-b/shop node dist/examples/orm/run.js kysely
+// One of these, on your servers. It drops the table `orders` and makes its own: take a database that has none of yours.
+//   DATABASE_URL=postgres://app@db-a,db-b/trial node dist/examples/orm/run.js kysely
 
 import { Pool } from 'pgherd'
 import { withDrizzle } from './drizzle.js'

@@ -54,6 +54,7 @@ function contest(claimants: readonly string[]): Verdict {
 }
 
 /** What a failure's SQLSTATE, or the system's name for it, asks of the reader. */
+const AUTHORITY = 'Name the file with the certificate of their authority: sslrootcert in the URL.'
 const ADVICE: ReadonlyMap<string, string> = new Map(
   Object.entries({
     '28P01': 'Check user and password: in the URL, PGUSER and PGPASSWORD, or ~/.pgpass.',
@@ -69,6 +70,12 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     ENOTFOUND: 'Check the name of the host.',
     ENOENT: 'There is no such socket: is the server running, is its directory right?',
     'The server does not support SSL connections': 'Leave sslmode and PGSSLMODE out, or turn on ssl at the servers.',
+    'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string':
+      'The server asks for a password and none was given: set PGPASSWORD, ~/.pgpass, or put it into the URL.',
+    SELF_SIGNED_CERT_IN_CHAIN: AUTHORITY,
+    UNABLE_TO_VERIFY_LEAF_SIGNATURE: AUTHORITY,
+    DEPTH_ZERO_SELF_SIGNED_CERT: AUTHORITY,
+    ERR_TLS_CERT_ALTNAME_INVALID: 'Name the hosts as their certificates do.',
     PGHERD_WEAK_AUTH: 'Name the server in the URL, or have it ask for SCRAM.',
   })
 )
@@ -101,13 +108,17 @@ function headless(snapshot: TopologySnapshot): Verdict {
   return unreached(nodes)
 }
 
+/** A code, or words, of a server that was there: also of its TLS. */
+const REFUSED = /^(28|3D|42|53)|SSL|SASL|CERT|certificate|PGHERD/
+
 /** Nobody answered, or nobody let us in. Who did answer knows more than who did not. */
 function unreached(nodes: readonly NodeSnapshot[]): Verdict {
   const told = nodes.find(({ failureCode }) => /^[0-9A-Z]{5}$/.test(failureCode ?? ''))
   const answered = told ?? nodes.find(({ failure }) => failure !== null) ?? nodes[0]
   const code = answered?.failureCode ?? null
   const words = answered === undefined ? null : reasonOf(answered)
-  const text = `No server ${/^(28|3D|42|53)|SSL|certificate|PGHERD/.test(code ?? words ?? '') ? 'let us in' : 'could be reached'}`
+  const isRefused = REFUSED.test(`${code ?? ''} ${words ?? ''}`.trim())
+  const text = `No server ${isRefused ? 'let us in' : 'could be reached'}`
   return {
     healthy: false,
     text: words === null ? `${text}.` : `${text}: ${words}.`,

@@ -175,7 +175,9 @@ class Reading {
   /** Found in a literal or comment too, which costs a trip: such operators are rare. */
   #operators(): void {
     for (const sign of this.#policy.operators) {
-      if (this.#sql.includes(sign)) this.#object('write', sign, 'is an operator whose function is declared VOLATILE')
+      if (!this.#sql.includes(sign)) continue
+      this.#object('write', sign, 'is an operator whose function is declared VOLATILE')
+      this.#takesBack(this.#policy.acting?.functions.get(sign) ?? 'whole')
     }
   }
 

@@ -13,7 +13,8 @@ export interface DefinitionRow {
    * function: none of that name is VOLATILE. volatile: at least one is. contrib: the VOLATILE ones come with an extension of
    * PostgreSQL's own. field: a VOLATILE one may stand behind a dot. operator, type: made by a VOLATILE function.
    * view, policy, domain: `text` is its query or condition. acting: a function that acts outside of its transaction, or may
-   * do so unseen, as `text` says; changing: a table whose triggers, rules or defaults do.
+   * do so unseen, as `text` says; changing: a table whose triggers, rules, checks or defaults do; touching: a type whose casts or
+   * checks do.
    */
   readonly kind:
     | 'function'
@@ -30,6 +31,7 @@ export interface DefinitionRow {
     | 'domain'
     | 'acting'
     | 'changing'
+    | 'touching'
   readonly name: string
   readonly text: string | null
 }
@@ -112,8 +114,9 @@ export function define(rows: readonly DefinitionRow[]): Definitions {
     else if (kind === 'domain') add(domains, name, textOf(kind, name, text))
     else if (kind === 'view' || kind === 'policy') add(opaque, name, textOf(kind, name, text))
     else if (kind === 'acting') acts.set(name, actsAs(text))
-    else if (kind === 'changing') changing.set(name, { undone: actsAs(text), reading: false })
-    else relations.set(name, RELATIONS[kind])
+    else if (kind === 'changing' || kind === 'touching') {
+      if (!changing.get(name)?.reading) changing.set(name, { undone: actsAs(text), reading: kind === 'touching' })
+    } else relations.set(name, RELATIONS[kind])
     // What a server of its own has committed is not taken back when this one fails (postgres_fdw: pre-commit).
     if (kind === 'foreign' && !changing.has(name)) changing.set(name, { undone: 'hidden', reading: false })
   }

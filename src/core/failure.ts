@@ -176,7 +176,7 @@ function spokenFailure(error: unknown, phase: Phase, spoken: Spoken): Failure {
   const { code, severity } = spoken
   const { kind, accuses, undone } = meaningOf(spoken)
   // After CommandComplete an extended-protocol statement may commit yet: the server's last words prove nothing then.
-  const early = phase !== 'completed' || (severity === 'ERROR' && AT_COMMIT.test(code ?? ''))
+  const early = phase !== 'completed' || (severity === 'ERROR' && (spoken.nested || AT_COMMIT.test(code ?? '')))
   const answered = isUnparsed(spoken) ? 'unparsed' : undone && early ? 'rejected' : 'maybe'
   const sent = phase === 'connect' ? 'never' : phase === 'committed' ? 'done' : answered
   const origin = speaksOfSession(spoken) ? 'server' : 'statement'
@@ -190,7 +190,7 @@ function labelOf(error: unknown, spoken: string | null = null): { code: string |
   return { code, message: typeof text === 'string' && text !== '' ? text : (code ?? textOf(error)) }
 }
 
-/** Deferred constraints and triggers, and serialization, are checked right before the commit, and refuse it. */
+/** Deferred constraints and triggers, and serialization, are checked right before the commit, and refuse it. A function runs then, too. */
 const AT_COMMIT = /^(?:23|40|P0)/
 
 /** pg's words for a statement that it refuses, so that no byte of it leaves. They count where pg itself has said them. */

@@ -10,6 +10,15 @@ export function propertyOf(thrown: unknown, name: string): unknown {
   }
 }
 
+/** instanceof asks a proxy, which may throw instead of an answer. */
+export function isA<T>(thrown: unknown, kind: abstract new (...args: never) => T): thrown is T {
+  try {
+    return thrown instanceof kind
+  } catch {
+    return false
+  }
+}
+
 /** Its class and message, for people. */
 export function wordsOf(thrown: unknown): string {
   const [name, message] = [propertyOf(thrown, 'name'), propertyOf(thrown, 'message')]

@@ -73,23 +73,44 @@ export const CATALOGUE = `with recursive
       from bodies where case when lanname = 'c' then coalesce(extname not in (${CONTRIB}), true)
         else not lanpltrusted and lanname <> 'internal' or body ~* '${OUTSIDE_IN_BODIES}' end
     union select b.oid, b.name, acting.undone from acting join bodies b
-      on lanname <> 'c' and body ~ ('(^|\\W)' || regexp_replace(acting.name, '(\\W)', '\\\\\\1', 'g') || '"?\\s*\\(')),
+      on lanname <> 'c' and body ~* ('(^|\\W)' || regexp_replace(acting.name, '(\\W)', '\\\\\\1', 'g') || '"?\\s*\\(')),
+  made(oid, name, undone) as (
+    select oid, name, undone from acting
+    union select p.oid, p.proname::text, undone from pg_aggregate a join pg_proc p on p.oid = aggfnoid join acting
+      on acting.oid in (aggtransfn, aggfinalfn, aggcombinefn, aggserialfn, aggdeserialfn, aggmtransfn, aggminvtransfn, aggmfinalfn)),
   calls as (
     select '${OUTSIDE_IN_BODIES}' as pattern, 'outside' as undone
-    union all select distinct '(^|\\W)' || regexp_replace(name, '(\\W)', '\\\\\\1', 'g') || '"?\\s*\\(', undone from acting),
+    union all select distinct '(^|\\W)' || regexp_replace(name, '(\\W)', '\\\\\\1', 'g') || '"?\\s*\\(', undone from made),
+  checked(oid, undone) as (
+    select contypid, undone from pg_constraint join calls on pg_get_expr(conbin, 0) ~* pattern where contypid <> 0
+    union select t.oid, undone from checked join pg_type t on typbasetype = checked.oid),
   changing(oid, undone) as (
     select tgrelid, undone from pg_trigger join acting on acting.oid = tgfoid
-    union select ev_class, undone from pg_rewrite join calls on pg_get_ruledef(pg_rewrite.oid) ~* pattern
-      where pg_rewrite.oid >= 16384 and ev_type <> '1'
+    union select tgrelid, undone from pg_trigger join calls on pg_get_triggerdef(pg_trigger.oid) ~* pattern
+      where tgqual is not null
+    union select conrelid, undone from pg_constraint join calls on pg_get_expr(conbin, conrelid) ~* pattern
+      where contype = 'c' and conrelid >= 16384
+    union select attrelid, undone from pg_attribute join checked on checked.oid = atttypid
+    union select polrelid, undone from pg_policy join calls on pg_get_expr(polwithcheck, polrelid) ~* pattern
+    union select ev_class, undone from pg_rewrite join pg_class c on c.oid = ev_class
+        join calls on pg_get_ruledef(pg_rewrite.oid) ~* pattern
+      where pg_rewrite.oid >= 16384 and (ev_type <> '1' or relkind = 'm')
     union select adrelid, undone from pg_attrdef join calls on pg_get_expr(adbin, adrelid) ~* pattern
-    union select inhparent, undone from changing join pg_inherits on inhrelid = changing.oid)
+    union select reached.oid, undone from changing, lateral (
+      select inhparent as oid from pg_inherits where inhrelid = changing.oid
+      union all select confrelid from pg_constraint
+        where conrelid = changing.oid and contype = 'f' and (confdeltype in ('c', 'n', 'd') or confupdtype in ('c', 'n', 'd'))
+      union all select ev_class from pg_depend d join pg_rewrite r on r.oid = d.objid
+        where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = changing.oid
+    ) reached)
 select 'function' as kind, proname::text as name, sum(version)::text as text from routines
   group by proname having not bool_or(volatile)
 union all select case when bool_and(contrib) then 'contrib' else 'volatile' end, proname, null from volatile group by proname
 union all select 'field', proname, null from volatile
   where pronargs > 0 and pronargs - pronargdefaults <= 1 group by proname
 union all select 'type', typname, null from pg_type t
-    join (select oid as made, typinput as maker from pg_type union all select casttarget, castfunc from pg_cast) makers
+    join (select oid as made, typinput as maker from pg_type union all select casttarget, castfunc from pg_cast
+      union all select castsource, castfunc from pg_cast) makers
       on made = t.oid
     join pg_proc p on p.oid = maker
   where t.oid >= 16384 and provolatile = 'v' group by typname
@@ -100,7 +121,12 @@ union all select odd.kind, relname, null from odd join pg_class using (oid) grou
 union all select 'view', relname, pg_get_viewdef(oid) from pg_class where oid >= 16384 and relkind = 'v'
 union all select 'policy', relname, pg_get_expr(polqual, polrelid) from pg_policy join pg_class c on c.oid = polrelid
   where relrowsecurity and polcmd in ('r', '*') and polqual is not null
-union all select 'acting', name, max(undone) from acting group by name
+union all select 'acting', name, max(undone) from made group by name
+union all select 'acting', oprname, max(undone) from pg_operator join acting on acting.oid = oprcode group by oprname
+union all select 'touching', typname, max(undone) from checked join pg_type using (oid) group by typname
+union all select 'touching', typname, max(undone) from pg_cast join acting on acting.oid = castfunc
+    join pg_type t on t.oid in (castsource, casttarget)
+  where t.oid >= 16384 group by typname
 union all select 'changing', relname, max(undone) from changing join pg_class using (oid) group by relname
 order by 1, 2, 3`
 

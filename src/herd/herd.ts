@@ -33,6 +33,7 @@ import {
 } from '../core/node.js'
 import { isLost } from '../core/outage.js'
 import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/selection.js'
+import { isA } from '../core/thrown.js'
 import { type Change, emptyTopology, type Topology, type TopologyEvent } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
@@ -736,7 +737,7 @@ export class Herd {
 
   /** What a statement that will not be tried again is rejected with: its own failure, if that is one of its caller's to read. */
   #overWith(newest: Failure | null, { repeat }: Errand): unknown {
-    if (newest === null || newest.error instanceof PgherdError) return endedError()
+    if (newest === null || isA(newest.error, PgherdError)) return endedError()
     return withOutcome(newest.error, outcomeOf(newest, repeat()))
   }
 

@@ -6,6 +6,7 @@ import type { Clock } from '../clock.js'
 import { type Checked, detailIn, positionsIn, sightingIn } from '../core/answers.js'
 import { type Failure, failureOf, verdictBeside, verdictOf } from '../core/failure.js'
 import type { NodeAddress, Positions, ProbeResult, Sighting } from '../core/node.js'
+import { isA } from '../core/thrown.js'
 import { PgherdError } from '../errors.js'
 import { authRule, type RequiredAuth } from '../guard.js'
 import { loggedIn } from '../login.js'
@@ -71,8 +72,10 @@ const POSITION = `select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text
   pg_catalog.current_setting('synchronous_commit') as synchronous_commit`
 
 /**
- * pg_control_* read a file and pg_stat_replication joins two views: asked at connect, on a change and now and then. What is set
- * for the role or the database counts on connections that were made later; this one may be older than them.
+ * pg_control_* read a file, and two lists are joined: asked at connect, on a change and now and then. The first statement of a
+ * process waits for it, so the functions below the views pg_stat_replication and pg_roles are called: a new session would have to
+ * read and plan those. What is set for the role or the database counts on connections that were made later; this one may be older
+ * than them.
  */
 const DETAIL = `select (select system_identifier from pg_catalog.pg_control_system())::pg_catalog.text as system_identifier,
   (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)
@@ -85,22 +88,21 @@ const DETAIL = `select (select system_identifier from pg_catalog.pg_control_syst
   (select pg_catalog.concat_ws(' ', checkpoint_lsn, redo_lsn, timeline_id, next_xid, checkpoint_time)
     from pg_catalog.pg_control_checkpoint()) as checkpoint,
   (select pg_catalog.json_agg(pg_catalog.json_build_object(
-      'address', pg_catalog.host(client_addr), 'name', application_name, 'state', state))
-    from pg_catalog.pg_stat_replication)::pg_catalog.text as senders,
+      'address', pg_catalog.host(a.client_addr), 'name', a.application_name, 'state', w.state))
+    from pg_catalog.pg_stat_get_wal_senders() w, pg_catalog.pg_stat_get_activity(w.pid) a)::pg_catalog.text as senders,
   case when exists (select from pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) as set
       where set operator(pg_catalog.~*) '^synchronous_commit=(off|false|no|0)$'
       and (setdatabase operator(pg_catalog.=) 0 or setdatabase operator(pg_catalog.=)
         (select oid from pg_catalog.pg_database where datname operator(pg_catalog.=) pg_catalog.current_database()))
-      and (setrole operator(pg_catalog.=) 0 or setrole operator(pg_catalog.=)
-        (select oid from pg_catalog.pg_roles where rolname operator(pg_catalog.=) session_user)))
+      and (setrole operator(pg_catalog.=) 0
+        or setrole operator(pg_catalog.=) pg_catalog.to_regrole(pg_catalog.quote_ident(session_user))))
     then 'off' else pg_catalog.current_setting('synchronous_commit') end as synchronous_commit,
   (extract(epoch from pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval) operator(pg_catalog.*) 1000)
     ::pg_catalog.text as wal_writer_delay,
   pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::pg_catalog.text as wal_segment_size,
   pg_catalog.current_setting('standard_conforming_strings') as standard_conforming_strings,
   pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role,
-  (select pg_catalog.pg_has_role(oid, 'usage') from pg_catalog.pg_roles
-    where rolname operator(pg_catalog.=) 'pg_read_all_stats')::pg_catalog.text as reads_stats`
+  pg_catalog.pg_has_role(pg_catalog.to_regrole('pg_read_all_stats'), 'usage')::pg_catalog.text as reads_stats`
 
 /** Where a function of the above is forbidden: to whom. */
 const WHO = `select pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role`
@@ -378,7 +380,7 @@ class ConnectionProbe implements Probe {
       return await this.#within(left(), Promise.any(looks))
     } catch (error) {
       if (error === OVERDUE) this.#asked = 'asked'
-      throw error instanceof AggregateError ? error.errors[0] : error
+      throw isA(error, AggregateError) ? error.errors[0] : error
     } finally {
       over = true
     }
@@ -484,7 +486,7 @@ async function sightOn(client: pg.Client, depth: 'lean' | 'full', answer: Answer
 
 function failureIn(error: unknown): Failure {
   if (error === OVERDUE) return SILENCE
-  return failureOf(error, 'connect', error instanceof PgherdError ? 'pgherd' : madeBy(error))
+  return failureOf(error, 'connect', isA(error, PgherdError) ? 'pgherd' : madeBy(error))
 }
 
 /** A new connection was turned away by what is, or is not, behind the address: no older session refutes that. */

@@ -5,7 +5,7 @@ import type { Instant, Node } from '../core/node.js'
 import type { Topology } from '../core/topology.js'
 import type { PgherdError } from '../errors.js'
 import { counted, listed } from '../text.js'
-import { reported } from './refusal.js'
+import { primaryCure, reported } from './refusal.js'
 
 export interface Wanted {
   readonly primary: boolean
@@ -57,7 +57,7 @@ export function unready(
   const text =
     `ready() waited ${millis} ms for ${listed(goals)}, and found ${listed(found)}. ` +
     (lacksPrimary
-      ? 'Promote a replica, or name a host that leads to the primary.'
+      ? primaryCure(topology)
       : fit < replicas
         ? 'Ask for fewer replicas, name more hosts, or raise maxLagMillis or timeoutMillis.'
         : 'The catalogue could not be read in time, so reads are not routed yet: raise timeoutMillis.')

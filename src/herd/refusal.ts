@@ -126,13 +126,13 @@ export type RefusalCode = Extract<
   | 'PGHERD_TIMEOUT'
 >
 
-const TEXTS: Readonly<Record<RefusalCode, (config: Config) => string>> = {
-  PGHERD_NO_PRIMARY: ({ connectionTimeoutMillis, failoverTimeoutMillis }) => {
+const TEXTS: Readonly<Record<RefusalCode, (config: Config, topology: Topology) => string>> = {
+  PGHERD_NO_PRIMARY: ({ connectionTimeoutMillis, failoverTimeoutMillis }, topology) => {
     const own = connectionTimeoutMillis !== null && connectionTimeoutMillis < failoverTimeoutMillis
     const limit = own
       ? `connectionTimeoutMillis (${connectionTimeoutMillis} ms): timeout exceeded when trying to connect`
       : `failoverTimeoutMillis (${failoverTimeoutMillis} ms)`
-    return `no primary was found within ${limit}. Promote a replica, or name a host that leads to the primary.`
+    return `no primary was found within ${limit}. ${primaryCure(topology)}`
   },
   PGHERD_CONTESTED_PRIMARY: () =>
     'several nodes claim to be the primary and nothing decides between them, so none is written to. ' +
@@ -140,13 +140,29 @@ const TEXTS: Readonly<Record<RefusalCode, (config: Config) => string>> = {
   PGHERD_MIXED_CLUSTERS: () =>
     'the configured hosts belong to different clusters (their system identifiers differ). ' +
     'Keep only the hosts of one cluster in connectionString or host.',
-  PGHERD_NO_REPLICA: () =>
-    "no replica may serve this statement. Raise maxLagMillis, or let the primary serve reads with whenStale: 'primary'. What is " +
-    'not taken for a read never runs there while a replica is asked for.',
+  PGHERD_NO_REPLICA: (_, topology) =>
+    (hasReplica(topology)
+      ? 'no replica may serve this statement. Raise maxLagMillis, or '
+      : 'no replica is known to serve this statement. Name the replicas among the hosts, or ') +
+    "let the primary serve reads with whenStale: 'primary'. What is not taken for a read never runs there while a replica is " +
+    'asked for.',
   PGHERD_TIMEOUT: ({ connectionTimeoutMillis }) =>
     `no connection within connectionTimeoutMillis (${connectionTimeoutMillis} ms): timeout exceeded when trying to connect.`,
   PGHERD_QUEUE_FULL: ({ failoverQueue }) =>
     `${failoverQueue} statements already wait for a primary. Shed load, or raise failoverQueue.`,
+}
+
+/** What to do where no primary was found. Where no server answers there is none to be promoted. */
+export function primaryCure({ nodes }: Topology): string {
+  const known = [...nodes.values()]
+  if (known.some(isUp)) return 'Promote a replica, or name a host that leads to the primary.'
+  return known.some(({ answeredAt }) => answeredAt !== null)
+    ? 'No server answers: start one of them, or name a host that leads to the primary.'
+    : 'No server has answered yet: check the hosts, the ports, and what lies between.'
+}
+
+function hasReplica({ nodes }: Topology): boolean {
+  return [...nodes.values()].some(({ state }) => state.kind === 'replica')
 }
 
 export function refusal(
@@ -158,7 +174,7 @@ export function refusal(
   spent = ''
 ): PgherdError {
   const cause = newest === null ? {} : { cause: newest.error }
-  return reported(code, TEXTS[code](config) + spent, topology, refused, cause)
+  return reported(code, TEXTS[code](config, topology) + spent, topology, refused, cause)
 }
 
 /** An error that tells of every node, and of every name that did not resolve. */

@@ -1,16 +1,21 @@
 // What a server sends, in whatever pieces it comes -> whole messages, each checked before pg's parser sees it: of a known kind, of
 // a length within the limit, well formed, and allowed in this phase of the session. Judges nothing else and sends nothing.
 
+import { constants } from 'node:buffer'
 import type { Spoken } from '../core/sqlstates.js'
 import {
   AUTHENTICATION,
   type AuthMethod,
   at,
   authenticationIn,
+  DATA_ROW,
+  DESCRIPTION,
   ERROR,
+  int16,
   int32,
   isKnown,
   isWellFormed,
+  longestIn,
   READY,
   rowsFrom,
   spokenIn,
@@ -21,11 +26,16 @@ const HEADER_BYTES = 5
 export const LOGIN_BYTES = 1 << 20
 /** PostgreSQL makes no longer message. */
 export const RESULT_BYTES = 1 << 30
+/** pg's parser makes a string of each value, name and text; a longer one it would throw at the socket. */
+const STRING_BYTES = constants.MAX_STRING_LENGTH
 
 /** What is wrong with what a server sent. */
 export interface Fault {
-  /** `unsupported`: pg cannot do what the server asks for; `refused`: pgherd was told not to, or is sure not to. */
-  readonly kind: 'protocol' | 'unsupported' | 'refused'
+  /**
+   * `unsupported`: pg cannot do what the server asks for; `refused`: pgherd was told not to, or is sure not to; `size`: pg cannot
+   * read what is well formed.
+   */
+  readonly kind: 'protocol' | 'unsupported' | 'refused' | 'size'
   readonly text: string
 }
 
@@ -34,9 +44,12 @@ export interface Terms {
   readonly limitBytes: number
   /** What the server may ask for; `none`: it lets us in without asking. Null: it may; else why it may not. */
   refusesAuth(method: AuthMethod | 'none'): string | null
-  /** Messages that only some statements expect (COPY, suspended portals): may the present one be given this? */
-  expects(letter: string): boolean
+  /** Messages that pg gives to the present statement: can it be given this? */
+  expects(letter: Given): boolean
 }
+
+/** Letter of a message that is a statement's; `bare D`: a row that no description came before. */
+export type Given = 'T' | 'D' | 'bare D' | 'C' | 'I' | 's' | 'G' | 'd'
 
 const LOGIN = 1
 const LATER = 2
@@ -47,9 +60,15 @@ const EXPECTED = 8
 const RULES = new Uint8Array(256)
 for (let type = 0; type < RULES.length; type++) if (isKnown(type)) RULES[type] = LATER
 for (const letter of 'SZEN') RULES[at(letter)] = LOGIN | LATER
-for (const letter of 'RKv') RULES[at(letter)] = LOGIN
+for (const letter of 'RK') RULES[at(letter)] = LOGIN
+// An answer to a wish for a newer protocol, and pg has none.
+RULES[at('v')] = 0
 for (const letter of 'ENZR') RULES[at(letter)] = (RULES[at(letter)] as number) | STOP
-for (const letter of 'sGd') RULES[at(letter)] = LATER | EXPECTED
+for (const letter of 'TCIsGd') RULES[at(letter)] = LATER | EXPECTED
+/** What ends a result: the next rows have a description of their own. */
+const ENDS = new Set([...'CInZE'].map(at))
+/** No row can be of so many columns. */
+const UNKNOWN = -1
 
 export class Frames {
   readonly #terms: Terms
@@ -57,6 +76,12 @@ export class Frames {
   /** `asked`: the server has begun to prove that it knows the password, and has not shown it. */
   #sasl: 'none' | 'asked' | 'shown' = 'none'
   #asked = false
+  /** The server has refused the login, or pg has given it up: nothing may follow that makes it succeed. */
+  #failed: 'no' | 'refused' | 'given up' = 'no'
+  /** Columns that the server has described. */
+  #described = UNKNOWN
+  /** The same, once the statement is known to take rows. */
+  #taken = UNKNOWN
   #chunk: Uint8Array = NOTHING
   #from = 0
   /** A message that has come in part, in a buffer that grows with it. */
@@ -77,10 +102,17 @@ export class Frames {
     this.#from = 0
   }
 
+  /** pg takes the login for failed: true, and nothing more is given out. False: it was over before. */
+  giveUp(): boolean {
+    if (this.#phase === 'ready') return false
+    this.#failed = 'given up'
+    return true
+  }
+
   /** Whole messages, up to one after which another rule may hold; null: more must come, or there is a fault. */
   next(): Buffer | null {
     this.error = null
-    if (this.fault !== null) return null
+    if (this.fault !== null || this.#failed === 'given up') return null
     if (this.#held !== null && !this.#fill(this.#held)) return null
     const held = this.#held
     if (held === null) return this.#walk()
@@ -93,8 +125,9 @@ export class Frames {
   #walk(): Buffer | null {
     const chunk = this.#chunk
     const begin = this.#from
-    const limit = this.#phase === 'ready' ? this.#terms.limitBytes : 0
-    let place = rowsFrom(chunk, begin, limit)
+    // A longer row is looked at value by value.
+    const limit = this.#phase === 'ready' ? Math.min(this.#terms.limitBytes, STRING_BYTES) : 0
+    let place = rowsFrom(chunk, begin, limit, this.#taken)
     while (place + HEADER_BYTES <= chunk.length) {
       const type = chunk[place] as number
       const length = int32(chunk, place + 1)
@@ -106,7 +139,7 @@ export class Frames {
         place = end
         break
       }
-      place = rowsFrom(chunk, end, limit)
+      place = rowsFrom(chunk, end, limit, this.#taken)
     }
     this.#from = place
     if (place > begin) return chunk.subarray(begin, place) as Buffer
@@ -148,7 +181,8 @@ export class Frames {
   /** Its header alone is enough to refuse it. */
   #announced(type: number, length: number): boolean {
     const [when, limit] = this.#phase === 'ready' ? [LATER, this.#terms.limitBytes] : [LOGIN, LOGIN_BYTES]
-    if (length >= 4 && length <= limit && ((RULES[type] as number) & when) !== 0) return true
+    if (length >= 4 && length <= limit && ((RULES[type] as number) & when) !== 0)
+      return length <= STRING_BYTES || type === DATA_ROW || type === COPY_DATA || this.#tooLong('message', length)
     return this.#refuse(this.#wrongHeader(type, length))
   }
 
@@ -158,6 +192,7 @@ export class Frames {
     const bytes = length >>> 0
     if (bytes < 4) return `${named(type)} of an impossible length (${bytes})`
     if (bytes > limit) return `${named(type)} of ${bytes} bytes, where at most ${limit} are taken`
+    if (RULES[type] === 0) return `${named(type)}, which pg has not asked for`
     return `${named(type)}, which cannot come ${this.#phase === 'ready' ? 'behind' : 'before'} the login`
   }
 
@@ -166,15 +201,49 @@ export class Frames {
     const type = bytes[begin] as number
     const body = begin + HEADER_BYTES
     if (!isWellFormed(type, bytes, body, end)) return this.#refuse(`${named(type)} that is not well formed`)
+    if (this.#failed === 'refused') return this.#refuse(`${named(type)} behind its refusal of the login`)
+    if (type === DATA_ROW) return this.#takesRow(bytes, body)
+    if (ENDS.has(type)) this.#described = this.#taken = UNKNOWN
     if (type === AUTHENTICATION) return this.#authenticates(bytes, body)
-    if (type === ERROR) this.error = spokenIn(bytes, body)
-    else if (type === READY) {
+    if (type === ERROR) {
+      this.error = spokenIn(bytes, body)
+      if (this.#phase !== 'ready') this.#failed = 'refused'
+    } else if (type === READY) {
       if (this.#phase === 'login') return this.#refuse('a welcome without a login')
       this.#phase = 'ready'
-    } else if (((RULES[type] as number) & EXPECTED) !== 0 && !this.#terms.expects(String.fromCharCode(type))) {
-      return this.#refuse(`${named(type)} in answer to a statement that has no use for it`)
+    } else if (((RULES[type] as number) & EXPECTED) !== 0) {
+      if (!this.#terms.expects(String.fromCharCode(type) as Given)) return this.#useless(type)
+      if (type === DESCRIPTION) this.#describes(int16(bytes, body))
     }
     return true
+  }
+
+  #describes(columns: number): void {
+    this.#described = columns
+    this.#taken = UNKNOWN
+  }
+
+  /** The first of a result, or one that is out of the ordinary. */
+  #takesRow(bytes: Uint8Array, body: number): boolean {
+    const columns = int16(bytes, body)
+    const described = this.#described
+    if (described !== UNKNOWN && columns !== described)
+      return this.#refuse(`a data row of another number of values (${columns}) than it has described (${described})`)
+    if (!this.#terms.expects(described === UNKNOWN ? 'bare D' : 'D')) return this.#useless(DATA_ROW)
+    const longest = longestIn(bytes, body)
+    if (longest > STRING_BYTES) return this.#tooLong('value', longest)
+    this.#taken = described
+    return true
+  }
+
+  #useless(type: number): false {
+    return this.#refuse(`${named(type)} in answer to a statement that has no use for it`)
+  }
+
+  #tooLong(what: string, bytes: number): false {
+    const text = `has sent a ${what} of ${bytes} bytes, where pg reads strings of at most ${STRING_BYTES}`
+    this.fault = { kind: 'size', text }
+    return false
   }
 
   #authenticates(bytes: Uint8Array, body: number): boolean {
@@ -218,6 +287,7 @@ export class Frames {
   }
 }
 
+const COPY_DATA = at('d')
 const NOTHING = new Uint8Array(0)
 const LEAST_HELD = 64
 

@@ -10,7 +10,8 @@ export const AUTHENTICATION = at('R')
 export const ERROR = at('E')
 export const NOTICE = at('N')
 export const READY = at('Z')
-const DATA_ROW = at('D')
+export const DESCRIPTION = at('T')
+export const DATA_ROW = at('D')
 
 /** Body of a message, from `from` to `to` -> true: it is well formed. */
 type Check = (bytes: Uint8Array, from: number, to: number) => boolean
@@ -18,9 +19,12 @@ type Check = (bytes: Uint8Array, from: number, to: number) => boolean
 const nothing: Check = (_, from, to) => from === to
 const anything: Check = () => true
 
-function int16(bytes: Uint8Array, from: number): number {
+export function int16(bytes: Uint8Array, from: number): number {
   return ((bytes[from] as number) << 8) | (bytes[from + 1] as number)
 }
+
+/** pg reads a count as a signed number, and makes an array of it. */
+const MOST_COUNTED = 0x7fff
 
 export function int32(bytes: Uint8Array, from: number): number {
   const high = ((bytes[from] as number) << 24) | ((bytes[from + 1] as number) << 16)
@@ -58,11 +62,14 @@ const fields: Check = (bytes, from, to) => {
 
 /** A count of two bytes, and so many entries of `size` bytes each. */
 function counted(size: number): Check {
-  return (bytes, from, to) => to - from >= 2 && int16(bytes, from) * size === to - from - 2
+  return (bytes, from, to) => {
+    const count = to - from >= 2 ? int16(bytes, from) : MOST_COUNTED + 1
+    return count <= MOST_COUNTED && count * size === to - from - 2
+  }
 }
 
 const columns: Check = (bytes, from, to) => {
-  if (to - from < 2) return false
+  if (to - from < 2 || int16(bytes, from) > MOST_COUNTED) return false
   let place = from + 2
   for (let left = int16(bytes, from); left > 0; left--) {
     const behind = behindString(bytes, place, to)
@@ -74,7 +81,7 @@ const columns: Check = (bytes, from, to) => {
 
 /** A count of values, each its length and its bytes; the length -1 is a null. */
 const row: Check = (bytes, from, to) => {
-  if (to - from < 2) return false
+  if (to - from < 2 || int16(bytes, from) > MOST_COUNTED) return false
   let place = from + 2
   for (let left = int16(bytes, from); left > 0; left--) {
     if (place + 4 > to) return false
@@ -86,19 +93,31 @@ const row: Check = (bytes, from, to) => {
   return place === to
 }
 
+/** The longest value of a well-formed DataRow, in bytes. */
+export function longestIn(bytes: Uint8Array, from: number): number {
+  let longest = 0
+  let place = from + 2
+  for (let left = int16(bytes, from); left > 0; left--) {
+    const length = Math.max(0, int32(bytes, place))
+    longest = Math.max(longest, length)
+    place += 4 + length
+  }
+  return longest
+}
+
 /**
- * Behind the rows that begin at `from`, are there as a whole, and are well formed. Most of what a server sends is rows: this is
- * `row`, written out, since a call for each value would cost as much as what it checks.
+ * Behind the rows of so many `columns` that begin at `from`, are there as a whole, and are well formed. Most of what a server
+ * sends is rows: this is `row`, written out, since a call for each value would cost as much as what it checks.
  */
-export function rowsFrom(bytes: Uint8Array, from: number, limit: number): number {
+export function rowsFrom(bytes: Uint8Array, from: number, limit: number, columns: number): number {
   const { length: all } = bytes
   let begin = from
   while (begin + 7 <= all && bytes[begin] === DATA_ROW) {
     const length = int32(bytes, begin + 1)
     const end = begin + 1 + length
-    if (length < 6 || length > limit || end > all) return begin
+    if (length < 6 || length > limit || end > all || int16(bytes, begin + 5) !== columns) return begin
     let place = begin + 7
-    for (let left = int16(bytes, begin + 5); left > 0; left--) {
+    for (let left = columns; left > 0; left--) {
       if (place + 4 > end) return begin
       const size =
         ((bytes[place] as number) << 24) |

@@ -6,8 +6,9 @@ import type { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
 import { isRefusal, type Source } from '../core/failure.js'
 import type { Spoken } from '../core/sqlstates.js'
+import { isA } from '../core/thrown.js'
 import { PgherdError } from '../errors.js'
-import { type Fault, Frames, RESULT_BYTES, type Terms } from './frames.js'
+import { type Fault, Frames, type Given, RESULT_BYTES, type Terms } from './frames.js'
 
 type Parse = (chunk: Buffer) => void
 
@@ -63,7 +64,7 @@ export function tap(client: Client, owner: object, intake: Intake = ANYTHING): v
   }
   const noteOther = (error: unknown) => {
     if (isObject(error) && made.get(error)?.connection === connection) return
-    note(error, error instanceof PgherdError ? 'pgherd' : 'driver')
+    note(error, isA(error, PgherdError) ? 'pgherd' : 'driver')
   }
   const noteSocket = (error: unknown) => note(error, 'socket')
   let asking = false
@@ -71,9 +72,12 @@ export function tap(client: Client, owner: object, intake: Intake = ANYTHING): v
     asking = is
   })
   connection.stream?.on('error', noteSocket)
+  let frames: Frames | null = null
   // What the application's password function throws is told in the same way.
   connection.on('error', (error) => {
     if (!asking) noteOther(error)
+    // pg does not end a login that it takes for failed, and would take a welcome that comes then for a second answer.
+    if (frames?.giveUp()) process.nextTick(() => connection.stream?.destroy())
   })
   shadow<unknown>(internals, '_errorAllQueries', (errorAll) => (error) => {
     noteOther(error)
@@ -92,7 +96,11 @@ export function tap(client: Client, owner: object, intake: Intake = ANYTHING): v
     refusesAuth: intake.refusesAuth,
     expects: (letter) => isExpected(internals, letter),
   }
-  listen(connection, ears, note, noteSocket, () => new Frames(terms), refuse)
+  const framesOf = () => {
+    frames = new Frames(terms)
+    return frames
+  }
+  listen(connection, ears, note, noteSocket, framesOf, refuse)
 }
 
 function errorOf({ kind, text }: Fault, { host, port }: Client): PgherdError {
@@ -103,6 +111,8 @@ function errorOf({ kind, text }: Fault, { host, port }: Client): PgherdError {
         'PGHERD_PROTOCOL',
         `${place} ${text}: it is no PostgreSQL server, or something between changes what it says.`
       )
+    case 'size':
+      return new PgherdError('PGHERD_PROTOCOL', `${place} ${text}. Read large values in parts.`)
     case 'unsupported':
       return new PgherdError('PGHERD_AUTH', `${place} ${text}. Use scram-sha-256 or certificates in its pg_hba.conf.`)
     case 'refused':
@@ -113,19 +123,38 @@ function errorOf({ kind, text }: Fault, { host, port }: Client): PgherdError {
 }
 
 /** What a statement must have a method for: its absence would be thrown inside the listener of a socket. */
-const HANDLERS: Readonly<Record<string, string>> = {
+const HANDLERS: Readonly<Record<Given, string>> = {
+  T: 'handleRowDescription',
+  D: 'handleDataRow',
+  'bare D': 'handleDataRow',
+  C: 'handleCommandComplete',
+  I: 'handleEmptyQuery',
   s: 'handlePortalSuspended',
   G: 'handleCopyInResponse',
   d: 'handleCopyData',
 }
 
 /** Where there is no statement at all pg itself says so. */
-function isExpected(client: Internals, letter: string): boolean {
+function isExpected(client: Internals, given: Given): boolean {
   const statement = client._getActiveQuery?.() as Readonly<Record<string, unknown>> | null | undefined
   if (!statement) return true
-  // pg asks for the next rows then, with no end.
-  if (letter === 's' && '_accumulateRows' in statement && !statement.rows) return false
-  return typeof statement[HANDLERS[letter] ?? ''] === 'function'
+  if (typeof statement[HANDLERS[given]] !== 'function') return false
+  switch (given) {
+    case 's':
+      // pg asks for the next rows then, with no end.
+      return !('_accumulateRows' in statement) || Boolean(statement.rows)
+    case 'D':
+    case 'bare D':
+      return takesRows((statement.cursor ?? statement) as Readonly<Record<string, unknown>>, given)
+    default:
+      return true
+  }
+}
+
+/** pg's Query reads a row by its description, and so does a cursor, which throws where it has none, or has not asked for rows. */
+function takesRows(statement: Readonly<Record<string, unknown>>, given: 'D' | 'bare D'): boolean {
+  const asksFor = typeof statement._sendRows !== 'function' || statement._rows !== null
+  return asksFor && (given === 'D' || !('_result' in statement))
 }
 
 /** Puts itself between the stream and pg's parser. */

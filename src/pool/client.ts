@@ -216,7 +216,7 @@ export class Borrower {
     borrowed.catch(() => {}) // its rejection may come when nobody waits for it any more
     await Promise.race([borrowed, interrupted]).then(
       (result) => settle(null, result),
-      (error) => settle(error)
+      (error) => settle(error || reasonOf(signal))
     )
     this.#interrupt = null
   }
@@ -301,7 +301,7 @@ export class Borrower {
   async #runHere(entry: Entry): Promise<void> {
     const { args, settle } = entry
     const { signal } = args
-    if (signal?.aborted && settle !== null) return settle(signal.reason)
+    if (signal?.aborted && settle !== null) return settle(reasonOf(signal))
     const discards = this.#discards(args)
     this.#note(args)
     const told: Entry['settle'] =
@@ -318,7 +318,7 @@ export class Borrower {
   async #cancellable(signal: AbortSignal, entry: Entry): Promise<void> {
     let cancelled: Promise<void> | undefined
     const aborted = () => {
-      entry.settle?.(signal.reason)
+      entry.settle?.(reasonOf(signal))
       cancelled = this.#lender.cancel(this.#client)
     }
     const deaf = onAbort(signal, aborted)
@@ -431,6 +431,11 @@ export class Borrower {
     this.#loan = null
     loan?.end(true)
   }
+}
+
+/** An entry takes what is falsy for no error, and `abort(null)` is one. */
+function reasonOf({ reason }: AbortSignal): unknown {
+  return reason || new DOMException('This operation was aborted', 'AbortError')
 }
 
 /** Tells an error in the entry's own way. */

@@ -2,6 +2,7 @@
 // any case. Chooses no node and repeats nothing but BEGIN.
 
 import type { PoolClient } from 'pg'
+import { propertyOf } from '../core/thrown.js'
 import { noteWhole, PgherdError, unsent } from '../errors.js'
 import { wireOf } from './wire.js'
 
@@ -75,7 +76,7 @@ function landedOn(client: PoolClient): number | null {
 
 /** It is the error of a statement on another connection, which may have been executed there. */
 function happened(error: unknown, client: PoolClient): boolean {
-  const { outcome } = (error ?? {}) as { readonly outcome?: unknown }
+  const outcome = propertyOf(error, 'outcome')
   return (outcome === 'unknown' || outcome === 'committed') && wireOf(client)?.told !== error
 }
 

@@ -2,6 +2,7 @@
 
 import { AsyncResource } from 'node:async_hooks'
 import type { Client, PoolClient } from 'pg'
+import { propertyOf } from '../core/thrown.js'
 import type { QueryArgs } from './query-args.js'
 
 /** pg.Client's query(), with all its overloads. */
@@ -49,7 +50,7 @@ export function inContext<A extends unknown[], T>(work: (...values: A) => T): (.
 
 /** pg's answer when query_timeout is over: the statement goes on, for nobody. */
 export function isReadTimeout(error: unknown): boolean {
-  return (error as Partial<Error> | null | undefined)?.message === 'Query read timeout'
+  return propertyOf(error, 'message') === 'Query read timeout'
 }
 
 /** Runs to its end, without throwing. */

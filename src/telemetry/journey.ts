@@ -5,6 +5,7 @@ import { failureOf, type Phase, type Source } from '../core/failure.js'
 import { lagOf } from '../core/horizon.js'
 import type { Instant, NodeAddress, NodeKey } from '../core/node.js'
 import type { Chosen, Refusal } from '../core/selection.js'
+import { isA } from '../core/thrown.js'
 import type { Topology } from '../core/topology.js'
 import { PgherdError } from '../errors.js'
 
@@ -111,7 +112,7 @@ export class Journey implements Task {
     // What follows from an attempt has errors of its own: they may be those of other statements.
     if (this.#since === null) return
     this.#waited(now)
-    if (!(error instanceof PgherdError)) return
+    if (!isA(error, PgherdError)) return
     for (const [key, { refused }] of error.nodes) if (refused !== null) this.#pass(key, refused, now)
   }
 

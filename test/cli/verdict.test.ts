@@ -80,6 +80,18 @@ const PICTURES: readonly (readonly [string, TopologySnapshot, boolean, RegExp])[
     /let us in: password authentication failed/,
   ],
   [
+    'no password',
+    picture([downOf('a', 'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string', null)], none),
+    false,
+    /let us in: SASL: .* a string\. The server asks for a password and none was given: set PGPASSWORD/,
+  ],
+  [
+    'a certificate of an authority that is not known',
+    picture([downOf('a', 'unable to verify the first certificate', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE')], none),
+    false,
+    /let us in: unable to verify .*sslrootcert/,
+  ],
+  [
     'silence',
     picture([downOf('a', 'no answer to a probe in time', null)], none),
     false,

@@ -176,6 +176,10 @@ describe('definitions: what acts outside of its transaction', () => {
     row('acting', 'in_c', 'hidden'),
     row('volatile', 'touch'),
     row('changing', 'audited', 'outside'),
+    row('touching', 'even', 'outside'),
+    row('operator', '#>#'),
+    row('acting', '#>#', 'outside'),
+    row('operator', '#<#'),
     row('foreign', 'elsewhere'),
     row('view', 'v', 'SELECT apart(1) AS apart;'),
     row('view', 'over_v', 'SELECT v.apart FROM v;'),
@@ -198,6 +202,9 @@ describe('definitions: what acts outside of its transaction', () => {
         'select * from slots',
         'select * from plain',
         'insert into t values (1)',
+        'select a::even from t',
+        'select a #># 1',
+        'select a #<# 1',
       ].map((sql) => [sql, undone(sql)])
     )
     assert.deepEqual(found, {
@@ -211,6 +218,9 @@ describe('definitions: what acts outside of its transaction', () => {
       'select * from slots': 'outside',
       'select * from plain': 'whole',
       'insert into t values (1)': 'whole',
+      'select a::even from t': 'outside',
+      'select a #># 1': 'outside',
+      'select a #<# 1': 'whole',
     })
   })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { failureOf, type Outcome } from '../../src/core/failure.js'
-import { errorOf, propertyOf, wordsOf } from '../../src/core/thrown.js'
+import { errorOf, isA, propertyOf, wordsOf } from '../../src/core/thrown.js'
 import { noteOutcome, noteWhole, PgherdError, withOutcome } from '../../src/errors.js'
 
 const refuse = (): never => {
@@ -28,6 +28,7 @@ describe('what was thrown', () => {
       assert.equal(typeof wordsOf(thrown), 'string')
       assert.doesNotThrow(() => propertyOf(thrown, 'code'))
       assert.ok(errorOf(thrown, 'it'))
+      assert.equal(isA(thrown, PgherdError), false)
     }
   })
 

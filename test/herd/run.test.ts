@@ -344,7 +344,41 @@ describe('herd: errors that no waiting cures come at once', () => {
   it('no replica where the primary may not serve', async () => {
     const { herd } = await ready({}, { a: server('primary'), b: server('refuses'), c: server('refuses') })
     const target = { ...READ.target, otherwise: 'refuse' } as Errand['target']
-    await rejects(herd.run({ ...READ, target }, statement().attempt), 'PGHERD_NO_REPLICA')
+    await rejects(
+      herd.run({ ...READ, target }, statement().attempt),
+      'PGHERD_NO_REPLICA',
+      /no replica is known .* Name the/
+    )
+  })
+  it('no server that was ever heard: there is none to be promoted', async () => {
+    const servers = { a: server('refuses'), b: server('silent') }
+    const { herd, clock } = scripted(servers, { failoverTimeoutMillis: 2000 })
+    const texts: string[] = []
+    const note = ({ message }: Error) => void texts.push(message)
+    const write = herd.run(WRITE, statement().attempt).catch(note)
+    const waits = herd.ready({ primary: true, replicas: 0, maxLagMillis: 1000 }, 1500).catch(note)
+    await clock.advance(2001)
+    await Promise.all([write, waits])
+    assert.equal(texts.length, 2)
+    for (const text of texts) {
+      assert.match(text, /No server has answered yet: check the hosts, the ports/)
+      assert.doesNotMatch(text, /[Pp]romote/)
+    }
+  })
+  it('no server that answers any more', async () => {
+    const { herd, clock, servers } = await ready({ failoverTimeoutMillis: 2000 })
+    for (const each of Object.values(servers)) each.mode = 'refuses'
+    await clock.advance(700)
+    const write = rejects(herd.run(WRITE, statement().attempt), 'PGHERD_NO_PRIMARY', /No server answers: start one/)
+    await clock.advance(2001)
+    await write
+  })
+  it('a replica that answers: it may be promoted', async () => {
+    const servers = { a: server('refuses'), b: server('replica') }
+    const { herd, clock } = scripted(servers, { failoverTimeoutMillis: 2000 })
+    const write = rejects(herd.run(WRITE, statement().attempt), 'PGHERD_NO_PRIMARY', /Promote a replica/)
+    await clock.advance(2001)
+    await write
   })
 })
 

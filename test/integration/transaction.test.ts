@@ -55,6 +55,49 @@ describe('transactions, signals and dispose', () => {
     idle(pool)
   })
 
+  it('gives its client back, whatever was thrown', async () => {
+    const pool = await ready({ max: 1 })
+    const refuse = (): never => {
+      throw new Error('trap')
+    }
+    const getter = Object.defineProperty({}, 'outcome', { get: refuse })
+    const proxy = new Proxy({}, { get: refuse, has: refuse, getPrototypeOf: refuse, isExtensible: refuse })
+    for (const thrown of [undefined, null, 'text', Object.freeze(new Error('frozen')), getter, proxy]) {
+      await pool
+        .transaction(() => Promise.reject(thrown))
+        .then(
+          () => assert.fail('it did not fail'),
+          (error) => assert.ok(Object.is(error, thrown))
+        )
+      idle(pool)
+    }
+  })
+
+  for (const [where, busy] of [
+    ['at once', false],
+    ['in its turn', true],
+  ] as const) {
+    it(`a signal aborted with a reason that is nothing is no success, ${where}`, async () => {
+      const pool = await ready()
+      const client = await pool.connect()
+      try {
+        for (const reason of [null, 0, '']) {
+          const controller = new AbortController()
+          if (!busy) controller.abort(reason)
+          const running = client.query({ text: 'select pg_sleep(20)', signal: controller.signal } as QueryConfig)
+          if (busy) setTimeout(() => controller.abort(reason), 20)
+          const settled = await running.then(
+            () => 'resolved',
+            () => 'rejected'
+          )
+          assert.equal(settled, 'rejected')
+        }
+      } finally {
+        client.release(true)
+      }
+    })
+  }
+
   it('does not call committed what the server would roll back', async () => {
     const pool = await ready()
     const swallowing = pool.transaction(async (client) => {

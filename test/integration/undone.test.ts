@@ -172,6 +172,26 @@ describe('what is undone, and what is committed', () => {
       })
     }
 
+    for (const code of ['MY001', '57P01', '22012']) {
+      it(`a deferred trigger that raises ${code}, in the extended protocol: rolled-back, on a client too`, async () => {
+        await admin.query(`create table late (id int);
+          create function refuse() returns trigger language plpgsql as $$ begin raise 'no' using errcode = '${code}'; end $$;
+          create constraint trigger late after insert on late deferrable initially deferred
+            for each row execute function refuse()`)
+        const pool = patient()
+        const client = await pool.connect()
+        try {
+          for (const on of [pool, client]) {
+            const { outcome } = await failed(on.query('insert into late values ($1)', [1]))
+            assert.deepEqual([outcome, (await admin.query('select from late')).rowCount], ['rolled-back', 0])
+          }
+        } finally {
+          client.release()
+          await admin.query('drop table late; drop function refuse')
+        }
+      })
+    }
+
     it('in a block all of it is undone with that, but for what acts outside', async () => {
       const client = await patient().connect()
       for (const [text, outcome] of [
@@ -547,6 +567,64 @@ describe('what is undone, as the catalogue has it', () => {
       assert.equal((await admin.query('select 1 from items')).rowCount, 1)
     })
   }
+
+  describe('what is reached through other objects', () => {
+    const division = '1/(2 - n) from generate_series(1, 2) as n'
+    const REACHED: readonly string[] = [
+      'select loud()::int, 1/(n - 1) from generate_series(1, 1) as n',
+      `insert into in_domains select ${division}`,
+      'select n::counted, 1/(n - 1) from generate_series(1, 1) as n',
+      'delete from parents; select 1/0',
+      `insert into over_triggers select ${division}`,
+      'insert into with_rules values (1); select 1/0',
+      `insert into checked select ${division}`,
+      `insert into sometimes select ${division}`,
+      'refresh materialized view kept; select 1/0',
+      'select summed(n), 1/(max(n) - 1) from generate_series(1, 1) as n',
+      'select n #># n, 1/(n - 1) from generate_series(1, 1) as n',
+      'select row(n)::boxed::int, 1/(n - 1) from generate_series(1, 1) as n',
+    ]
+    before(async () => {
+      await admin.query(`create sequence moved;
+        create function moves() returns int language plpgsql as $$ begin perform setval('public.moved', 77); return 1; end $$;
+        create function loud() returns int language plpgsql as $$ BEGIN RETURN MOVES(); END $$;
+        create domain counted as int check (moves() = 1); create table in_domains (id counted);
+        create table parents (id int primary key);
+        create table children (id int references parents on delete cascade);
+        create function before() returns trigger language plpgsql as $$ begin perform moves(); return coalesce(new, old); end $$;
+        create trigger before before delete on children for each row execute function before();
+        create table with_triggers (id int); create view over_triggers as select * from with_triggers;
+        create trigger before before insert on with_triggers for each row execute function before();
+        create table with_rules (id int); create rule also as on insert to with_rules do also insert into with_triggers values (1);
+        create table checked (id int check (moves() = 1));
+        create table sometimes (id int);
+        create function nothing() returns trigger language plpgsql as $$ begin return new; end $$;
+        create trigger sometimes before insert on sometimes for each row when (moves() = 2) execute function nothing();
+        create materialized view kept as select moves() with no data;
+        create function adds(int, int) returns int language plpgsql as $$ begin return moves(); end $$;
+        create aggregate summed(int) (sfunc = adds, stype = int, initcond = '0');
+        create operator #># (leftarg = int, rightarg = int, procedure = adds);
+        create type boxed as (a int);
+        create function unboxed(boxed) returns int language plpgsql as $$ begin return moves(); end $$;
+        create cast (boxed as int) with function unboxed(boxed)`)
+      await cluster.caughtUp(1, 0)
+      await endPools()
+      pool = poolOn(cluster, { maxLagMillis: Infinity }, 'postgres')
+      await pool.ready({ replicas: 1 })
+    })
+    beforeEach(() =>
+      admin.query(
+        "select setval('moved', 1); truncate parents cascade; insert into parents values (1); insert into children values (1)"
+      )
+    )
+    for (const text of REACHED) {
+      it(`${text}: unknown`, async () => {
+        const error = await failed(pool.query(text))
+        const { rows } = await admin.query('select last_value::int as n from moved')
+        assert.deepEqual([error.code, error.outcome, rows[0]?.n], ['22012', 'unknown', 77])
+      })
+    }
+  })
 
   it('a function that keeps to its transaction runs again, once', async () => {
     const other = await cluster.connect(0, 'postgres')

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { constants } from 'node:buffer'
 import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import type { Spoken } from '../../src/core/sqlstates.js'
@@ -100,6 +101,10 @@ const int = (value: number) => {
 const auth = (number: number, more: Buffer | string = '') =>
   message('R', Buffer.concat([int(number), Buffer.from(more)]))
 const header = (type: string, length: number) => Buffer.concat([Buffer.from(type, 'latin1'), int(length | 0)])
+const counting = (type: string, count: number, size: number, byte: number) =>
+  message(type, Buffer.concat([Buffer.from([count >> 8, count & 255]), Buffer.alloc(count * size, byte)]))
+const described = (...names: string[]) =>
+  message('T', Buffer.concat([Buffer.from([0, names.length]), ...names.map(column)]))
 const column = (name: string) => Buffer.concat([Buffer.from(`${name}\0`), Buffer.alloc(18)])
 
 describe('pg: what a server may not send', () => {
@@ -148,6 +153,17 @@ describe('pg: what a server may not send', () => {
       /another request in the middle/,
     ],
     ['a second login', Buffer.concat([authenticated, auth(3)]), /a second login/],
+    [
+      'a welcome behind a refusal',
+      Buffer.concat([errorMessage(FATAL), authenticated]),
+      /behind its refusal of the login/,
+    ],
+    [
+      'a ready-for-query behind a refusal in the welcome',
+      Buffer.concat([authenticated, errorMessage(GERMAN), ready]),
+      /behind its refusal of the login/,
+    ],
+    ['another protocol', message('v', Buffer.concat([int(196_608), int(0)])), /which pg has not asked for/],
     ['a parameter without a value', message('S', 'a\0'), /a parameter status that is not well formed/],
     ['a parameter with two', message('S', 'a\0b\0c\0'), /not well formed/],
     ['a cancel key without a secret', message('K', int(1)), /a cancel key that is not well formed/],
@@ -166,6 +182,20 @@ describe('pg: what a server may not send', () => {
     ['a row whose value is too long', message('D', Buffer.from([0, 1, 0, 0, 0, 9, 65])), /not well formed/],
     ['a row whose value has a length of -2', message('D', Buffer.from([0, 1, 255, 255, 255, 254])), /not well formed/],
     ['a row with a count alone', message('D', Buffer.from([0])), /not well formed/],
+    ['a row of 32,768 values', counting('D', 0x8000, 4, 255), /not well formed/],
+    ['a row description of 32,768 columns', counting('T', 0x8000, 19, 0), /not well formed/],
+    ['32,768 parameters', counting('t', 0x8000, 4, 0), /not well formed/],
+    [
+      'fewer values than columns',
+      Buffer.concat([described('a', 'b'), dataRow('x')]),
+      /another number of values \(1\) than it has described \(2\)/,
+    ],
+    ['more, behind a row that fits', Buffer.concat([described('a'), dataRow('x'), dataRow('x', 'y')]), /\(2\) than/],
+    [
+      'a value for no column',
+      Buffer.concat([described(), dataRow(), dataRow('x')]),
+      /\(1\) than it has described \(0\)/,
+    ],
     ['a row of 65,535 values', message('D', Buffer.from([255, 255])), /not well formed/],
     ['columns without a zero', message('T', Buffer.from([0, 1, 65])), /a row description that is not/],
     [
@@ -205,6 +235,50 @@ describe('pg: what a server may not send', () => {
     const bytes = Buffer.concat([authenticated, ready, message('G', Buffer.from([0, 0, 0]))])
     assert.match(walked([bytes], { expects: () => false }).fault?.text ?? '', /has no use for it/)
     assert.equal(walked([bytes]).fault, null)
+  })
+
+  it('rows that no description came before: asked for each, also behind the end of a result', () => {
+    const begin = [authenticated, ready, described('a')]
+    const given: string[] = []
+    const expects: Terms['expects'] = (letter) => {
+      given.push(letter)
+      return letter !== 'bare D'
+    }
+    const row = dataRow('x')
+    for (const end of [message('C', 'SELECT 1\0'), message('n'), ready, errorMessage(GERMAN)]) {
+      assert.match(walked([Buffer.concat([...begin, row, end, row])], { expects }).fault?.text ?? '', /no use for it/)
+    }
+    given.length = 0
+    // A portal that is suspended goes on with the same columns.
+    const more = [row, row, message('s'), row, row, message('C', 'SELECT 1\0'), described(), dataRow()]
+    assert.equal(walked([Buffer.concat([...begin, ...more])], { expects }).fault, null)
+    assert.deepEqual(given, ['T', 'D', 's', 'C', 'T', 'D'])
+    assert.equal(walked([Buffer.concat([authenticated, ready, row, row])]).fault, null)
+  })
+
+  it('nothing more of a login that was given up; a session goes on', () => {
+    const frames = new Frames(TERMS)
+    frames.push(Buffer.concat([auth(10, 'SCRAM-SHA-256\0\0'), auth(12, 'v=1'), authenticated, ready]))
+    assert.notEqual(frames.next(), null)
+    assert.equal(frames.giveUp(), true)
+    assert.equal(frames.next(), null)
+    const other = new Frames(TERMS)
+    other.push(Buffer.concat([authenticated, ready, ready]))
+    while (other.next() !== null);
+    assert.equal(other.giveUp(), false)
+    other.push(ready)
+    assert.deepEqual(other.next(), ready)
+  })
+
+  it('a value that pg could make no string of: refused for its size, with the rows before it given out', () => {
+    const length = constants.MAX_STRING_LENGTH + 1
+    const frames = new Frames({ ...TERMS, limitBytes: 1 << 30 })
+    frames.push(Buffer.concat([authenticated, ready, described('a'), dataRow('x')]))
+    while (frames.next() !== null);
+    frames.push(Buffer.concat([header('N', length + 10)]))
+    assert.equal(frames.next(), null)
+    assert.equal(frames.fault?.kind, 'size')
+    assert.match(frames.fault?.text ?? '', /a message of \d+ bytes, where pg reads strings of at most/)
   })
 
   it('a login of a kind that is refused', () => {
