@@ -484,11 +484,14 @@ type Early =
 
 type Answered = typeof answered
 
+/**
+ * One question after the other: dropped between two answers, a connection to PgBouncer (1.18) would leave the second to the client
+ * that has the server connection next.
+ */
 async function sightOn(client: pg.Client, depth: 'lean' | 'full', answer: Answered): Promise<Sighting> {
-  const full = depth === 'full'
-  const texts = [asked(client, LEAN, ROLE, answer), ...(full ? [asked(client, DETAIL, WHO, answer)] : [])]
-  const [row = null, detail = null] = await Promise.all(texts)
-  return usable(sightingIn(row, full ? usable(detailIn(detail)) : null))
+  const row = await asked(client, LEAN, ROLE, answer)
+  const detail = depth === 'full' ? usable(detailIn(await asked(client, DETAIL, WHO, answer))) : null
+  return usable(sightingIn(row, detail))
 }
 
 function failureIn(error: unknown): Failure {

@@ -112,6 +112,36 @@ describe('behind PgBouncer in transaction mode', () => {
     assert.deepEqual(seen, await untouched())
   })
 
+  it('a look that is given up half answered leaves the rest of its answer to nobody', async () => {
+    const [bouncer] = bouncers
+    assert.ok(bouncer)
+    const admin = await cluster.connect(0, 'postgres')
+    const neighbour = new pg.Client({ host: bouncer.host, port: bouncer.port, ...APP })
+    const lost: string[] = []
+    neighbour.on('error', ({ message }) => lost.push(message))
+    await neighbour.connect()
+    await neighbour.query('select 1')
+    // The second question of a look waits for this, the first does not.
+    await admin.query('begin; lock table pg_catalog.pg_db_role_setting in access exclusive mode')
+    const pool = pooled({ silentMillis: 3000 })
+    pool.on('error', () => {})
+    const waiting = pool.query('select 2 as n')
+    const key = `${bouncer.host}:${bouncer.port}`
+    await eventually('a look is half answered', async () => {
+      const { rows } = await admin.query('select from pg_locks where not granted')
+      return rows.length > 0
+    })
+    await eventually('it is given up', () =>
+      pool.topology().nodes.some((node) => node.key === key && node.failure !== null)
+    )
+    const asked = neighbour.query('select 3 as n')
+    await admin.query('rollback')
+    assert.deepEqual((await asked).rows, [{ n: 3 }])
+    assert.deepEqual((await waiting).rows, [{ n: 2 }])
+    assert.deepEqual(lost, [])
+    await neighbour.end()
+  })
+
   it('a role that may not read the catalogue is told so, and its neighbours are not', async () => {
     const admin = await cluster.connect(0, 'postgres')
     await admin.query('revoke select on pg_catalog.pg_policy from public')
