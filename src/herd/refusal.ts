@@ -68,7 +68,10 @@ function unreached(topology: Topology, config: Config, newest: Failure | null): 
   const locked = lockedOut(nodes)
   if (locked !== null) return locked
   if (nodes.some((node, i) => failures[i] === null || isUp(node))) return null
-  const denied = failures.find((failure) => failure !== null && isDenial(failure))
+  const isAll = failures.every((failure) => failure !== null && isDenial(failure))
+  const denied = failures.find(
+    (failure, i) => failure !== null && isDenial(failure) && (isAll || isOfAll(failure, nodes[i]?.address.origin))
+  )
   if (denied) return denied.error
   if (topology.plural || config.patient || nodes.some(({ probedAt }) => probedAt === null)) return null
   return newest?.error ?? failures.find((failure) => failure !== null)?.error ?? null
@@ -85,7 +88,7 @@ function lockedOut(nodes: readonly Node[]): unknown {
     if (kind === 'alias' || kind === 'foreign') continue
     if (kind === 'replica' && node.suspect === null) continue
     const failure = isUp(node) ? null : failureOfNode(node)
-    if (failure === null || !isLastWord(failure)) return null
+    if (failure === null || !isLastWord(failure) || !isOfAll(failure, node.address.origin)) return null
     error ??= failure.error
   }
   return error
@@ -96,9 +99,17 @@ function isLastWord(failure: Failure): boolean {
   return isDenial(failure) || (verdictOf(failure) === 'alive' && failure.kind !== 'full')
 }
 
-/** `caller`: of our own making, a password function that throws, a password that is no string. */
-function isDenial({ kind }: Failure): boolean {
-  return kind === 'denied' || kind === 'caller'
+/**
+ * A wrong password is wrong at every server of a cluster. A login that pg cannot do, or may not, is one server's affair; and what a
+ * server says that was only found ends no wait for those that were named.
+ */
+function isOfAll({ code }: Failure, origin: Node['address']['origin'] | undefined): boolean {
+  return origin === 'configured' && code !== 'PGHERD_AUTH' && code !== 'PGHERD_WEAK_AUTH'
+}
+
+/** `caller`: of our own making, a password function that throws, a password that is no string; not pg's word on a strange server. */
+function isDenial({ kind, origin }: Failure): boolean {
+  return kind === 'denied' || (kind === 'caller' && origin === 'caller')
 }
 
 function failureOfNode(node: Node): Failure | null {

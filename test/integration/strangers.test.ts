@@ -143,6 +143,24 @@ describe('servers that are not what they seem', () => {
     })
   }
 
+  it('a login that pg cannot do at one server ends no wait for another that is restarted', async () => {
+    const { port } = await strange(auth(7))
+    const { host: honest, port: own, ...role } = cluster.config(0)
+    const pool = tracked({ ...role, host: [honest ?? '', '127.0.0.1'], port: [own ?? 0, port] })
+    const node = () => pool.topology().nodes.find((each) => each.key === `127.0.0.1:${port}`)
+    await pool.query('select 1')
+    await eventually('it is refused', () => node()?.failureCode === 'PGHERD_AUTH')
+    await cluster.stop(0, 'fast')
+    try {
+      const waiting = pool.query('select 2 as n')
+      await eventually('the primary is down', () => pool.topology().nodes.some(({ state }) => state === 'down'))
+      await cluster.start(0)
+      assert.equal((await waiting).rows[0].n, 2)
+    } finally {
+      await cluster.start(0).catch(() => {})
+    }
+  })
+
   it('requireAuth: a server that asks for less is refused, before anything is sent', async () => {
     for (const [greeting, requireAuth, ok] of [
       [auth(3), 'scram-sha-256', false],

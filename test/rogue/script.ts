@@ -35,11 +35,12 @@ const HOWS: readonly Break['how'][] = [
   'drip',
 ]
 
-/** The first connections are reset at every byte in turn; then all is chance. */
+/** So many connections are reset at every byte in turn; all else is chance. */
 const SYSTEMATIC = 500
 
-export function scriptOf(index: number, random: Random): Script {
-  if (index < SYSTEMATIC) return { auth: 'none', plausible: true, break: { at: index, how: 'reset' } }
+/** `reset`: how many were reset in turn before; null: this one is not. */
+export function scriptOf(reset: number | null, random: Random): Script {
+  if (reset !== null && reset < SYSTEMATIC) return { auth: 'none', plausible: true, break: { at: reset, how: 'reset' } }
   const plausible = random.chance(0.5)
   const honest = random.chance(0.15)
   return {

@@ -20,6 +20,9 @@ import {
 const KEPT_MILLIS = 3000
 const MOST_DRIPPED = 200
 
+/** Of all servers together, so that a short run meets everything. */
+let resets = 0
+
 export class Rogue {
   readonly #random: Random
   readonly #identifier: string
@@ -57,7 +60,7 @@ export class Rogue {
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
     socket.on('error', () => {})
-    const script = scriptOf(this.#connections++, this.#random)
+    const script = scriptOf(this.#connections++ % 3 === 0 ? resets++ : null, this.#random)
     const mouth = new Mouth(socket, script, this.#random)
     let state: 'startup' | 'login' | 'in' = 'startup'
     let bytes = Buffer.alloc(0)
