@@ -112,7 +112,9 @@ export class Arena {
       pool.on('topology', () => this.#listen())
       const bounds = { maxLagMillis: MAX_LAG_MILLIS, maxStaleMillis: MAX_STALE_MILLIS }
       const { writers = 'every', paceMillis = 4 } = options
-      const force = { name, scope, lanes, readers, ...bounds, paceMillis, writers, major: cluster.major }
+      // A transaction of the other pool may hang in the network.
+      const waits = name === 'far'
+      const force = { name, scope, lanes, readers, ...bounds, paceMillis, writers, waits, major: cluster.major }
       return new Workload(pool, force, numbers, seeded(options.seed + lanes))
     }
     this.#patienceMillis = options.patienceMillis ?? PATIENCE_MILLIS
@@ -268,7 +270,9 @@ export class Arena {
       const told = known.flatMap(({ fate, ids, kept = [] }) =>
         fate === 'acknowledged' || fate === 'committed' ? ids : kept
       )
-      for (const id of told) if (!ids.has(id)) this.erased.add(id)
+      // Also of a statement that goes on: rows that it was told are committed.
+      const kept = workload.writes.filter(({ ackedAt }) => ackedAt <= at).map(({ value }) => value)
+      for (const id of [...told, ...kept]) if (!ids.has(id)) this.erased.add(id)
       workload.lose(this.erased, at)
     }
   }

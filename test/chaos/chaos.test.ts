@@ -45,7 +45,7 @@ describe('chaos: nothing acknowledged is lost, nothing is done twice, no read is
   })
   const forks = GROUPS.forks.length
   trial(`through ${forks} forks, with a plain role`, { group: 'forks', faults: forks, seed: SEED + 2, role: 'plain' })
-  trial('through 4 forks', { group: 'forks', faults: 4, seed: SEED + 3, role: 'monitor' })
+  trial('through 2 forks', { group: 'forks', faults: 2, seed: SEED + 3, role: 'monitor' })
   const logins = GROUPS.logins.length
   trial(`through ${logins} failures of logins, functions and poolers`, {
     group: 'logins',

@@ -257,6 +257,7 @@ const REFUSED: readonly Form[] = [
 const CONCURRENT: Form = {
   name: 'CREATE UNIQUE INDEX CONCURRENTLY',
   rows: 1,
+  waits: true,
   refused: 'stays',
   write: (pool, { ids: [id] }) => pool.query(`create unique index concurrently twins_${id} on twins (n)`),
 }
@@ -269,6 +270,7 @@ const OTHERS: readonly Form[] = [
   {
     name: REINDEX,
     rows: 0,
+    waits: true,
     refused: 'stays',
     write: (pool) => pool.query('reindex index concurrently twins_n'),
   },
@@ -296,12 +298,14 @@ interface Known {
   readonly major: number
   /** There is dblink. */
   readonly remote: boolean
+  /** Statements may wait for all transactions that are open. */
+  readonly waits: boolean
 }
 
 /** One of the forms that this PostgreSQL knows, the usual ones more often. */
-export function aForm(random: Random, { writers, major, remote }: Known): Form {
+export function aForm(random: Random, { writers, major, remote, waits }: Known): Form {
   const drawn = random.below(100)
   const share = writers === 'usual' ? USUAL : (SHARES.find(([end]) => drawn < end)?.[1] ?? USUAL)
-  const known = share.filter((form) => (form.major ?? 0) <= major && (remote || !form.remote))
+  const known = share.filter((form) => (form.major ?? 0) <= major && (remote || !form.remote) && (waits || !form.waits))
   return random.pick(known)
 }

@@ -32,6 +32,8 @@ export interface Workforce {
   /** `readYourWrites` of the pool. */
   readonly scope: 'pool' | 'off'
   readonly writers: Writers
+  /** Its statements may wait for all transactions that are open. */
+  readonly waits: boolean
   /** Of the servers. */
   readonly major: number
 }
@@ -119,7 +121,8 @@ export class Workload {
   }
 
   async #write(lane: number): Promise<void> {
-    const form = aForm(this.#random, { writers: this.writers, remote: this.remote, major: this.#force.major })
+    const { major, waits } = this.#force
+    const form = aForm(this.#random, { writers: this.writers, remote: this.remote, major, waits })
     const ids = Array.from({ length: form.rows }, () => ++this.#numbers.ids)
     const calledAt = moment()
     const kept: number[] = []

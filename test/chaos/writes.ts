@@ -25,6 +25,8 @@ export interface Form {
   readonly stepwise?: true
   /** The oldest PostgreSQL that knows it; any unless told. */
   readonly major?: number
+  /** It waits for all transactions that are open. */
+  readonly waits?: true
   /** It needs dblink. */
   readonly remote?: true
   write(pool: Pool, attempt: Attempt): Promise<unknown>
