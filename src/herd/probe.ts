@@ -11,7 +11,7 @@ import { PgherdError } from '../errors.js'
 import { authRule, type RequiredAuth } from '../guard.js'
 import { loggedIn } from '../login.js'
 import { type Intake, madeBy, sourceOf, tap } from '../pg/tap.js'
-import { answered, answeredAside, answeredInside, isOver, type Row } from '../quiet.js'
+import { answered, answeredAside, answeredInside, type Row } from '../quiet.js'
 import { Hearing, type Sessions } from './sessions.js'
 
 export interface Probe {
@@ -490,13 +490,13 @@ type Answered = typeof answered
  */
 async function sightOn(client: pg.Client, depth: 'lean' | 'full', answer: Answered): Promise<Sighting> {
   const row = await asked(client, LEAN, ROLE, answer)
+  usable(sightingIn(row, null))
   const detail = depth === 'full' ? usable(detailIn(await asked(client, DETAIL, WHO, answer))) : null
   return usable(sightingIn(row, detail))
 }
 
 function failureIn(error: unknown): Failure {
   if (error === OVERDUE) return SILENCE
-  if (isOver(error)) return { ...SILENCE, kind: 'lost', message: 'the connection has ended', error }
   return failureOf(error, 'connect', isA(error, PgherdError) ? 'pgherd' : madeBy(error))
 }
 

@@ -55,8 +55,8 @@ export const MUTATIONS: readonly Mutation[] = [
       },
       {
         file: 'pool/node-pool.js',
-        from: "concat_ws(' ', pg_catalog.pg_last_wal_replay_lsn(),",
-        to: "concat_ws(' ', pg_catalog.pg_last_wal_receive_lsn(),",
+        from: 'then pg_catalog.pg_last_wal_replay_lsn() end,',
+        to: 'then pg_catalog.pg_last_wal_receive_lsn() end,',
       },
       {
         file: 'pool/node-pool.js',

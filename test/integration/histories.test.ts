@@ -117,9 +117,9 @@ for (const role of ['app', 'monitor'] as readonly Role[]) {
       const before = served(pool)[keyOf(cluster, 1)] ?? 0
       assert.match(pool.explain('select 1 from ledger').refused[keyOf(cluster, 1)] ?? '', /not proved to follow/)
       await cluster.reclone(1, 0)
-      // A restartpoint of a checkpoint that the primary has made since: any role sees that.
-      await restartpoint(cluster)
+      // A restartpoint of a checkpoint that the primary has made since the pool saw the replica again: any role sees that.
       await eventually('the replica serves again', async () => {
+        await restartpoint(cluster)
         await pool.query('select 1 from ledger limit 1')
         return (served(pool)[keyOf(cluster, 1)] ?? 0) > before
       })
