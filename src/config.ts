@@ -6,7 +6,6 @@ import { parse } from 'pg-connection-string'
 import { type BalancePolicy, type PolicyName, policies } from './core/balance.js'
 import type { NameOptions } from './core/definitions.js'
 import { keyOf, type NodeAddress } from './core/node.js'
-import { errorOf } from './core/thrown.js'
 import type { ReplicationSettings, ReplicationSource } from './discovery/replication.js'
 import { PgherdError } from './errors.js'
 import type { RequiredAuth } from './guard.js'
@@ -344,21 +343,7 @@ const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set([
 
 function clientOptions(options: Options): Readonly<Record<string, unknown>> {
   const named = Object.fromEntries(Object.entries(options).filter(([name]) => !NOT_FOR_CLIENTS.has(name)))
-  const { password } = named
-  return Object.freeze(typeof password === 'function' ? { ...named, password: failing(password as Password) } : named)
-}
-
-type Password = (this: unknown, ...given: unknown[]) => unknown
-
-/** pg takes a connection for ready whose password function threw `undefined`, and it never answers. */
-function failing(password: Password): Password {
-  return async function (this: unknown, ...given) {
-    try {
-      return await Reflect.apply(password, this, given)
-    } catch (error) {
-      throw errorOf(error, 'the password function')
-    }
-  }
+  return Object.freeze('password' in named ? { ...named, password: ownPassword(named.password) } : named)
 }
 
 interface Url {
@@ -559,28 +544,15 @@ function fromMode(mode: string | undefined): Config['ssl'] | null {
   }
 }
 
-/**
- * What becomes of a read where only standbys are known, and no primary was ever seen, so that no bound can be proven. `asked`: the
- * bound of the statement or its view. With libpq's word standby any standby is what was asked for.
- */
-export function aloneOf(config: Config, asked?: number): 'serve' | 'refuse' {
-  const { attributes, isBoundGiven, maxLagMillis, maxLagBytes, whenStale } = config
-  if (attributes === 'standby') return 'serve'
-  const given = asked ?? (isBoundGiven ? maxLagMillis : undefined)
-  if (maxLagBytes !== Infinity) return 'refuse'
-  if (given !== undefined) return given === Infinity ? 'serve' : 'refuse'
-  return whenStale === 'primary' ? 'serve' : 'refuse'
-}
-
 /** What pg needs to dial this very node: one host, one port, no connectionString, the name that its certificate carries. */
 export function clientConfigFor(config: Config, address: NodeAddress): Record<string, unknown> {
   const { host, port, servername } = address
-  return { ...withOwnPassword(config.client), host, port, ssl: withServername(config.ssl, servername) }
+  return { ...config.client, host, port, ssl: withServername(config.ssl, servername) }
 }
 
 /** A probe's own session: none of the application's limits, parsers or hooks reach it, and operators can tell it apart. */
 export function probeConfigFor(config: Config, address: NodeAddress): Record<string, unknown> {
-  const { user, password, database, stream, options, sslnegotiation, client_encoding } = withOwnPassword(config.client)
+  const { user, password, database, stream, options, sslnegotiation, client_encoding } = config.client
   const { enableChannelBinding, scramMaxIterations } = config.client
   const session = { user, password, database, stream, options, sslnegotiation, client_encoding }
   const given = Object.entries({ ...session, enableChannelBinding, scramMaxIterations })
@@ -592,10 +564,6 @@ export function probeConfigFor(config: Config, address: NodeAddress): Record<str
     ssl: withServername(config.ssl, servername),
     application_name: 'pgherd probe',
   }
-}
-
-function withOwnPassword(client: Config['client']): Config['client'] {
-  return 'password' in client ? { ...client, password: ownPassword(client.password) } : client
 }
 
 function withServername(ssl: Config['ssl'], servername: string | null): unknown {

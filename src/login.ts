@@ -2,10 +2,10 @@
 
 import type { Client } from 'pg'
 import { noteOwn } from './core/failure.js'
-import { propertyOf } from './core/thrown.js'
+import { errorOf, propertyOf } from './core/thrown.js'
 import { connected } from './quiet.js'
 
-type PasswordFunction = (...parameters: unknown[]) => unknown
+type PasswordFunction = (this: unknown, ...parameters: unknown[]) => unknown
 
 /** The server refused the password (28P01), and a function may know a newer one. */
 export function isOutdated(error: unknown, password: unknown): boolean {
@@ -28,13 +28,17 @@ export async function loggedIn(make: () => Client): Promise<Client> {
   return second
 }
 
-/** The same password; a function's error is known to be the caller's own, whatever code it has. */
+/**
+ * The same password; a function's error is known to be the caller's own, whatever code it has. pg takes a connection for ready whose
+ * password function threw `undefined`, and it never answers: an error is made of that.
+ */
 export function ownPassword(password: unknown): unknown {
   if (typeof password !== 'function') return password
-  return async (...parameters: unknown[]) => {
+  return async function (this: unknown, ...parameters: unknown[]) {
     try {
-      return await (password as PasswordFunction)(...parameters)
-    } catch (error) {
+      return await Reflect.apply(password as PasswordFunction, this, parameters)
+    } catch (thrown) {
+      const error = errorOf(thrown, 'the password function')
       noteOwn(error)
       throw error
     }

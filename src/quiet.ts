@@ -123,17 +123,11 @@ export function ask(client: Client, text: string, told: Told): void {
   put(client, new Question(text, lastOf(told)), told)
 }
 
-const ended = new WeakSet<object>()
-
-function endedError(): Error {
-  const error = new Error('the connection has ended')
-  ended.add(error)
-  return error
-}
-
-/** Nothing could be asked, as the connection was over: its server says no more by that than by breaking it. */
-export function isOver(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && ended.has(error)
+/** Nothing could be asked, as the connection had ended: news of neither its server nor of the application. */
+export class Unasked extends Error {
+  constructor() {
+    super('the connection has ended')
+  }
 }
 
 /** Of several statements in a text, the rows of the last. */
@@ -144,7 +138,7 @@ function lastOf(told: Told): ConstructorParameters<typeof Question>[1] {
 function put(client: Client, question: Question, told: Told): void {
   const internals = client as unknown as Internals
   if (!internals._queryable || internals._ending) {
-    process.nextTick(told, endedError(), [])
+    process.nextTick(told, new Unasked(), [])
     return
   }
   submit(internals, question)

@@ -37,6 +37,29 @@ export function isLookedAround(topology: Topology): boolean {
   return [...nodes.values()].every(({ probedAt, address }) => probedAt !== null || address.origin !== 'configured')
 }
 
+/** What the user has asked of reads. */
+export interface Asked {
+  readonly attributes: string
+  /** The user chose `maxLagMillis`. */
+  readonly isBoundGiven: boolean
+  readonly maxLagMillis: number
+  readonly maxLagBytes: number
+  readonly whenStale: 'primary' | 'error'
+}
+
+/**
+ * What becomes of a read where only standbys are known, and no primary was ever seen, so that no bound can be proven. `asked`: the
+ * bound of the statement or its view. With libpq's word standby any standby is what was asked for.
+ */
+export function aloneOf(rules: Asked, asked?: number): 'serve' | 'refuse' {
+  const { attributes, isBoundGiven, maxLagMillis, maxLagBytes, whenStale } = rules
+  if (attributes === 'standby') return 'serve'
+  const given = asked ?? (isBoundGiven ? maxLagMillis : undefined)
+  if (maxLagBytes !== Infinity) return 'refuse'
+  if (given !== undefined) return given === Infinity ? 'serve' : 'refuse'
+  return whenStale === 'primary' ? 'serve' : 'refuse'
+}
+
 /** Of the standbys that nothing but the missing proof speaks against, those that did not fail lately, else the others. */
 export function standbysOf(fit: readonly Node[], recovering: readonly Node[], stick: NodeKey | null): readonly Node[] {
   const candidates = fit.length > 0 ? fit : recovering

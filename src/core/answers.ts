@@ -30,8 +30,8 @@ export const NO_DETAIL: Detail = {
   readsStats: null,
 }
 
-/** `detail` null: it was not asked for. */
-export function sightingIn(row: AnswerRow | null, detail: Detail | null): Checked<Sighting> {
+/** What every look asks for. */
+export function sightingIn(row: AnswerRow | null): Checked<Sighting> {
   const fields = new Fields(row)
   return fields.checked({
     inRecovery: fields.boolean('in_recovery') ?? fields.missing('in_recovery', false),
@@ -41,7 +41,7 @@ export function sightingIn(row: AnswerRow | null, detail: Detail | null): Checke
     replay: fields.position('replay'),
     receiver: fields.receiver('receiver'),
     feeds: fields.number('feeds', 0, MOST_SENDERS),
-    detail,
+    detail: null,
   })
 }
 

@@ -3,12 +3,10 @@
 // code, pg by the texts of its errors that carry no code at all. What none of these made proves nothing.
 
 import { isUnparsed, meaningOf, rowAt, type Spoken, speaksOfSession } from './sqlstates.js'
+import { propertyOf, textOf } from './thrown.js'
+import { isRepeatable, isUndone, type Undone } from './undone.js'
 
 export type { Spoken } from './sqlstates.js'
-
-import { propertyOf, textOf } from './thrown.js'
-
-import { isRepeatable, isUndone, type Undone } from './undone.js'
 
 /** What went wrong, in the words the rest of the code switches on. */
 export type FailureKind =
@@ -130,6 +128,9 @@ const UNCODED: Readonly<Record<string, FailureKind>> = {
   'timeout exceeded when trying to connect': 'caller', // the pool is full: nothing is known of the server
   'Query read timeout': 'caller', // query_timeout is the caller's own limit: nothing else may run after it
   'The server does not support SSL connections': 'denied',
+  // Asked for a password, and none was given, or an empty one.
+  'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string': 'denied',
+  'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a non-empty string': 'denied',
   'There was an error establishing an SSL connection': 'starting',
 }
 /** connectionTimeoutMillis, in pg's words: in the queue for a connection, or while one was made. */

@@ -205,9 +205,7 @@ function standing(
 }
 
 function policed(candidates: readonly Node[], policy: BalancePolicy, moment: Moment): Node {
-  const node = candidates.length === 1 ? (candidates[0] as Node) : policy(candidates, moment)
-  if (!candidates.includes(node)) throw new TypeError('option balance must return one of the candidates it was given')
-  return node
+  return candidates.length === 1 ? (candidates[0] as Node) : policy(candidates, moment)
 }
 
 /** The replica is the one that was read from, and has not gone back since, as far as anybody knows. */

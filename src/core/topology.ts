@@ -307,8 +307,7 @@ function unanswered(node: Node, event: Probed, { failure, answers = 'none' }: Mi
   const { rules, plural, ended } = topology
   const seen = node.seen === null ? null : { ...node.seen, replay: null }
   const kept = { ...node, probedAt: event.startedAt, seen, shown: null, lineage: unproven(node) }
-  const verdict = verdictBeside(failure, answers)
-  switch (verdict) {
+  switch (verdictBeside(failure, answers)) {
     case 'down':
       return convicted(kept, failure, event.at)
     case 'alive': {
@@ -316,9 +315,9 @@ function unanswered(node: Node, event: Probed, { failure, answers = 'none' }: Mi
       return { ...kept, state, answeredAt: event.at, missedAt: null, suspect: remaining(node, event.startedAt) }
     }
     case 'undecided':
+      return { ...kept, state: stillOf(node, failure) }
     case 'suspect': {
-      if (!isUp(node)) return { ...kept, state: node.state.kind === 'down' ? node.state : { kind: 'unknown', failure } }
-      if (verdict === 'undecided') return kept
+      if (!isUp(node)) return { ...kept, state: stillOf(node, failure) }
       // Counted from the first probe that went unanswered: while nobody asked, silence proves nothing.
       const missedAt = answers === 'before' ? event.startedAt : (node.missedAt ?? event.startedAt)
       // The only server there is: giving it up would help nobody, and cut what merely takes its time. At the end it lets go.
@@ -327,6 +326,11 @@ function unanswered(node: Node, event: Probed, { failure, answers = 'none' }: Mi
       return { ...kept, missedAt, suspect: node.suspect ?? { since: event.at, failure } }
     }
   }
+}
+
+/** What it was, with the newest failure where nothing was known of it. */
+function stillOf(node: Node, failure: Failure): Node['state'] {
+  return isUp(node) || node.state.kind === 'down' ? node.state : { kind: 'unknown', failure }
 }
 
 /** The next connection may find a server that has crashed. What was shown before still refutes. */

@@ -4,8 +4,8 @@
 
 import { type Complain, complaints, decisive, defects } from '../application.js'
 import type { Alarm, Clock } from '../clock.js'
-import { aloneOf, type Config, probeConfigFor } from '../config.js'
-import { isLookedAround } from '../core/alone.js'
+import { type Config, probeConfigFor } from '../config.js'
+import { aloneOf, isLookedAround } from '../core/alone.js'
 import type { Moment } from '../core/balance.js'
 import type { Definitions } from '../core/definitions.js'
 import {

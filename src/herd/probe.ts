@@ -11,7 +11,7 @@ import { PgherdError } from '../errors.js'
 import { authRule, type RequiredAuth } from '../guard.js'
 import { loggedIn } from '../login.js'
 import { type Intake, madeBy, sourceOf, tap } from '../pg/tap.js'
-import { answered, answeredAside, answeredInside, type Row } from '../quiet.js'
+import { answered, answeredAside, answeredInside, type Row, Unasked } from '../quiet.js'
 import { Hearing, type Sessions } from './sessions.js'
 
 export interface Probe {
@@ -358,10 +358,11 @@ class ConnectionProbe implements Probe {
       this.#loginAnswered = false
       return sighting
     } catch (error) {
-      const { kind } = failureIn(error)
+      const failure = failureIn(error)
+      const { kind } = failure
       if (kind === 'silent' && (this.#ready !== null || this.#loginAnswered)) this.#asked = 'asked'
       if (!established) {
-        if (verdictOf(failureIn(error)) === 'alive') this.#loginAnswered = true
+        if (verdictOf(failure) === 'alive') this.#loginAnswered = true
         this.#full = kind === 'full' ? { error, until: this.#clock.mono() + FULL_PAUSE_MILLIS } : null
         if (REFUSED.has(kind)) this.#mayLoginAt = this.#clock.mono() + LOGIN_PAUSE_MILLIS
       }
@@ -489,15 +490,14 @@ type Answered = typeof answered
  * that has the server connection next.
  */
 async function sightOn(client: pg.Client, depth: 'lean' | 'full', answer: Answered): Promise<Sighting> {
-  const row = await asked(client, LEAN, ROLE, answer)
-  usable(sightingIn(row, null))
-  const detail = depth === 'full' ? usable(detailIn(await asked(client, DETAIL, WHO, answer))) : null
-  return usable(sightingIn(row, detail))
+  const sighting = usable(sightingIn(await asked(client, LEAN, ROLE, answer)))
+  if (depth === 'lean') return sighting
+  return { ...sighting, detail: usable(detailIn(await asked(client, DETAIL, WHO, answer))) }
 }
 
 function failureIn(error: unknown): Failure {
   if (error === OVERDUE) return SILENCE
-  return failureOf(error, 'connect', isA(error, PgherdError) ? 'pgherd' : madeBy(error))
+  return failureOf(error, 'connect', isA(error, PgherdError) || isA(error, Unasked) ? 'pgherd' : madeBy(error))
 }
 
 /** A new connection was turned away by what is, or is not, behind the address: no older session refutes that. */

@@ -7,7 +7,6 @@ import { elapsed, type Instant, isUp, type Node, type NodeKey } from '../core/no
 import type { Refusal, Target } from '../core/selection.js'
 import type { Topology } from '../core/topology.js'
 import { type NodeReport, PgherdError, type PgherdErrorCode, withOutcome } from '../errors.js'
-import { isOver } from '../quiet.js'
 import { printable } from '../text.js'
 
 /** A statement, or a caller of ready(), that has no node yet. */
@@ -108,10 +107,9 @@ function isOfAll({ code }: Failure, origin: Node['address']['origin'] | undefine
   return origin === 'configured' && code !== 'PGHERD_AUTH' && code !== 'PGHERD_WEAK_AUTH'
 }
 
-/** `caller`: of our own making, a password function that throws, a password that is no string; not pg's word on a strange server. */
-function isDenial({ kind, origin, message, error }: Failure): boolean {
-  if (isOver(error)) return false
-  return kind === 'denied' || (kind === 'caller' && (origin === 'caller' || /client password must be/.test(message)))
+/** `caller`: what the application's own code threw; not pg's word on a strange server. */
+function isDenial({ kind, origin }: Failure): boolean {
+  return kind === 'denied' || (kind === 'caller' && origin === 'caller')
 }
 
 function failureOfNode(node: Node): Failure | null {

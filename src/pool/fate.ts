@@ -9,13 +9,12 @@ import { errorOf } from '../core/thrown.js'
 import type { Undone } from '../core/undone.js'
 import { clearOutcome, noteOutcome } from '../errors.js'
 import { sourceOf } from '../pg/tap.js'
+import { sqlOf, type Texted } from './query-args.js'
 import type { Internals } from './turn.js'
 import type { Wire } from './wire.js'
 
 /** pg's own object of a statement, or what submits itself. */
-interface Statement {
-  readonly text?: unknown
-  readonly cursor?: { readonly text?: unknown }
+interface Statement extends Texted {
   /** A row of it could not be read: that is what its sender will hear. */
   readonly _canceledDueToError?: unknown
   handleError?(error: unknown, connection: unknown): void
@@ -34,7 +33,7 @@ export function noteFate(error: unknown, client: Client, wire: Wire, undone: (te
   const { exchange } = wire
   const late = exchange.extended && exchange.completed > 0
   const failure = failureOf(error, late ? 'completed' : 'handed', sourceOf(error, client, 0))
-  const text = textOf(statement)
+  const text = sqlOf(statement)
   const fate = fateOf(stepsUnderWay(client, text), exchange, endOf(failure))
   const situation: Situation = {
     fate,
@@ -89,7 +88,7 @@ function stepsUnderWay(client: Client, text: string | null): readonly Step[] | n
   if (steps === null || !sent?.length) return steps
   const all = [...steps]
   for (const each of sent as readonly Statement[]) {
-    const behind = textOf(each)
+    const behind = sqlOf(each)
     const more = behind === null ? null : stepsOf(behind)
     if (more === null) return null
     all.push('sync', ...more)
@@ -132,9 +131,4 @@ export function watchBinding(client: Client): void {
       throw error
     }
   }
-}
-
-function textOf({ text, cursor }: Statement): string | null {
-  if (typeof text === 'string') return text
-  return typeof cursor?.text === 'string' ? cursor.text : null
 }

@@ -63,9 +63,18 @@ export function isSubmittable(query: unknown): query is Submittable {
 
 /** The text of a statement, also of one that submits itself, if it shows it. */
 export function textOf({ text, query }: QueryArgs): string | null {
-  if (text !== null || !isSubmittable(query)) return text
-  const inner = query as { readonly text?: unknown; readonly cursor?: { readonly text?: unknown } }
-  const own = typeof inner.text === 'string' ? inner.text : inner.cursor?.text
+  return text !== null || !isSubmittable(query) ? text : sqlOf(query as Texted)
+}
+
+/** What submits itself: pg's Query, a cursor, or a stream around one. */
+export interface Texted {
+  readonly text?: unknown
+  readonly cursor?: { readonly text?: unknown }
+}
+
+/** Its SQL text, if it shows it. */
+export function sqlOf({ text, cursor }: Texted): string | null {
+  const own = typeof text === 'string' ? text : cursor?.text
   return typeof own === 'string' ? own : null
 }
 

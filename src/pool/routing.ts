@@ -1,7 +1,8 @@
 // From a statement and the pool's options to an errand: what it needs, where it may go, whether it may be repeated, and why. It
 // remembers texts already read and what replicas refused, and says once what keeps it from using replicas. Asks nobody.
 
-import { aloneOf, type Config } from '../config.js'
+import type { Config } from '../config.js'
+import { aloneOf } from '../core/alone.js'
 import { hintOf, inspect, type Verdict } from '../core/classify.js'
 import { culprit, type Definitions, policyOf } from '../core/definitions.js'
 import type { Failure, Repeatable } from '../core/failure.js'

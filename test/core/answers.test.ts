@@ -58,10 +58,10 @@ const ODD = [
 
 describe('answers of a probe', () => {
   it('of a primary and of a replica', () => {
-    const primary = sightingIn(PRIMARY, null)
+    const primary = sightingIn(PRIMARY)
     assert.ok(primary.kind === 'value')
     assert.deepEqual([primary.value.inRecovery, primary.value.timeline, primary.value.flush], [false, 1, 0x3000148n])
-    const replica = sightingIn(REPLICA, NO_DETAIL)
+    const replica = sightingIn(REPLICA)
     assert.ok(replica.kind === 'value')
     assert.deepEqual([replica.value.inRecovery, replica.value.replay, replica.value.feeds], [true, 0x3000148n, 0])
     assert.deepEqual(replica.value.receiver, { pid: 4711, timeline: 1, streaming: true, received: 0x3000148n })
@@ -87,13 +87,13 @@ describe('answers of a probe', () => {
         // A number of senders.
         if (name === 'feeds' && text === '5') continue
         if (name === 'receiver' && text === '5') continue
-        assert.deepEqual(sightingIn({ ...REPLICA, [name]: text }, null), { kind: 'fault', field: name }, text)
+        assert.deepEqual(sightingIn({ ...REPLICA, [name]: text }), { kind: 'fault', field: name }, text)
       }
     })
   }
   it('a row that is not there, or does not say whether it is in recovery, is no answer', () => {
-    assert.deepEqual(sightingIn(null, null), { kind: 'fault', field: 'a row' })
-    assert.deepEqual(sightingIn({}, null), { kind: 'fault', field: 'in_recovery' })
+    assert.deepEqual(sightingIn(null), { kind: 'fault', field: 'a row' })
+    assert.deepEqual(sightingIn({}), { kind: 'fault', field: 'in_recovery' })
     assert.deepEqual(positionsIn(null), { kind: 'fault', field: 'a row' })
   })
 
