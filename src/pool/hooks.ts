@@ -142,6 +142,29 @@ export function lookedAfter(query: Query, args: Parameters<Query>, notice: (erro
   return result
 }
 
+/**
+ * A statement in whatever form of query() but those that submit themselves: before its answer is told `verdict` is asked, and an
+ * error that this gives is told instead. A statement that failed is told as it is.
+ */
+export function judged(query: Query, args: Parameters<Query>, verdict: () => Error | null): unknown {
+  const asked = (done: Listener): Listener =>
+    function (this: unknown, error, ...values) {
+      const refusal = error ? null : verdict()
+      return Reflect.apply(done, this, refusal === null ? [error, ...values] : [refusal])
+    }
+  const [first, second, third] = args.map((arg) => (typeof arg === 'function' ? asked(arg as Listener) : arg))
+  const { callback } = (first ?? {}) as { readonly callback?: unknown }
+  const inside = typeof callback === 'function' && typeof first === 'object'
+  const config = inside ? Object.create(first as object, { callback: { value: asked(callback as Listener) } }) : first
+  const result = query(config, second, third)
+  if (!(result instanceof Promise)) return result
+  return result.then((answer) => {
+    const refusal = verdict()
+    if (refusal !== null) throw refusal
+    return answer
+  })
+}
+
 /** `done`, with its error told to `notice` first. */
 export function noticing(done: Listener, notice: (error: unknown) => void): Listener {
   return function (this: unknown, ...values) {

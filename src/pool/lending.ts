@@ -79,7 +79,7 @@ export function lenderOf(parts: LendingParts): Lender {
       if (errand === null) return null
       const attempt = (place: Place) => {
         count(place, errand)
-        return poolOf(place).connect(place, {}, args.scope)
+        return poolOf(place).lend(place, args.scope)
       }
       return run('borrow', args.text, errand, attempt, (client) => client)
     },

@@ -8,11 +8,12 @@ import { onAbort } from '../abort.js'
 import type { Complain } from '../application.js'
 import type { Alarm, Clock } from '../clock.js'
 import { phaseOf, stepsOf } from '../core/commit.js'
-import { type Failure, failureOf, type Source } from '../core/failure.js'
+import { type Failure, failureOf, type Outcome, type Source } from '../core/failure.js'
 import type { Required } from '../core/horizon.js'
 import { type Lsn, parseLsn } from '../core/lsn.js'
 import type { Node, NodeAddress, NodeKey, Position, Receiver } from '../core/node.js'
 import { receiverOf } from '../core/receiver.js'
+import { onlyShapes } from '../core/session.js'
 import { errorOf } from '../core/thrown.js'
 import { clearOutcome, noteOutcome, PgherdError } from '../errors.js'
 import { authRule, type ClientClass, type RequiredAuth } from '../guard.js'
@@ -25,11 +26,12 @@ import { cancel } from './cancel.js'
 import { Ceiling } from './ceiling.js'
 import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
 import { isOdd, noteFate, noteRest, noteUnread, tell, unsubmitted, watchBinding } from './fate.js'
-import { guarded, lookedAfter } from './hooks.js'
+import { guarded, judged, lookedAfter } from './hooks.js'
 import { isOverdue, isTimed, noticed, timed } from './overdue.js'
 import { type Pair, pairOn } from './pipeline.js'
-import { isSubmittable, type QueryArgs, refused, type Wishes } from './query-args.js'
+import { isSubmittable, type QueryArgs, queryArgs, refused, type Wishes } from './query-args.js'
 import type { Scope } from './scope.js'
+import { begun } from './transaction.js'
 import { type Internals, inContext, isFree, free as whenReady } from './turn.js'
 import { discard, isGone, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
@@ -142,6 +144,13 @@ export interface NodePoolOwner {
   freed(key: NodeKey): void
   /** Lends replicas to checked-out clients; null: they never borrow. */
   readonly lender: Lender | null
+}
+
+/** How a transaction begins. */
+export interface Begin {
+  readonly text: string
+  /** All its reads are of one snapshot: REPEATABLE READ. */
+  readonly keepsSnapshot: boolean
 }
 
 export class NodePool {
@@ -301,6 +310,25 @@ export class NodePool {
       override query(first: unknown, second: unknown, third: unknown): unknown {
         const { sending, held } = this.#wire
         if (sending) return super.query(first, second, third)
+        if (held && this.#wire.ofReplica && judges(first)) return this.#onReplica(first, second, third)
+        return this.#routed(first, second, third)
+      }
+
+      /** What a replica shows that was promoted meanwhile may be of a fork: its holder gets an error instead. */
+      #onReplica(first: unknown, second: unknown, third: unknown): unknown {
+        const wire = this.#wire
+        const isPromoted = () => wire.standby === false && wire.snapshot !== 'taken' && !owner.isPrimary(key)
+        if (isPromoted()) return refused(first, second, third, promotedUnder(key, 'not-sent'))
+        const send = (a: unknown, b: unknown, c: unknown) => this.#routed(a, b, c)
+        return judged(send, [first, second, third], () => {
+          if (isPromoted()) return promotedUnder(key, 'rolled-back')
+          if (wire.snapshot !== null) wire.snapshot = this.getTransactionStatus() === 'T' ? 'taken' : null
+          return null
+        })
+      }
+
+      #routed(first: unknown, second: unknown, third: unknown): unknown {
+        const { held } = this.#wire
         const replica = owner.isReplica(key)
         if (held && !(replica && this.#wire.standby !== false) && owner.refuses(first, this.#wire.insists)) {
           return refused(first, second, third, notOnPrimary(key))
@@ -324,8 +352,27 @@ export class NodePool {
     if (failure.accuses && !this.#condemned) this.#owner.accused(this.#node, failure)
   }
 
+  /** A client of this node for a statement or transaction of a client of the primary, which looks after it. */
+  lend(place: Place, scope: Scope | undefined): Promise<PoolClient> {
+    return this.connect(place, {}, scope, true)
+  }
+
+  /** One that has begun: a guess that the node is a replica has held until then. */
+  async begin(place: Place, wishes: Wishes, scope: Scope | undefined, begin: Begin): Promise<PoolClient> {
+    const client = await this.connect(place, wishes, scope)
+    const [since, heard] = [mark(), heardOn(client)]
+    await begun(client, begin.text).catch((error) => {
+      place.source = sourceOfStatement(error, client, since, heard)
+      throw error
+    })
+    const wire = wireOf(client)
+    if (wire !== undefined && this.#hasLeft(place, wire)) throw this.#leaves(client, place)
+    if (wire !== undefined && begin.keepsSnapshot) wire.snapshot = 'wanted'
+    return client
+  }
+
   /** A client of this node, ready and of the role that was asked for. */
-  connect(place: Place, wishes: Wishes = {}, scope?: Scope): Promise<PoolClient> {
+  connect(place: Place, wishes: Wishes = {}, scope?: Scope, lent = false): Promise<PoolClient> {
     return new Promise((resolve, reject) => {
       const use = (client: PoolClient, wire: Wire) => {
         if (this.#hasLeft(place, wire)) return reject(this.#leaves(client, place))
@@ -333,6 +380,8 @@ export class NodePool {
           wire.held = true
           wire.node = place.node
           wire.insists = wishes.route === 'replica'
+          wire.ofReplica = !lent && place.node.state.kind === 'replica'
+          wire.snapshot = null
           wire.holder = scope ?? null
           wire.wroteAt = null
           wire.scopes = null
@@ -937,6 +986,21 @@ function promotedError(key: NodeKey): PgherdError {
   return new PgherdError(
     'PGHERD_STALE',
     `${key} was promoted, and what it shows may be of a history that no primary has`
+  )
+}
+
+/** A session's state and the end of a transaction are told in any case, and what submits itself hands out its rows by itself. */
+function judges(first: unknown): boolean {
+  const { query, text } = queryArgs(first, undefined, undefined)
+  return !isSubmittable(query) && (text === null || !onlyShapes(text))
+}
+
+function promotedUnder(key: NodeKey, outcome: Outcome): PgherdError {
+  return new PgherdError(
+    'PGHERD_ON_REPLICA',
+    `${key} was promoted while this client of a replica was out, so what it shows may be of a history that the primary does ` +
+      'not have. Give the client back (in a transaction: let the error out), and begin anew.',
+    { outcome }
   )
 }
 

@@ -26,7 +26,6 @@ import type { Change, Topology, TopologyEvent } from '../core/topology.js'
 import { busyError, endedError, unsent } from '../errors.js'
 import type { ClientClass } from '../guard.js'
 import { type Freshness, type Health, Herd, namedSo, type Place } from '../herd/herd.js'
-import { heardOn, mark, sourceOfStatement } from '../pg/tap.js'
 import { channels } from '../telemetry/channels.js'
 import type { Task } from '../telemetry/journey.js'
 import type { Gauges } from '../telemetry/meters.js'
@@ -57,7 +56,7 @@ import {
   snapshotOf,
   type TopologySnapshot,
 } from './snapshot.js'
-import { beginOf, begun, committed, type TransactionOptions } from './transaction.js'
+import { beginOf, committed, type TransactionOptions } from './transaction.js'
 import { inContext } from './turn.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
 import { merged, viewOf } from './view.js'
@@ -241,11 +240,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       again()
       const attempt = async (place: Place) => {
         this.#decisions.count(place, errand)
-        const client = await this.#poolOf(place).connect(place, own, scope)
-        const [since, heard] = [mark(), heardOn(client)]
-        return begun(client, begin).catch((error) => {
-          place.source = sourceOfStatement(error, client, since, heard)
-          throw error
+        return this.#poolOf(place).begin(place, own, scope, {
+          text: begin,
+          keepsSnapshot: isolation === 'repeatable read',
         })
       }
       return this.#observed('transaction', begin, errand, attempt, (client) => committed(client, work))

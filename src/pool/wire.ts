@@ -24,6 +24,10 @@ export interface Wire {
   standbyAt: Instant | null
   /** Its holder asked for a replica, whatever this is. */
   insists: boolean
+  /** Its holder got it as a client of a replica, not on loan: nobody else notices that the server is promoted. */
+  ofReplica: boolean
+  /** REPEATABLE READ was asked for; `taken`: with a snapshot from before any promotion. */
+  snapshot: 'wanted' | 'taken' | null
   /** What the server has said of the statement under way, and of its transaction. */
   readonly exchange: Exchange
   /** How often something was committed here, or may have been: counted on, never reset. */
@@ -136,6 +140,8 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     readyAt: null,
     standby: null,
     insists: false,
+    ofReplica: false,
+    snapshot: null,
     standbyAt: null,
     exchange,
     landed: 0,

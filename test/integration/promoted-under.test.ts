@@ -175,6 +175,67 @@ for (const role of ['app', 'monitor'] as readonly Role[]) {
       client.release()
     })
 
+    it('a transaction() that only reads shows nothing of a fork', async function () {
+      const pool = await readingPool()
+      if (!saysSo) this.skip()
+      const shown: number[][] = []
+      const work = async (client: PoolClient) => {
+        shown.push(await idsOf(client))
+        await fork()
+        shown.push(await idsOf(client))
+      }
+      const cut = { code: 'PGHERD_ON_REPLICA', outcome: 'rolled-back' }
+      await assert.rejects(pool.transaction(work, { readOnly: true }), cut)
+      assert.deepEqual(shown, [[1]])
+      assert.deepEqual(await pool.transaction(idsOf, { readOnly: true }), [1])
+    })
+
+    it('a transaction() with a snapshot from before goes on', async function () {
+      const pool = await readingPool()
+      if (!saysSo) this.skip()
+      const work = async (client: PoolClient) => {
+        const before = await idsOf(client)
+        await fork()
+        return [before, await idsOf(client), await idsOf(client)]
+      }
+      const shown = await pool.transaction(work, { readOnly: true, isolation: 'repeatable read' })
+      assert.deepEqual(shown, [[1], [1], [1]])
+    })
+
+    it('a transaction() that begins at a promoted server begins at the primary', async function () {
+      const pool = await readingPool()
+      if (!saysSo) this.skip()
+      await fork()
+      assert.deepEqual(await pool.transaction(idsOf, { readOnly: true, isolation: 'repeatable read' }), [1])
+    })
+
+    it('a client of a view of replicas shows nothing of a fork, in any form', async function () {
+      const pool = await readingPool({ max: 4 })
+      if (!saysSo) this.skip()
+      const view = pool.view({ route: 'replica' })
+      const clients = [await view.connect(), await view.connect(), await view.connect()] as const
+      const cut = { code: 'PGHERD_ON_REPLICA' }
+      const [promised, called, configured] = clients
+      await promised.query('begin')
+      await fork()
+      const told = (ask: (done: (error: unknown, result?: unknown) => void) => void) =>
+        new Promise((resolve, reject) => ask((error, result) => (error ? reject(error) : resolve(result))))
+      await Promise.all([
+        assert.rejects(promised.query(IDS), { ...cut, outcome: 'rolled-back' }),
+        assert.rejects(
+          told((done) => called.query(IDS, done)),
+          { ...cut, outcome: 'rolled-back' }
+        ),
+        assert.rejects(
+          told((callback) => (configured.query as (config: unknown) => void)({ text: IDS, callback })),
+          cut
+        ),
+      ])
+      await assert.rejects(promised.query(IDS), { ...cut, outcome: 'not-sent' })
+      await promised.query('rollback')
+      for (const client of clients) client.release()
+    })
+
     it('a client of a view of replicas is not given out by a server that is known to be none', async () => {
       const pool = await readingPool()
       await fork()
