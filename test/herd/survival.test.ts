@@ -5,11 +5,11 @@ import { leastInFlight } from '../../src/core/balance.js'
 import type { NodeAddress, NodeKey, Sighting } from '../../src/core/node.js'
 import { emptyTopology, type Topology, type TopologyEvent } from '../../src/core/topology.js'
 import { folded } from '../../src/herd/fold.js'
-import type { Errand, Place } from '../../src/herd/herd.js'
+import type { Place } from '../../src/herd/herd.js'
 import { Store } from '../../src/herd/store.js'
 import { detailOf } from '../support/details.js'
 import { ManualClock, settled } from '../support/manual-clock.js'
-import { scripted, server } from '../support/scripted-herd.js'
+import { READ, scripted, server } from '../support/scripted-herd.js'
 
 const RULES = { hosts: 2, silentMillis: 3000, strictAsyncCommit: false }
 const [A, B] = ['a:5432', 'b:5432'] as [NodeKey, NodeKey]
@@ -113,17 +113,6 @@ describe('what throws while news is taken in', () => {
     pictured(store)
   })
 
-  const READ: Errand = {
-    target: {
-      role: 'replica',
-      need: { maxLagMillis: 1000, since: null, asynchronous: false },
-      maxLagBytes: Infinity,
-      maxStaleMillis: 30_000,
-      otherwise: 'primary',
-    },
-    repeat: () => ({ read: true, undone: 'whole' }),
-    repairs: true,
-  }
   const wrong: readonly (readonly [what: string, balance: () => unknown])[] = [
     ['throws', () => assert.fail('no choice')],
     ['returns nothing', () => undefined],
