@@ -1,7 +1,7 @@
 // Who asks for health() instead of sending statements is told what is so now, not what was so when the last one came.
 
 import assert from 'node:assert/strict'
-import { scripted, server } from '../support/scripted-herd.js'
+import { scripted, server, set } from '../support/scripted-herd.js'
 
 const three = () => ({ a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') })
 const IDLE_MILLIS = 60_000
@@ -20,9 +20,9 @@ describe('health', () => {
       }
       return herd.health.writable
     }
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     assert.equal(await asked(), false)
-    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2, replicas: 1 })
+    set(servers.b, { mode: 'primary', timeline: 2, replicas: 1 })
     assert.equal(await asked(), true)
     herd.end()
     assert.equal(herd.health.writable, false)
@@ -34,7 +34,7 @@ describe('health', () => {
     await clock.advance(IDLE_MILLIS)
     assert.equal(herd.health.writable, true, 'what was known last')
     await clock.advance(IDLE_MILLIS)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     void herd.health
     await clock.advance(1000)
     assert.equal(herd.health.writable, false)

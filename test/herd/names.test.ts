@@ -3,15 +3,10 @@
 import assert from 'node:assert/strict'
 import type { NodeAddress } from '../../src/core/node.js'
 import type { Discovery } from '../../src/discovery/discovery.js'
-import type { Errand, Place } from '../../src/herd/herd.js'
-import { literal, named, scripted, server } from '../support/scripted-herd.js'
+import type { Place } from '../../src/herd/herd.js'
+import { hostOf, literal, scripted, server, set, WRITE } from '../support/scripted-herd.js'
 
-const WRITE: Errand = {
-  target: { role: 'primary' },
-  repeat: () => ({ read: false, undone: 'whole' as const }),
-  repairs: false,
-}
-const host = async ({ node }: Place) => named(node.address.host)
+const host = async (place: Place) => hostOf(place)
 
 describe('names', () => {
   it('are looked up when the primary is lost, and when a write comes later', async () => {
@@ -37,7 +32,7 @@ describe('names', () => {
     assert.equal(await first, 'a')
     const before = asked.length
     const lostAt = clock.mono()
-    Object.assign(servers.a, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
     assert.ok((asked[before] ?? Infinity) - lostAt <= 360, 'within a probe of the fault')
     await clock.advance(1600)

@@ -2,7 +2,7 @@
 // pause that was right while all was well.
 
 import assert from 'node:assert/strict'
-import { scripted, server } from '../support/scripted-herd.js'
+import { scripted, server, set } from '../support/scripted-herd.js'
 
 describe('promotion', () => {
   it('is noticed within one quick look, even right after the loss of the primary', async () => {
@@ -14,7 +14,7 @@ describe('promotion', () => {
     await clock.advance(100)
     const { primary, nodes } = herd.topology
     assert.ok(primary)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     const failure = {
       kind: 'lost',
       sent: 'never',
@@ -28,7 +28,7 @@ describe('promotion', () => {
     herd.report({ kind: 'accused', key: primary, generation: nodes.get(primary)?.generation ?? 0, failure })
     await clock.advance(1)
     assert.equal(herd.topology.primary, null)
-    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2 })
+    set(servers.b, { mode: 'primary', timeline: 2 })
     await clock.advance(60)
     assert.ok(herd.health.writable)
     herd.end()
@@ -42,13 +42,13 @@ describe('promotion', () => {
       const found = (servers.b?.looks ?? 0) - before
       assert.ok(Math.abs(found - expected) <= 3, `${found} looks in ${millis} ms`)
     }
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     const waiting = herd.run({ target: { role: 'primary' }, repeat: () => WRITE, repairs: false }, async () => {})
     waiting.catch(() => {})
     await looks(1000, 20)
-    Object.assign(servers.a ?? {}, { mode: 'primary' })
+    set(servers.a, { mode: 'primary' })
     await clock.advance(1000)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     while (herd.topology.primary !== null) await clock.advance(10)
     await looks(2000, 80)
     await looks(2000, 40)

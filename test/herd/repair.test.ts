@@ -1,17 +1,12 @@
 import assert from 'node:assert/strict'
 import type { Failure } from '../../src/core/failure.js'
 import type { Errand, Place } from '../../src/herd/herd.js'
-import { coded, named, type Scripted, scripted, server } from '../support/scripted-herd.js'
-
-const host = ({ node }: Place) => named(node.address.host)
+import { coded, hostOf, READ, type Scripted, scripted, server, WRITE } from '../support/scripted-herd.js'
 
 async function ready(options: object = {}): Promise<Scripted> {
   const servers = { a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') }
   const all = scripted(servers, options)
-  void all.herd.run(
-    { target: { role: 'primary' }, repeat: () => ({ read: false, undone: 'whole' }), repairs: false },
-    async () => {}
-  )
+  void all.herd.run(WRITE, async () => {})
   await all.clock.advance(700)
   return all
 }
@@ -20,15 +15,7 @@ async function ready(options: object = {}): Promise<Scripted> {
 function reading(more: Partial<Errand> = {}) {
   const learned: string[] = []
   const errand: Errand = {
-    target: {
-      role: 'replica',
-      need: { maxLagMillis: 1000, since: null, asynchronous: false },
-      maxLagBytes: Infinity,
-      maxStaleMillis: 30_000,
-      otherwise: 'primary',
-    },
-    repeat: () => ({ read: true, undone: 'whole' }),
-    repairs: true,
+    ...READ,
     learn: ({ code }: Failure, what) => learned.push(`${code} ${what}`),
     ...more,
   }
@@ -39,7 +26,7 @@ function attempts(...errors: readonly (Error | null)[]) {
   const tried: string[] = []
   const queue = [...errors]
   const attempt = async (place: Place) => {
-    tried.push(host(place) === 'a' ? 'primary' : 'replica')
+    tried.push(hostOf(place) === 'a' ? 'primary' : 'replica')
     place.phase = 'handed'
     const error = queue.shift()
     if (error) throw error
@@ -183,7 +170,7 @@ describe('herd: what a replica refuses runs on the primary, once', () => {
     const { errand, learned } = reading()
     const tried: string[] = []
     await herd.run(errand, async (place) => {
-      tried.push(host(place) === 'a' ? 'primary' : 'replica')
+      tried.push(hostOf(place) === 'a' ? 'primary' : 'replica')
       if (tried.length === 1) throw coded('25006')
     })
     assert.deepEqual([tried, learned], [['replica', 'primary'], []])

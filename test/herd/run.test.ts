@@ -2,35 +2,33 @@ import assert from 'node:assert/strict'
 import type { PgherdError } from '../../src/errors.js'
 import type { Errand, Place } from '../../src/herd/herd.js'
 import { settled } from '../support/manual-clock.js'
-import { coded, literal, named, type Scripted, scripted, server } from '../support/scripted-herd.js'
+import {
+  coded,
+  hostOf,
+  literal,
+  named,
+  READ,
+  REPLICA,
+  rejects,
+  type Scripted,
+  scripted,
+  server,
+  set,
+  WRITE,
+} from '../support/scripted-herd.js'
 
-const WRITE: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, undone: 'whole' }), repairs: false }
 const CALL: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, undone: 'parts' }), repairs: false }
-const NEED = { maxLagMillis: 1000, since: null, asynchronous: false }
-const READ: Errand = {
-  target: {
-    role: 'replica',
-    need: NEED,
-    maxLagBytes: Infinity,
-    maxStaleMillis: 30_000,
-    otherwise: 'primary',
-  },
-  repeat: () => ({ read: true, undone: 'whole' }),
-  repairs: true,
-}
-
-const host = ({ node }: Place) => named(node.address.host)
 
 /** A statement that fails with each error in turn, then succeeds; remembers where it was tried. */
 function statement(...errors: readonly (Error | null)[]) {
   const tried: string[] = []
   const queue = [...errors]
   const attempt = async (place: Place) => {
-    tried.push(host(place))
+    tried.push(hostOf(place))
     place.phase = 'handed'
     const error = queue.shift()
     if (error) throw error
-    return host(place)
+    return hostOf(place)
   }
   return { tried, attempt }
 }
@@ -42,14 +40,6 @@ async function ready(options: object = {}, servers = three()): Promise<Scripted>
   void all.herd.run(WRITE, async () => {})
   await all.clock.advance(700)
   return all
-}
-
-function rejects(promise: Promise<unknown>, code: string, pattern = /./): Promise<void> {
-  return assert.rejects(promise, (error: PgherdError) => {
-    assert.equal(error.code, code, String(error))
-    assert.match(error.message, pattern)
-    return true
-  })
 }
 
 describe('herd: run', () => {
@@ -90,23 +80,23 @@ describe('herd: run', () => {
     const { herd, clock, servers } = await ready()
     const { attempt, tried } = statement(coded('57P01', 'terminating connection', { severity: 'FATAL' }))
     const written = herd.run(WRITE, attempt)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(200)
     assert.deepEqual(tried, ['a'])
-    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2 })
+    set(servers.b, { mode: 'primary', timeline: 2 })
     await clock.advance(200)
     assert.equal(await written, 'b')
   })
 
   it('a server that turns new connections away is asked over a new one, though the old one still answers', async () => {
     const { herd, clock, servers } = await ready()
-    Object.assign(servers.a ?? {}, { mode: 'stopping' })
-    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2 })
+    set(servers.a, { mode: 'stopping' })
+    set(servers.b, { mode: 'primary', timeline: 2 })
     const tried: string[] = []
     const written = herd.run(WRITE, async (place) => {
-      tried.push(host(place))
-      if (host(place) === 'a') throw coded('57P03')
-      return host(place)
+      tried.push(hostOf(place))
+      if (hostOf(place) === 'a') throw coded('57P03')
+      return hostOf(place)
     })
     await clock.advance(500)
     assert.equal(await written, 'b')
@@ -160,13 +150,13 @@ describe('herd: run', () => {
 describe('herd: waiting', () => {
   it('releases waiting writes in the order in which they came', async () => {
     const { herd, clock, servers } = await ready()
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
     const order: number[] = []
     const writes = [1, 2, 3].map((i) => herd.run(WRITE, async () => void order.push(i)))
     await settled()
     assert.equal(herd.waiting, 3)
-    Object.assign(servers.c ?? {}, { mode: 'primary', timeline: 2 })
+    set(servers.c, { mode: 'primary', timeline: 2 })
     await clock.advance(100)
     await Promise.all(writes)
     assert.deepEqual(order, [1, 2, 3])
@@ -174,14 +164,14 @@ describe('herd: waiting', () => {
 
   it('releases a crowd in growing groups, in order', async () => {
     const { herd, clock, servers } = await ready()
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
     const order: number[] = []
     const numbers = Array.from({ length: 100 }, (_, i) => i)
     const writes = numbers.map((i) => herd.run(WRITE, async () => void order.push(i)))
     await settled()
     assert.equal(herd.health.waiting, 100)
-    Object.assign(servers.c ?? {}, { mode: 'primary', timeline: 2 })
+    set(servers.c, { mode: 'primary', timeline: 2 })
     while (order.length === 0) await clock.advance(1)
     const groups = [order.length]
     for (; order.length < 100; await clock.advance(1)) if (order.length !== groups.at(-1)) groups.push(order.length)
@@ -193,7 +183,7 @@ describe('herd: waiting', () => {
 
   it('one deadline covers the wait and the connection, and the error says what took how long', async () => {
     const { herd, clock, servers } = await ready({ connectionTimeoutMillis: 3000 })
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
     let place: Place | undefined
     const failed = herd.run(WRITE, (chosen) => {
@@ -202,7 +192,7 @@ describe('herd: waiting', () => {
     })
     failed.catch(() => {})
     await clock.advance(2000)
-    Object.assign(servers.c ?? {}, { mode: 'primary', timeline: 2 })
+    set(servers.c, { mode: 'primary', timeline: 2 })
     await clock.advance(999)
     assert.equal(place?.abandoned, false)
     await clock.advance(1)
@@ -223,7 +213,7 @@ describe('herd: waiting', () => {
     const busy = assert.rejects(overdue(herd, clock), { message, outcome: 'not-sent' })
     await clock.advance(500)
     await busy // all connections of a server that is well
-    Object.assign(servers.a ?? {}, { mode: 'silent' })
+    set(servers.a, { mode: 'silent' })
     const failed = assert.rejects(overdue(herd, clock), (error: PgherdError) => {
       assert.deepEqual([error.code, error.outcome, error.nodes.size], ['PGHERD_TIMEOUT', 'not-sent', 3])
       assert.match(
@@ -240,7 +230,7 @@ describe('herd: waiting', () => {
 
   it('ends with PGHERD_NO_PRIMARY after failoverTimeoutMillis, with a line for every node', async () => {
     const { herd, clock, servers } = await ready({ failoverTimeoutMillis: 5000 })
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
     const write = rejects(
       herd.run(WRITE, statement().attempt),
@@ -256,7 +246,7 @@ describe('herd: waiting', () => {
 
   it('is capped by connectionTimeoutMillis where the user set it', async () => {
     const { herd, clock, servers } = await ready({ connectionTimeoutMillis: 200 })
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
     const write = rejects(
       herd.run(WRITE, statement().attempt),
@@ -269,7 +259,7 @@ describe('herd: waiting', () => {
 
   it('refuses the statement beyond failoverQueue at once', async () => {
     const { herd, clock, servers } = await ready({ failoverQueue: 2 })
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
     const waiting = [1, 2].map(() => herd.run(WRITE, statement().attempt).catch(() => {}))
     await settled()
@@ -280,7 +270,7 @@ describe('herd: waiting', () => {
 
   it('ends for everybody when the herd ends, and leaves no alarm behind', async () => {
     const { herd, clock, servers } = await ready()
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
     const write = assert.rejects(herd.run(WRITE, statement().attempt), /Cannot use a pool after calling end/)
     herd.end()
@@ -291,8 +281,8 @@ describe('herd: waiting', () => {
 
   it('lets reads go on from replicas meanwhile, within maxStaleMillis', async () => {
     const { herd, clock, servers } = await ready({ maxStaleMillis: 5000 })
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    const target = { ...READ.target, maxStaleMillis: 5000 }
+    set(servers.a, { mode: 'refuses' })
+    const target = { ...REPLICA, maxStaleMillis: 5000 }
     await clock.advance(3000)
     assert.match(String(await herd.run({ ...READ, target } as Errand, statement().attempt)), /^[bc]$/)
     await clock.advance(5000)
@@ -343,7 +333,7 @@ describe('herd: errors that no waiting cures come at once', () => {
   })
   it('no replica where the primary may not serve', async () => {
     const { herd } = await ready({}, { a: server('primary'), b: server('refuses'), c: server('refuses') })
-    const target = { ...READ.target, otherwise: 'refuse' } as Errand['target']
+    const target = { ...REPLICA, otherwise: 'refuse' } as Errand['target']
     await rejects(
       herd.run({ ...READ, target }, statement().attempt),
       'PGHERD_NO_REPLICA',
@@ -410,8 +400,8 @@ describe('herd: looking', () => {
     assert.equal(servers.a?.open, false)
     await clock.advance(60_000)
     assert.equal(servers.a?.looks, looks)
-    Object.assign(servers.a ?? {}, { mode: 'replica', timeline: 2 })
-    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2 })
+    set(servers.a, { mode: 'replica', timeline: 2 })
+    set(servers.b, { mode: 'primary', timeline: 2 })
     const { attempt, tried } = statement()
     const write = herd.run(WRITE, attempt)
     await clock.advance(100)
@@ -422,8 +412,11 @@ describe('herd: looking', () => {
   it('after a rest the old position of the primary bounds no bytes: it is looked at first', async () => {
     const { herd, clock, servers } = await ready()
     await clock.advance(60_000)
-    Object.assign(servers.a ?? {}, { position: '9/0' })
-    const errand = { ...READ, target: { ...READ.target, need: { ...NEED, maxLagMillis: Infinity }, maxLagBytes: 1000 } }
+    set(servers.a, { position: '9/0' })
+    const errand = {
+      ...READ,
+      target: { ...REPLICA, need: { ...REPLICA.need, maxLagMillis: Infinity }, maxLagBytes: 1000 },
+    }
     const read = herd.run(errand as Errand, async ({ required }) => required?.lsn)
     await clock.advance(100)
     assert.equal(await read, 0x9_0000_0000n - 1000n)
@@ -444,7 +437,7 @@ describe('herd: looking', () => {
 
   it('a read that lacks proof asks for it on behalf of the next', async () => {
     const { herd, clock, servers } = await ready()
-    const errand = { ...READ, target: { ...READ.target, need: { ...NEED, maxLagMillis: 1 } } } as Errand
+    const errand = { ...READ, target: { ...REPLICA, need: { ...REPLICA.need, maxLagMillis: 1 } } } as Errand
     await clock.advance(20)
     assert.equal(await herd.run(errand, statement().attempt), 'a')
     await clock.advance(1)
@@ -454,7 +447,7 @@ describe('herd: looking', () => {
 
   it('what must be seen was acknowledged just now, and nobody has asked where: the read asks, and waits for it', async () => {
     const { herd, clock } = await ready()
-    const errand = { ...READ, target: { ...READ.target, need: { ...NEED, since: clock.mono() } } } as Errand
+    const errand = { ...READ, target: { ...REPLICA, need: { ...REPLICA.need, since: clock.mono() } } } as Errand
     await clock.advance(1)
     assert.match(String(await herd.run(errand, statement().attempt)), /^[bc]$/)
     assert.equal(herd.freshness.awaited, 1)
@@ -462,8 +455,8 @@ describe('herd: looking', () => {
 
   it('convicts a silent primary after silentMillis and takes the promoted replica', async () => {
     const { herd, clock, servers } = await ready({ silentMillis: 2000 })
-    Object.assign(servers.a ?? {}, { mode: 'silent' })
-    Object.assign(servers.b ?? {}, { mode: 'primary', timeline: 2 })
+    set(servers.a, { mode: 'silent' })
+    set(servers.b, { mode: 'primary', timeline: 2 })
     const waited = clock.advance(4500)
     await waited
     assert.equal(named(herd.topology.primary?.split(':')[0] ?? ''), 'b')
@@ -497,9 +490,9 @@ describe('herd: own writes', () => {
     await clock.advance(0.1)
     herd.report({ kind: 'acknowledged' })
     await clock.advance(20)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
-    const errand = { ...READ, target: { ...READ.target, need } } as Errand
+    const errand = { ...READ, target: { ...REPLICA, need } } as Errand
     assert.match(String(await herd.run(errand, statement().attempt)), /^[bc]$/)
   })
 })

@@ -5,11 +5,11 @@ import { leastInFlight } from '../../src/core/balance.js'
 import type { NodeAddress, NodeKey, Sighting } from '../../src/core/node.js'
 import { emptyTopology, type Topology, type TopologyEvent } from '../../src/core/topology.js'
 import { folded } from '../../src/herd/fold.js'
-import type { Errand, Place } from '../../src/herd/herd.js'
+import type { Place } from '../../src/herd/herd.js'
 import { Store } from '../../src/herd/store.js'
 import { detailOf } from '../support/details.js'
 import { ManualClock, settled } from '../support/manual-clock.js'
-import { scripted, server } from '../support/scripted-herd.js'
+import { coded, hostOf, READ, REPLICA, scripted, server, set } from '../support/scripted-herd.js'
 
 const RULES = { hosts: 2, silentMillis: 3000, strictAsyncCommit: false }
 const [A, B] = ['a:5432', 'b:5432'] as [NodeKey, NodeKey]
@@ -69,24 +69,13 @@ describe('what throws while news is taken in', () => {
   it('reduce(), of any other news of a node: it is suspect; of a source: that is blind', () => {
     const store = new Store(emptyTopology(RULES), new ManualClock())
     const before = pictured(store)
-    const key = B
-    const broken: readonly TopologyEvent[] = [
-      {
-        kind: 'shown',
-        key,
-        generation: 0,
-        position: new Proxy({} as never, { get: () => assert.fail('broken') }),
-        receiver: null,
-        known: null,
-        at: instant(5),
-      },
-      { kind: 'identified', key, startedAt: null as never, at: null as never },
-      { kind: 'accused', key, generation: 0, failure: null as never, at: null as never },
-    ]
-    for (const event of broken) {
+    for (const kind of ['shown', 'identified', 'accused'] as const) {
+      const broken = new Proxy({ kind, key: B } as TopologyEvent, {
+        get: (news, name) => (name in news ? Reflect.get(news, name) : assert.fail('broken')),
+      })
       let thrown = 0
-      const after = folded(before, event, new ManualClock(), () => thrown++)
-      if (thrown > 0) assert.equal(after.nodes.get(key)?.suspect?.failure.kind, 'lost', event.kind)
+      const after = folded(before, broken, new ManualClock(), () => thrown++)
+      assert.deepEqual([thrown, after.nodes.get(B)?.suspect?.failure.kind], [1, 'lost'], kind)
     }
     const list: TopologyEvent = { kind: 'discovered', source: 'x', addresses: [null as never], at: instant(5) }
     assert.ok(folded(before, list, new ManualClock(), () => {}).blind.has('x'))
@@ -113,17 +102,8 @@ describe('what throws while news is taken in', () => {
     pictured(store)
   })
 
-  const READ: Errand = {
-    target: {
-      role: 'replica',
-      need: { maxLagMillis: 1000, since: null, asynchronous: false },
-      maxLagBytes: Infinity,
-      maxStaleMillis: 30_000,
-      otherwise: 'primary',
-    },
-    repeat: () => ({ read: true, undone: 'whole' }),
-    repairs: true,
-  }
+  const three = () => ({ a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') })
+  const chosen = async (place: Place) => hostOf(place)
   const wrong: readonly (readonly [what: string, balance: () => unknown])[] = [
     ['throws', () => assert.fail('no choice')],
     ['returns nothing', () => undefined],
@@ -132,16 +112,26 @@ describe('what throws while news is taken in', () => {
   ]
   for (const [what, balance] of wrong) {
     it(`a balance function that ${what}: the read has a replica all the same, also one that waited`, async () => {
-      const servers = { a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') }
-      const { herd, clock } = scripted(servers, { balance })
-      const chosen: string[] = []
-      const read = () => herd.run(READ, async (place: Place) => void chosen.push(place.node.state.kind))
-      // This one waits for the first look, so it is chosen for inside the store's dispatch.
-      const early = read()
+      const { herd, clock, servers } = scripted(three(), { balance })
+      void herd.run(READ, async () => {})
       await clock.advance(700)
-      await early
-      await read()
-      assert.equal(chosen.at(-1), 'replica')
+      assert.match(await herd.run(READ, chosen), /^[bc]$/)
+      set(servers.a, { position: '0/200' })
+      const need = { ...REPLICA.need, since: clock.mono() }
+      await clock.advance(700)
+      set(servers.a, { mode: 'refuses' })
+      await clock.advance(400)
+      // This one waits for what was written, so it is chosen for inside the store's dispatch.
+      let behind = true
+      const late = herd.run({ ...READ, target: { ...REPLICA, need } }, (place) =>
+        behind ? Promise.reject(coded('PGHERD_STALE')) : chosen(place)
+      )
+      await clock.advance(200)
+      assert.equal(herd.waiting, 1)
+      behind = false
+      for (const each of [servers.b, servers.c]) set(each, { position: '0/200' })
+      await clock.advance(200)
+      assert.match(await late, /^[bc]$/)
       herd.end()
       herd.close()
       await settled()
@@ -149,13 +139,12 @@ describe('what throws while news is taken in', () => {
   }
 
   it('the function is given a copy: what it does to the list is its own affair', async () => {
-    const servers = { a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') }
     const balance = (candidates: never[], moment: never) => {
       const node = leastInFlight(candidates, moment)
       candidates.length = 0
       return node
     }
-    const { herd, clock } = scripted(servers, { balance })
+    const { herd, clock } = scripted(three(), { balance })
     void herd.run(READ, async () => {})
     await clock.advance(700)
     assert.equal(await herd.run(READ, async ({ node }) => node.state.kind), 'replica')

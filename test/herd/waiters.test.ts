@@ -3,52 +3,42 @@
 import assert from 'node:assert/strict'
 import type { Lsn } from '../../src/core/lsn.js'
 import { keyOf, type NodeAddress } from '../../src/core/node.js'
-import type { Target } from '../../src/core/selection.js'
 import { emptyTopology } from '../../src/core/topology.js'
-import type { PgherdError } from '../../src/errors.js'
 import type { Errand, Place } from '../../src/herd/herd.js'
 import type { Question } from '../../src/herd/probe.js'
 import { Store } from '../../src/herd/store.js'
 import { ManualClock, settled } from '../support/manual-clock.js'
-import { coded, literal, named, type Scripted, scripted, server } from '../support/scripted-herd.js'
+import {
+  coded,
+  hostOf,
+  literal,
+  READ,
+  REPLICA,
+  rejects,
+  type Scripted,
+  scripted,
+  server,
+  set,
+  WRITE,
+} from '../support/scripted-herd.js'
 
-type ReplicaTarget = Extract<Target, { role: 'replica' }>
-
-const repeat = () => ({ read: true, undone: 'whole' as const })
-const NEED = { maxLagMillis: 1000, since: null, asynchronous: false }
-const WRITE: Errand = { target: { role: 'primary' }, repeat, repairs: false }
-const bounded: ReplicaTarget = {
-  role: 'replica',
-  need: NEED,
-  maxLagBytes: Infinity,
-  maxStaleMillis: 30_000,
-  otherwise: 'primary',
-}
-const read = (more: Partial<ReplicaTarget> = {}): Errand => ({ target: { ...bounded, ...more }, repeat, repairs: true })
+const { need: NEED } = REPLICA
+const read = (more: Partial<typeof REPLICA> = {}): Errand => ({ ...READ, target: { ...REPLICA, ...more } })
 const UNBOUNDED = { need: { ...NEED, maxLagMillis: Infinity } }
 
-const host = ({ node }: Place) => named(node.address.host)
-const atOnce = async (place: Place) => host(place)
+const atOnce = async (place: Place) => hostOf(place)
 
 /** The first attempts fail with these. */
 function failing(...errors: readonly Error[]) {
   const tried: string[] = []
   const left = [...errors]
   const attempt = async (place: Place) => {
-    tried.push(host(place))
+    tried.push(hostOf(place))
     const error = left.shift()
     if (error !== undefined) throw error
-    return host(place)
+    return hostOf(place)
   }
   return { tried, attempt }
-}
-
-function rejects(promise: Promise<unknown>, code: string, pattern = /./): Promise<void> {
-  return assert.rejects(promise, (error: PgherdError) => {
-    assert.equal(error.code, code, String(error))
-    assert.match(error.message, pattern)
-    return true
-  })
 }
 
 const primaryAnd = () => ({ a: server('primary', { replicas: 1, position: '0/200' }), b: server('replica') })
@@ -57,6 +47,16 @@ async function opened(servers = primaryAnd()): Promise<Scripted> {
   const all = scripted(servers)
   void all.herd.run(WRITE, atOnce)
   await all.clock.advance(700)
+  return all
+}
+
+/** The primary is gone for good, and its replica has come so far; it had come to 0/200 itself. */
+async function orphaned(position = '0/100'): Promise<Scripted> {
+  const all = await opened()
+  set(all.servers.b, { position })
+  await all.clock.advance(700)
+  set(all.servers.a, { mode: 'refuses' })
+  await all.clock.advance(400)
   return all
 }
 
@@ -85,23 +85,19 @@ describe('waiters: what they wait for is decided anew', () => {
     const { herd, clock, servers } = await opened()
     const since = clock.mono()
     await clock.advance(700)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
+    set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
     const { attempt, tried } = failing(coded('PGHERD_STALE'))
     const answer = herd.run(read({ need: { ...NEED, since } }), attempt)
     await clock.advance(2000)
     assert.deepEqual([tried, herd.waiting], [['b'], 1], 'one guess, and no more')
-    Object.assign(servers.b ?? {}, { position: '0/200' })
+    set(servers.b, { position: '0/200' })
     await clock.advance(100)
     assert.equal(await answer, 'b')
   })
 
   it('a connection that was behind its node keeps the read away until that node shows a newer position', async () => {
-    const { herd, clock, servers } = await opened()
-    Object.assign(servers.b ?? {}, { position: '0/200' })
-    await clock.advance(700)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    await clock.advance(400)
+    const { herd, clock } = await orphaned('0/200')
     const { attempt, tried } = failing(coded('PGHERD_STALE'))
     const answer = herd.run(read(), attempt)
     await settled()
@@ -111,11 +107,7 @@ describe('waiters: what they wait for is decided anew', () => {
   })
 
   it('a broken connection is no dead replica: the read that waits runs there when a probe was answered', async () => {
-    const { herd, clock, servers } = await opened()
-    Object.assign(servers.b ?? {}, { position: '0/200' })
-    await clock.advance(700)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    await clock.advance(400)
+    const { herd, clock } = await orphaned('0/200')
     const { attempt, tried } = failing(coded('ECONNRESET'))
     const answer = herd.run(read(), attempt)
     await clock.advance(100)
@@ -124,11 +116,7 @@ describe('waiters: what they wait for is decided anew', () => {
   })
 
   it('a replica that eats every connection does not hold the read in a loop, nor fails it', async () => {
-    const { herd, clock, servers } = await opened()
-    Object.assign(servers.b ?? {}, { position: '0/200' })
-    await clock.advance(700)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    await clock.advance(400)
+    const { herd, clock } = await orphaned('0/200')
     const { attempt, tried } = failing(...Array.from({ length: 50 }, () => coded('ECONNRESET')))
     const answer = rejects(herd.run(read(), attempt), 'PGHERD_NO_PRIMARY')
     await clock.advance(31_000)
@@ -137,11 +125,7 @@ describe('waiters: what they wait for is decided anew', () => {
   })
 
   it('a replica without a free connection is asked again after a second, not with each probe', async () => {
-    const { herd, clock, servers } = await opened()
-    Object.assign(servers.b ?? {}, { position: '0/200' })
-    await clock.advance(700)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    await clock.advance(400)
+    const { herd, clock } = await orphaned('0/200')
     const { attempt, tried } = failing(coded('53300'))
     const answer = herd.run(read(), attempt)
     await clock.advance(900)
@@ -151,25 +135,19 @@ describe('waiters: what they wait for is decided anew', () => {
   })
 
   it('what a replica refused is the primary’s, whatever becomes known while it waits', async () => {
-    const { herd, clock, servers } = await opened()
+    const { herd, clock, servers } = await orphaned('0/200')
     const errand = read()
     const { attempt, tried } = failing(coded('25006'))
-    Object.assign(servers.b ?? {}, { position: '0/200' })
-    await clock.advance(700)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    await clock.advance(400)
     const answer = herd.run({ ...errand, again: () => errand }, attempt)
     await clock.advance(1000)
     assert.deepEqual(tried, ['b'])
-    Object.assign(servers.a ?? {}, { mode: 'primary' })
+    set(servers.a, { mode: 'primary' })
     await clock.advance(1000)
     assert.equal(await answer, 'a')
   })
 
   it('a waiter’s own signal ends its wait, whatever it was decided to be', async () => {
-    const { herd, clock, servers } = await opened()
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    await clock.advance(400)
+    const { herd } = await orphaned()
     const stop = new AbortController()
     const answer = herd.run({ ...WRITE, again: () => WRITE, signal: stop.signal }, atOnce)
     await settled()
@@ -192,9 +170,7 @@ class BusyClock extends ManualClock {
 
 describe('waiters: positions by the thousand', () => {
   it('only what reads from replicas is asked for their sake', async () => {
-    const { herd, clock, servers } = await opened()
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    await clock.advance(400)
+    const { herd, clock } = await orphaned()
     const asked = { write: 0, read: 0 }
     const counting = (kind: keyof typeof asked, errand: Errand): Errand => ({
       ...errand,
@@ -274,8 +250,8 @@ describe('waiters: at the end of the pool', () => {
     })
     const tried: string[] = []
     const answer = herd.run(read({ need: { ...NEED, since } }), async (place) => {
-      tried.push(host(place))
-      return tried.length === 1 ? failed : host(place)
+      tried.push(hostOf(place))
+      return tried.length === 1 ? failed : hostOf(place)
     })
     await settled()
     let over = false
@@ -311,9 +287,7 @@ describe('waiters: at the end of the pool', () => {
   })
 
   it('what waits for a new primary is rejected at once, a crowd of it too', async () => {
-    const { herd, clock, servers } = await opened()
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    await clock.advance(400)
+    const { herd, clock } = await orphaned()
     const ended = { message: /after calling end/, outcome: 'not-sent' }
     const answers = Array.from({ length: 100 }, () => assert.rejects(herd.run(WRITE, atOnce), ended))
     const token = assert.rejects(herd.positionSince(clock.mono(), false), ended)
@@ -331,7 +305,7 @@ describe('waiters: at the end of the pool', () => {
       const { herd, clock, servers } = await opened()
       const error = coded('57P01', 'terminated', { severity: 'FATAL' })
       const { attempt, tried } = failing(error)
-      Object.assign(servers.a ?? {}, { mode })
+      set(servers.a, { mode })
       const handed = (place: Place) => {
         place.phase = 'handed'
         return attempt(place)
@@ -357,11 +331,7 @@ describe('waiters: at the end of the pool', () => {
   })
 
   it('a replica that is suspect is waited for where there is no primary, and its reads are finished', async () => {
-    const { herd, clock, servers } = await opened()
-    Object.assign(servers.b ?? {}, { position: '0/200' })
-    await clock.advance(700)
-    Object.assign(servers.a ?? {}, { mode: 'refuses' })
-    await clock.advance(400)
+    const { herd, clock } = await orphaned('0/200')
     const { attempt, tried } = failing(coded('ECONNRESET'))
     const answer = herd.run(read(), attempt)
     const end = herd.finish()
@@ -420,10 +390,10 @@ describe('waiters: standbys alone', () => {
     const answer = herd.run(read(serve), atOnce)
     await clock.advance(2000)
     assert.equal(herd.waiting, 1)
-    Object.assign(servers.c ?? {}, { mode: 'replica' })
+    set(servers.c, { mode: 'replica' })
     await clock.advance(200)
     assert.match(await answer, /^[abc]$/)
-    Object.assign(servers.c ?? {}, { mode: 'refuses' })
+    set(servers.c, { mode: 'refuses' })
     await clock.advance(400)
     assert.match(await herd.run(read(serve), atOnce), /^[ab]$/, 'a standby that fails later is no primary')
   })
@@ -461,11 +431,11 @@ describe('waiters: standbys alone', () => {
     const first = herd.run(read(serve), atOnce)
     await clock.advance(20)
     assert.match(await first, /^[ab]$/)
-    Object.assign(servers.a ?? {}, { mode: 'primary', replicas: 1 })
+    set(servers.a, { mode: 'primary', replicas: 1 })
     const write = herd.run(WRITE, atOnce)
     await clock.advance(1000)
     assert.equal(await write, 'a')
-    Object.assign(servers.a ?? {}, { mode: 'replica', replicas: 0 })
+    set(servers.a, { mode: 'replica', replicas: 0 })
     await clock.advance(40_000)
     const late = rejects(herd.run(read(serve), atOnce), 'PGHERD_NO_PRIMARY')
     await clock.advance(30_000)

@@ -1,9 +1,12 @@
 // A Herd without servers: each node answers probes as its script says, and attempts are the test's own functions.
 
+import assert from 'node:assert/strict'
 import { resolveConfig } from '../../src/config.js'
 import { type Failure, failureOf } from '../../src/core/failure.js'
 import { parseLsn } from '../../src/core/lsn.js'
 import type { ProbeResult, Sighting } from '../../src/core/node.js'
+import type { Target } from '../../src/core/selection.js'
+import type { PgherdError } from '../../src/errors.js'
 import { type Errand, Herd, type HerdParts, type Place } from '../../src/herd/herd.js'
 import type { ProbeFactory, Question } from '../../src/herd/probe.js'
 import { detailOf } from './details.js'
@@ -25,6 +28,12 @@ export interface Server {
 
 export function server(mode: Server['mode'], more: Partial<Server> = {}): Server {
   return { mode, timeline: 1, position: '0/100', replicas: 0, system: '7', looks: 0, open: false, ...more }
+}
+
+/** From now on the node answers so. */
+export function set(script: Server | undefined, more: Partial<Server>): void {
+  assert.ok(script, 'no such node')
+  Object.assign(script, more)
 }
 
 /** A replica says that it receives from the primary that there is, or was last. */
@@ -131,4 +140,29 @@ export function literal(name: string): string {
 }
 export function named(host: string): string {
   return String.fromCharCode(Number(host.split('.')[3]))
+}
+
+export const hostOf = ({ node }: Place): string => named(node.address.host)
+
+/** Where a read may go that has the usual bounds. */
+export const REPLICA: Extract<Target, { role: 'replica' }> = {
+  role: 'replica',
+  need: { maxLagMillis: 1000, since: null, asynchronous: false },
+  maxLagBytes: Infinity,
+  maxStaleMillis: 30_000,
+  otherwise: 'primary',
+}
+export const READ: Errand = { target: REPLICA, repeat: () => ({ read: true, undone: 'whole' }), repairs: true }
+export const WRITE: Errand = {
+  target: { role: 'primary' },
+  repeat: () => ({ read: false, undone: 'whole' }),
+  repairs: false,
+}
+
+export function rejects(promise: Promise<unknown>, code: string, pattern = /./): Promise<void> {
+  return assert.rejects(promise, (error: PgherdError) => {
+    assert.equal(error.code, code, String(error))
+    assert.match(error.message, pattern)
+    return true
+  })
 }
