@@ -20,7 +20,7 @@ export function followedBy(topology: Topology, claimants: readonly Claimant[]): 
   return found
 }
 
-function claimantOf(node: Node, { nodes }: Topology, claimants: readonly Claimant[]): NodeKey | null {
+function claimantOf(node: Node, { nodes, incumbent }: Topology, claimants: readonly Claimant[]): NodeKey | null {
   const { seen, suspect, lineage } = node
   if (seen === null || suspect !== null) return null
   const receiver = seen.receiver ?? null
@@ -32,6 +32,8 @@ function claimantOf(node: Node, { nodes }: Topology, claimants: readonly Claiman
   if (direct !== undefined) return same.includes(direct) ? direct.key : null
   const [only] = same
   if (only === undefined || same.length > 1) return null
+  // The last primary had the same number, and its replicas show it for as long as they have not noticed that it is gone.
+  if (incumbent !== null && incumbent.key !== only.key && incumbent.timeline === timeline) return null
   // A restartpoint is old: a server that sends to none has no follower any more.
   return received === null && only.rows === 0 ? null : only.key
 }

@@ -38,6 +38,14 @@ const CONTRIB =
     .map((name) => `'${name}'`)
     .join(', ')
 
+/** Also where standard_conforming_strings is off, which decides how the whole text is read before any of it runs. */
+const literal = (text: string): string => `E'${text.replaceAll('\\', '\\\\')}'`
+
+const OUTSIDE_CALL = literal(OUTSIDE_IN_BODIES)
+/** A regular expression that finds calls of the function with this name. */
+const callOf = (name: string): string =>
+  `${literal('(^|\\W)')} || regexp_replace(${name}, ${literal('(\\W)')}, ${literal('\\\\\\1')}, 'g') || ${literal('"?\\s*\\(')}`
+
 /**
  * One row per kind and name. Everything here may be read by any role. Names of all schemas, since a statement is matched by
  * the last part of a name only; objects of the system itself have identifiers below 16384 (FirstNormalObjectId). xmin changes
@@ -69,18 +77,18 @@ export const CATALOGUE = `with recursive
         left join pg_extension e on e.oid = d.refobjid
       where p.oid >= 16384 and prokind <> 'a' and provolatile = 'v'),
   acting(oid, name, undone) as (
-    select oid, name, case when lanname <> 'c' and body ~* '${OUTSIDE_IN_BODIES}' then 'outside' else 'hidden' end
+    select oid, name, case when lanname <> 'c' and body ~* ${OUTSIDE_CALL} then 'outside' else 'hidden' end
       from bodies where case when lanname = 'c' then coalesce(extname not in (${CONTRIB}), true)
-        else not lanpltrusted and lanname <> 'internal' or body ~* '${OUTSIDE_IN_BODIES}' end
+        else not lanpltrusted and lanname <> 'internal' or body ~* ${OUTSIDE_CALL} end
     union select b.oid, b.name, acting.undone from acting join bodies b
-      on lanname <> 'c' and body ~* ('(^|\\W)' || regexp_replace(acting.name, '(\\W)', '\\\\\\1', 'g') || '"?\\s*\\(')),
+      on lanname <> 'c' and body ~* (${callOf('acting.name')})),
   made(oid, name, undone) as (
     select oid, name, undone from acting
     union select p.oid, p.proname::text, undone from pg_aggregate a join pg_proc p on p.oid = aggfnoid join acting
       on acting.oid in (aggtransfn, aggfinalfn, aggcombinefn, aggserialfn, aggdeserialfn, aggmtransfn, aggminvtransfn, aggmfinalfn)),
   calls as (
-    select '${OUTSIDE_IN_BODIES}' as pattern, 'outside' as undone
-    union all select distinct '(^|\\W)' || regexp_replace(name, '(\\W)', '\\\\\\1', 'g') || '"?\\s*\\(', undone from made),
+    select ${OUTSIDE_CALL} as pattern, 'outside' as undone
+    union all select distinct ${callOf('name')}, undone from made),
   checked(oid, undone) as (
     select contypid, undone from pg_constraint join calls on pg_get_expr(conbin, 0) ~* pattern where contypid <> 0
     union select t.oid, undone from checked join pg_type t on typbasetype = checked.oid),

@@ -4,19 +4,8 @@
 import assert from 'node:assert/strict'
 import type { Pool, PoolConfig } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
+import { failed } from '../support/failed.js'
 import { endPools, eventually, keyOf, poolOn, served } from '../support/pools.js'
-
-interface Told {
-  readonly code?: string
-  readonly outcome?: string
-  readonly message: string
-}
-
-const failure = (promise: Promise<unknown>): Promise<Told> =>
-  promise.then(
-    () => assert.fail('it was not rejected'),
-    (error: Told) => error
-  )
 
 /** Resolves with what the promise gives, or with 'late' when it has not in time. */
 async function inTime<T>(promise: Promise<T>, millis: number): Promise<T | 'late'> {
@@ -77,15 +66,15 @@ describe('decided anew: without a primary', () => {
     await pool.query('insert into items values (1)')
     await cluster.caughtUp(1, 0)
     await eventually('a replica serves what was written', async () => (await count(pool)) === 1)
-    const lost = (n: number) => failure(pool.query('insert into items select $1 from pg_sleep(20)', [n]))
+    const lost = (n: number) => failed(pool.query('insert into items select $1 from pg_sleep(20)', [n]))
     const outside = lost(2)
     let insideRead: Promise<unknown> = Promise.resolve()
     const inside = pool.session(async () => {
       const error = await lost(3)
-      insideRead = failure(pool.query({ text: READ, signal: AbortSignal.timeout(1000) }))
+      insideRead = failed(pool.query({ text: READ, signal: AbortSignal.timeout(1000) }))
       return error
     })
-    const commit = failure(pool.transaction((client) => client.query('insert into items select 4 from pg_sleep(20)')))
+    const commit = failed(pool.transaction((client) => client.query('insert into items select 4 from pg_sleep(20)')))
     await new Promise((resolve) => setTimeout(resolve, 300))
     await cluster.kill(0)
     assert.deepEqual([(await outside).outcome, (await inside).outcome], ['unknown', 'unknown'])
@@ -133,7 +122,7 @@ describe('decided anew: standbys alone', () => {
     it(`${targetSessionAttrs}: reads run at once, and a write gets 25006 at once`, async () => {
       const pool = standbys({ targetSessionAttrs })
       assert.equal(await inTime(count(pool), 1000), 0)
-      assert.equal((await failure(pool.query('insert into items values (1)'))).code, '25006')
+      assert.equal((await failed(pool.query('insert into items values (1)'))).code, '25006')
       const client = await pool.connect()
       assert.equal((await client.query(READ)).rowCount, 1)
       client.release()
@@ -144,7 +133,7 @@ describe('decided anew: standbys alone', () => {
 
   it('any, no bound given: reads run at once after one warning; a write waits', async () => {
     const pool = standbys()
-    const write = failure(pool.query('insert into items values (1)'))
+    const write = failed(pool.query('insert into items values (1)'))
     assert.deepEqual(await Promise.all([count(pool), count(pool), count(pool.view({ route: 'replica' }))]), [0, 0, 0])
     const borrowed = await pool.view({ route: 'replica' }).connect()
     borrowed.release()
@@ -170,15 +159,15 @@ describe('decided anew: standbys alone', () => {
 
   it('any, with a bound, of the pool, a view or a statement: PGHERD_NO_REPLICA at once', async () => {
     const strict = standbys({ maxLagMillis: 500 })
-    assert.equal((await failure(strict.query(READ))).code, 'PGHERD_NO_REPLICA')
-    assert.equal((await failure(standbys({ whenStale: 'error' }).query(READ))).code, 'PGHERD_NO_REPLICA')
+    assert.equal((await failed(strict.query(READ))).code, 'PGHERD_NO_REPLICA')
+    assert.equal((await failed(standbys({ whenStale: 'error' }).query(READ))).code, 'PGHERD_NO_REPLICA')
     const pool = standbys()
     const refused = [
       pool.view({ maxLagMillis: 500 }).query(READ),
       pool.query({ text: READ, maxLagMillis: 500 } as never),
       pool.view({ route: 'replica', maxLagMillis: 500 }).connect(),
       pool.transaction((client) => client.query(READ), { readOnly: true, maxLagMillis: 500 }),
-    ].map(failure)
+    ].map((each) => failed(each))
     for (const error of await Promise.all(refused)) {
       assert.equal(error.code, 'PGHERD_NO_REPLICA')
       assert.match(error.message, /no primary was ever seen/)
@@ -192,7 +181,7 @@ describe('decided anew: standbys alone', () => {
   it('one standby named alone is one server, as with pg', async () => {
     const pool = poolOn(cluster, {}, 'app', [1])
     assert.equal(await count(pool), 0)
-    assert.equal((await failure(pool.query('insert into items values (1)'))).code, '25006')
+    assert.equal((await failed(pool.query('insert into items values (1)'))).code, '25006')
     const only = poolOn(cluster, { targetSessionAttrs: 'standby' }, 'app', [1])
     assert.equal(await inTime(count(only), 1000), 0)
   })
@@ -245,13 +234,13 @@ describe('decided anew: end() finishes what it has accepted', () => {
     const answers = await Promise.all(statements)
     assert.ok(answers.every(({ rows }, i) => rows[0].n === i))
     await Promise.all([transaction, token, end])
-    assert.match((await failure(pool.query('select 1'))).message, /after calling end/)
+    assert.match((await failed(pool.query('select 1'))).message, /after calling end/)
   })
 
   it('what waits behind clients that are all held is told so at once', async () => {
     const pool = poolOn(cluster, { max: 2 })
     const [one, two] = await Promise.all([pool.connect(), pool.connect()])
-    const waiting = [failure(pool.query('insert into items values (4000)')), failure(pool.connect())]
+    const waiting = [failed(pool.query('insert into items values (4000)')), failed(pool.connect())]
     const end = pool.end()
     for (const error of await Promise.all(waiting)) assert.equal(error.outcome, 'not-sent')
     assert.ok(one && two)
@@ -266,7 +255,7 @@ describe('decided anew: end() finishes what it has accepted', () => {
     const running = pool.query('select 1 from pg_sleep(0.1)')
     const behind = pool.query('insert into items values (3000)')
     const client = pool.connect()
-    const late = failure(pool.query('insert into items values (3001)'))
+    const late = failed(pool.query('insert into items values (3001)'))
     const end = pool.end()
     await Promise.all([running, behind])
     const held = await client

@@ -7,12 +7,7 @@ import { failureOf } from '../../src/core/failure.js'
 import type { Spoken } from '../../src/core/sqlstates.js'
 import { sourceOf, tap } from '../../src/pg/tap.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
-
-const failed = (work: Promise<unknown>): Promise<unknown> =>
-  work.then(
-    () => assert.fail('it did not fail'),
-    (error) => error
-  )
+import { failed } from '../support/failed.js'
 
 function spoken(error: unknown, client: object): Spoken {
   const source = sourceOf(error, client, 0)

@@ -3,25 +3,13 @@
 
 import assert from 'node:assert/strict'
 import type { Client } from 'pg'
+import { CATALOGUE } from '../../src/herd/catalogue.js'
 import type { Pool, PoolClient, PoolConfig } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { Cutter } from '../support/cutter.js'
+import { failed } from '../support/failed.js'
 import { endPools, eventually, poolOn, tracked } from '../support/pools.js'
 import { Relay } from '../support/relay.js'
-
-interface Failed {
-  readonly code?: string
-  readonly outcome?: string
-}
-
-async function failed(work: Promise<unknown>): Promise<Failed> {
-  const error: Failed | null = await work.then(
-    () => null,
-    (error: Failed) => error
-  )
-  assert.ok(error, 'it did not fail')
-  return error
-}
 
 describe('what is undone, and what is committed', () => {
   let cluster: Cluster
@@ -607,6 +595,18 @@ describe('what is undone, as the catalogue has it', () => {
     await cluster.destroy()
   })
   beforeEach(() => admin.query('truncate items, audited'))
+
+  it('says the same where standard_conforming_strings is off', async () => {
+    const { rows } = await admin.query(CATALOGUE)
+    await admin.query('set standard_conforming_strings = off; set escape_string_warning = off')
+    try {
+      assert.deepEqual((await admin.query(CATALOGUE)).rows, rows)
+    } finally {
+      await admin.query('reset all')
+    }
+    const acting = rows.filter(({ kind }) => kind === 'acting').map(({ name }) => name)
+    for (const name of ['apart', 'over_it', 'audit']) assert.ok(acting.includes(name), name)
+  })
 
   for (const [text, outcome] of [
     ['select apart(1), pg_sleep(60)', 'unknown'],

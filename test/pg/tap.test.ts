@@ -4,6 +4,7 @@ import pg from 'pg'
 import type { Source } from '../../src/core/failure.js'
 import { PgherdError } from '../../src/errors.js'
 import { disown, mark, sourceOf, sourceOfMissing, tap } from '../../src/pg/tap.js'
+import { failed } from '../support/failed.js'
 import { authenticated, dataRow, errorMessage, inPiecesOf, message, noticeMessage, ready } from '../support/messages.js'
 
 /** The socket of a client whose server is the test. */
@@ -39,11 +40,6 @@ function connected(owner: object = {}, tapped = true) {
   return { client, socket, connecting, greeted: () => socket.sends(authenticated, ready) }
 }
 
-const failing = (work: Promise<unknown>) =>
-  work.then(
-    () => assert.fail('it did not fail'),
-    (error: Error) => error
-  )
 const said = (severity: string, code: string, routine: string) =>
   errorMessage({ S: 'x', V: severity, C: code, M: 'm', R: routine })
 const source = (severity: 'ERROR' | 'FATAL', code: string, routine: string): Source => {
@@ -56,7 +52,7 @@ describe('pg: who made an error', () => {
     const { client, socket, greeted } = connected(owner)
     greeted()
     const since = mark()
-    const query = failing(client.query('select 1'))
+    const query = failed<Error>(client.query('select 1'))
     socket.sends(said('ERROR', '25006', 'PreventCommandIfReadOnly'), ready)
     const error = await query
     assert.deepEqual(sourceOf(error, client, since), source('ERROR', '25006', 'PreventCommandIfReadOnly'))
@@ -84,7 +80,7 @@ describe('pg: who made an error', () => {
       const { client, socket, greeted } = connected()
       ;(client as unknown as { pipeline: boolean }).pipeline = true
       greeted()
-      const [a, b, c] = ['a', 'b', 'c'].map((text) => failing(client.query(text)))
+      const [a, b, c] = ['a', 'b', 'c'].map((text) => failed<Error>(client.query(text)))
       const notice = noticeMessage({ S: 'WARNING', V: 'WARNING', C: '57P02', M: 'n', R: 'quickdie' })
       const all = [
         ...[notice, said('ERROR', '42P01', 'parserOpenTable'), notice, ready],
@@ -107,7 +103,7 @@ describe('pg: who made an error', () => {
     const { socket, connecting } = connected(owner)
     socket.sends(errorMessage({ S: 'FATAL', C: '57P03', M: 'the database system is starting up' }))
     const expected = { code: '57P03', severity: null, routine: null, nested: false, begun: false, starting: true }
-    assert.deepEqual(sourceOf(await failing(connecting), owner, 0), expected)
+    assert.deepEqual(sourceOf(await failed<Error>(connecting), owner, 0), expected)
   })
 
   it('while idle, the socket, and pg itself', async () => {
@@ -119,11 +115,11 @@ describe('pg: who made an error', () => {
     const reset = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
     const second = connected()
     second.greeted()
-    const query = failing(second.client.query('select 1'))
+    const query = failed<Error>(second.client.query('select 1'))
     second.socket.destroy(reset)
     const third = connected()
     third.greeted()
-    const cut = failing(third.client.query('select 1'))
+    const cut = failed<Error>(third.client.query('select 1'))
     third.socket.end()
     assert.deepEqual(sourceOf(told[0], client, 0), source('FATAL', '57P01', 'ProcessInterrupts'))
     assert.equal(sourceOf(await query, second.client, 0), 'socket')
@@ -136,7 +132,7 @@ describe('pg: who made an error', () => {
   it('a type parser, a password function, a hook: nobody of these', async () => {
     const { client, socket, greeted } = connected()
     greeted()
-    const kept = failing(client.query('select 1'))
+    const kept = failed<Error>(client.query('select 1'))
     socket.sends(said('FATAL', '57P01', 'ProcessInterrupts'), ready)
     const since = mark()
     assert.equal(sourceOf(await kept, client, since), 'unproven', 'thrown again for another statement')
@@ -146,7 +142,7 @@ describe('pg: who made an error', () => {
     const secret = new Socket()
     const asked = new pg.Client({ stream: () => secret as never, user: 'u', password: () => Promise.reject(thrown) })
     tap(asked, owner)
-    const connecting = failing(asked.connect())
+    const connecting = failed<Error>(asked.connect())
     secret.sends(message('R', Buffer.from([0, 0, 0, 3])))
     assert.equal(await connecting, thrown)
     assert.equal(sourceOf(thrown, owner, 0), 'unproven')
@@ -155,7 +151,7 @@ describe('pg: who made an error', () => {
     const { connection } = refused.client as unknown as { connection: EventEmitter }
     const weak = new PgherdError('PGHERD_WEAK_AUTH', 'refused')
     connection.emit('error', weak)
-    assert.equal(sourceOf(await failing(refused.connecting), owner, 0), 'pgherd')
+    assert.equal(sourceOf(await failed<Error>(refused.connecting), owner, 0), 'pgherd')
 
     const hooked = Object.assign(new Error('timeout expired'))
     assert.equal(sourceOfMissing(hooked, owner, 0), 'driver', 'pg-pool is the only other maker')
