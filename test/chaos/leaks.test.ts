@@ -17,5 +17,7 @@ describe('many failovers', () => {
     assert.deepEqual(leaksOf(seen(() => ({}))), [])
     assert.deepEqual(leaksOf(seen((i) => ({ sockets: 6 + i }))), ['sockets: 4 more'])
     assert.deepEqual(leaksOf(seen((i) => ({ objects: 16_000 + i * 53 }))), ['53 objects per failover'])
+    const fewer = (i: number) => ({ sockets: i < 8 ? 4 : 6, objects: i < 8 ? 16_000 : 16_280 })
+    assert.deepEqual(leaksOf(seen(fewer)), [])
   })
 })

@@ -50,9 +50,12 @@ const OBJECTS_PER_FAILOVER = 50
 /** At rest a pool holds three more or fewer connections, as the last statements happened to need. */
 const MORE = 4
 
+/** One open connection more is about so many objects. */
+const OBJECTS_PER_SOCKET = 140
+
 /** What has become more: the least of the second half compared with the least of the first. */
 export function leaksOf(held: readonly Held[]): string[] {
-  const warm = held.slice(WARM)
+  const warm = held.slice(WARM).map((each) => ({ ...each, objects: each.objects - OBJECTS_PER_SOCKET * each.sockets }))
   const middle = Math.ceil(warm.length / 2)
   const least = (part: readonly Held[], of: keyof Held) => Math.min(...part.map((each) => each[of]))
   const grown = (of: keyof Held) => least(warm.slice(middle), of) - least(warm.slice(0, middle), of)
