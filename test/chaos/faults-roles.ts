@@ -9,6 +9,11 @@ async function switchover(arena: Arena): Promise<void> {
   arena.primary = heir
 }
 
+const elected = (arena: Arena, node: number) =>
+  arena.until('both pools to believe the new primary', () =>
+    arena.workloads.every((each) => arena.stateOf(each, node) === 'primary')
+  )
+
 const claimed = (arena: Arena, node: number) =>
   arena.until('both pools to see its claim', () =>
     arena.workloads.every((each) => arena.stateOf(each, node) === 'claimant')
@@ -23,6 +28,8 @@ export const ROLE_FAULTS: readonly Fault[] = [
     strike: (arena) => arena.cluster.kill(arena.primary),
     heal: async (arena) => {
       const old = arena.nodes.find(({ running }) => !running)?.index ?? 0
+      // A plain role cannot see that all have left it: where the pools miss its absence, it stays in office.
+      if (arena.role === 'plain') await elected(arena, arena.primary)
       await arena.cluster.start(old)
       await claimed(arena, old)
       await arena.progress(5)
