@@ -29,7 +29,7 @@ import {
   statusOf,
   withoutCallback,
 } from './turn.js'
-import { wireOf } from './wire.js'
+import { isPromoted, wireOf } from './wire.js'
 
 /** What lends: the pool. */
 export interface Lender {
@@ -450,7 +450,7 @@ function reasonOf({ reason }: AbortSignal): unknown {
 /** The replica that a transaction was begun on has said that it is none any more. */
 function hasLeft({ client }: Loan): boolean {
   const wire = wireOf(client)
-  return wire?.standby === false && wire.node?.state.kind === 'replica'
+  return wire !== undefined && isPromoted(wire.node, wire)
 }
 
 /** Tells an error in the entry's own way. */

@@ -154,11 +154,15 @@ export function judged(query: Query, args: Parameters<Query>, verdict: () => Err
     }
   const [first, second, third] = args.map((arg) => (typeof arg === 'function' ? asked(arg as Listener) : arg))
   const { callback } = (first ?? {}) as { readonly callback?: unknown }
+  // pg writes into it; and the caller's own object, with what its prototype has, stays as it is.
   const inside = typeof callback === 'function' && typeof first === 'object'
-  const config = inside ? Object.create(first as object, { callback: { value: asked(callback as Listener) } }) : first
+  const own = { callback: { value: asked(callback as Listener), writable: true } }
+  const config = inside ? Object.create(first as object, own) : first
   const result = query(config, second, third)
-  if (!(result instanceof Promise)) return result
-  return result.then((answer) => {
+  const { then } = (result ?? {}) as Partial<Promise<unknown>>
+  if (typeof then !== 'function') return result
+  // Of whatever class the application has for promises.
+  return (result as Promise<unknown>).then((answer) => {
     const refusal = verdict()
     if (refusal !== null) throw refusal
     return answer

@@ -33,7 +33,7 @@ import { isSubmittable, type QueryArgs, queryArgs, refused, type Wishes } from '
 import type { Scope } from './scope.js'
 import { begun } from './transaction.js'
 import { type Internals, inContext, isFree, free as whenReady } from './turn.js'
-import { discard, isGone, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
+import { discard, isGone, isPromoted, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
 interface Ends {
   readonly resolve: (result: unknown) => void
@@ -317,12 +317,12 @@ export class NodePool {
       /** What a replica shows that was promoted meanwhile may be of a fork: its holder gets an error instead. */
       #onReplica(first: unknown, second: unknown, third: unknown): unknown {
         const wire = this.#wire
-        const isPromoted = () => wire.standby === false && wire.snapshot !== 'taken' && !owner.isPrimary(key)
-        if (isPromoted()) return refused(first, second, third, promotedUnder(key, 'not-sent'))
+        const isForked = () => isPromoted(wire.node, wire) && wire.snapshot !== 'taken' && !owner.isPrimary(key)
+        if (isForked()) return refused(first, second, third, promotedUnder(key, 'not-sent'))
         const send = (a: unknown, b: unknown, c: unknown) => this.#routed(a, b, c)
         return judged(send, [first, second, third], () => {
-          if (isPromoted()) return promotedUnder(key, 'rolled-back')
-          if (wire.snapshot !== null) wire.snapshot = this.getTransactionStatus() === 'T' ? 'taken' : null
+          if (isForked()) return promotedUnder(key, 'rolled-back')
+          wire.snapshot &&= 'taken'
           return null
         })
       }
@@ -406,7 +406,7 @@ export class NodePool {
         }
         if (reading && this.#hasLeft(place, wire)) return reject(this.#leaves(client, place))
         // Promoted since it was looked at: a write that insists on a replica would be done here.
-        if (!reading && place.node.state.kind === 'replica' && wire.standby === false) {
+        if (!reading && isPromoted(place.node, wire)) {
           client.release()
           return reject(notOnPrimary(this.key))
         }
@@ -426,7 +426,7 @@ export class NodePool {
 
   /** Chosen as a replica, it is none any more, and has not become the primary: what it shows may be of a fork. */
   #hasLeft({ node }: Place, wire: Wire): boolean {
-    return node.state.kind === 'replica' && wire.standby === false && !this.#owner.isPrimary(this.key)
+    return isPromoted(node, wire) && !this.#owner.isPrimary(this.key)
   }
 
   /** A guess that failed: nothing was changed, so another server can serve. */

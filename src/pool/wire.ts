@@ -24,9 +24,9 @@ export interface Wire {
   standbyAt: Instant | null
   /** Its holder asked for a replica, whatever this is. */
   insists: boolean
-  /** Its holder got it as a client of a replica, not on loan: nobody else notices that the server is promoted. */
+  /** The caller holds it as a client of a replica. On loan the borrowing client judges what the server says. */
   ofReplica: boolean
-  /** REPEATABLE READ was asked for; `taken`: with a snapshot from before any promotion. */
+  /** Of the transaction under way: REPEATABLE READ was asked for; `taken`: with a snapshot from before any promotion. */
   snapshot: 'wanted' | 'taken' | null
   /** What the server has said of the statement under way, and of its transaction. */
   readonly exchange: Exchange
@@ -231,6 +231,7 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
       ended(wire, { ending, tag, before }, activeText(), events)
     }
     wire.capturing &&= 'position'
+    if (status !== 'T') wire.snapshot = null
     // Held for long, a client serves any number of sessions.
     if ((wire.held || wire.released) && status === 'I' && isLast(client)) wire.scopes = null
     wire.failed = null
@@ -244,6 +245,11 @@ export function watch(client: Client, clock: Clock, events: WireEvents): Wire {
     if (wire.wrote || events.writes(activeText(), wire.reading === false)) events.doubted(wire)
   })
   return wire
+}
+
+/** A server that was chosen as a replica has said in this session that it is none any more. */
+export function isPromoted(node: Node | null, { standby }: Wire): boolean {
+  return standby === false && node?.state.kind === 'replica'
 }
 
 /** What a probe's question has met in an idle session is no failure of a statement. */

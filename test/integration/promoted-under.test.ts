@@ -202,6 +202,22 @@ for (const role of ['app', 'monitor'] as readonly Role[]) {
       assert.deepEqual(shown, [[1], [1], [1]])
     })
 
+    it('a snapshot ends with its transaction, also where the function ends that', async function () {
+      const pool = await readingPool()
+      if (!saysSo) this.skip()
+      const work = async (client: PoolClient) => {
+        await idsOf(client)
+        await fork()
+        const before = idsOf(client)
+        const [, , after] = await Promise.allSettled([before, client.query('commit'), idsOf(client)])
+        assert.deepEqual(await before, [1])
+        assert.equal(after?.status, 'rejected')
+        return idsOf(client)
+      }
+      const cut = { code: 'PGHERD_ON_REPLICA' }
+      await assert.rejects(pool.transaction(work, { readOnly: true, isolation: 'repeatable read' }), cut)
+    })
+
     it('a transaction() that begins at a promoted server begins at the primary', async function () {
       const pool = await readingPool()
       if (!saysSo) this.skip()
@@ -216,10 +232,12 @@ for (const role of ['app', 'monitor'] as readonly Role[]) {
       const clients = [await view.connect(), await view.connect(), await view.connect()] as const
       const cut = { code: 'PGHERD_ON_REPLICA' }
       const [promised, called, configured] = clients
-      await promised.query('begin')
-      await fork()
       const told = (ask: (done: (error: unknown, result?: unknown) => void) => void) =>
         new Promise((resolve, reject) => ask((error, result) => (error ? reject(error) : resolve(result))))
+      const two = { text: 'select 1', callback: () => assert.fail('the other one is called') }
+      await told((done) => called.query(two as never, done as never))
+      await promised.query('begin')
+      await fork()
       await Promise.all([
         assert.rejects(promised.query(IDS), { ...cut, outcome: 'rolled-back' }),
         assert.rejects(
