@@ -3,9 +3,9 @@
 //   npm run build && node dist/bench/classify.js [rounds]
 
 import { cpus } from 'node:os'
-import { classify, inspect, type Verdict } from '../src/core/classify.js'
-import { type DefinitionRow, define, policyOf } from '../src/core/definitions.js'
-import { Memo } from '../src/core/memo.js'
+import { classify, inspect, type Verdict } from '../src/core/sql/classify.js'
+import { type DefinitionRow, define, policyOf } from '../src/core/sql/definitions.js'
+import { Memo } from '../src/core/sql/memo.js'
 import { type Grammar, loadGrammar, parseApart } from './grammar.js'
 import { type Figures, type Runner, race, timed } from './race.js'
 import { longList, nested, reads, writes } from './statements.js'

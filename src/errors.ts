@@ -1,10 +1,10 @@
 // Our own errors and their codes. Errors of the server and of pg are never wrapped: they pass through, with `outcome` added.
 
-import type { Outcome } from './core/failure.js'
-import type { NodeKey } from './core/node.js'
-import type { Refusal } from './core/selection.js'
+import type { NodeKey } from './core/cluster/address.js'
+import type { Outcome } from './core/cluster/failure.js'
+import type { Refusal } from './core/cluster/selection.js'
 import { isA } from './core/thrown.js'
-import { printable } from './text.js'
+import { printable } from './core/words.js'
 
 export type PgherdErrorCode =
   | 'PGHERD_CONFIG'

@@ -1,31 +1,38 @@
 // The public names, nothing else.
 
 import pg from 'pg'
-import { classify } from './core/classify.js'
+import { classify } from './core/sql/classify.js'
 import { replication } from './discovery/replication.js'
 import { PgherdError } from './errors.js'
-import { moduleOf } from './module.js'
-import { createPool as bind, type PgLike } from './pool/pool.js'
+import type { PgLike } from './pg/abilities.js'
+import { moduleOf } from './pool/module.js'
+import { createPool as bind } from './pool/pool.js'
 import type { PoolConstructor, Pool as PoolType } from './pool/types.js'
 
-export type { HerdOptions, TargetSessionAttrs } from './config.js'
-export type { BalancePolicy, Moment } from './core/balance.js'
-export type { Intent } from './core/classify.js'
-export type { Outcome } from './core/failure.js'
+export type { HerdOptions, TargetSessionAttrs } from './config/config.js'
+
+export type { BalancePolicy, Moment } from './core/cluster/balance.js'
+export type { Outcome } from './core/cluster/failure.js'
+export type { Intent } from './core/sql/classify.js'
+
 export type { ReplicaRow, ReplicationSettings, ReplicationSource } from './discovery/replication.js'
+
 export type { NodeReport, PgherdErrorCode } from './errors.js'
+
 export type { Freshness, Health } from './herd/herd.js'
-export type { TokenLost } from './pool/causality.js'
-export type { Decision } from './pool/decisions.js'
-export type { Hidden } from './pool/hidden.js'
-export type { Route, Wishes } from './pool/query-args.js'
-export type { Repair } from './pool/repairs.js'
-export type { SessionOptions, Tokens } from './pool/sessions.js'
-export type { Explanation, NodeSnapshot, TopologySnapshot } from './pool/snapshot.js'
 export type { TransactionOptions } from './pool/transaction.js'
 export type { Failover, PoolConfig, PoolConstructor, ReadyOptions, StatementOptions } from './pool/types.js'
 
+export type { Hidden } from './report/hidden.js'
+export type { Explanation, NodeSnapshot, TopologySnapshot } from './report/types.js'
+export type { TokenLost } from './router/causality.js'
+export type { Decision } from './router/decisions.js'
+export type { Repair } from './router/repairs.js'
+export type { Route, Wishes } from './router/statement.js'
+export type { SessionOptions, Tokens } from './router/tokens.js'
+
 export type { FailoverProgress, TopologyChange } from './telemetry/channels.js'
+
 export type { Journey } from './telemetry/journey.js'
 
 export { classify, PgherdError, replication }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { steadily } from '../src/clock.js'
+import { steadily } from '../src/runtime/clock.js'
 
 describe('clock: time that has passed', () => {
   /** [monotonic, wall clock] at each step; how much has passed by the end. */

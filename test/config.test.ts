@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
-import { type Config, clientConfigFor, type Environment, resolveConfig } from '../src/config.js'
-import type { NodeAddress } from '../src/core/node.js'
+import { type Config, clientConfigFor, type Environment, resolveConfig } from '../src/config/config.js'
+import type { NodeAddress } from '../src/core/cluster/address.js'
 import { replication } from '../src/discovery/replication.js'
 import { PgherdError } from '../src/errors.js'
 

@@ -1,4 +1,4 @@
-// Who may import whom: the layout is a promise, and this test keeps it. Reads the sources, not the output.
+// Which file may import which: the layout is a promise, and this test keeps it. Reads the sources, not the output.
 
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -7,88 +7,74 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../../src/', import.meta.url))
 
-/** Folder or file -> what its imports may begin with, paths below src/. `pg` as a type costs nothing at run time. */
-const FLOORS: Readonly<Record<string, readonly string[]>> = {
-  'core/': ['core/'],
-  'clock.ts': ['core/'],
-  'errors.ts': ['core/', 'text'],
-  'guard.ts': ['type:core/node', 'type:pg/messages', 'type:pg'],
-  'quiet.ts': ['type:pg'],
-  'login.ts': ['core/', 'quiet', 'type:pg'],
-  // The only folder that is to name pg's private members. What bytes say is read without them.
-  'pg/': ['core/', 'errors', 'pg/', 'type:pg', 'type:node:events'],
-  'pg/frames.ts': ['type:core/sqlstates', 'pg/messages', 'node:buffer'],
-  'pg/messages.ts': ['type:core/sqlstates'],
-  'config.ts': ['core/', 'discovery/', 'errors', 'login', 'type:guard', 'pg-connection-string', 'node:net'],
-  'application.ts': ['core/', 'type:config', 'type:discovery/replication'],
-  'discovery/': ['core/node', 'clock', 'discovery/'],
-  'discovery/replication.ts': ['core/node', 'discovery/', 'node:net'],
-  'discovery/dns.ts': ['core/node', 'discovery/discovery', 'node:dns/promises'],
-  'abort.ts': [],
-  'text.ts': [],
-  'herd/': [
+/**
+ * The floors, from the ground up: a file imports its own floor and those below it, and nothing of the same line but itself. Files
+ * of core/ that stand in none of its folders are words that all floors share.
+ */
+const STOREYS: readonly (readonly string[])[] = [
+  ['core/thrown.ts', 'core/undone.ts', 'core/words.ts'],
+  ['core/sql/', 'core/cluster/'],
+  ['core/session/'],
+  ['runtime/'],
+  ['discovery/'],
+  ['errors.ts'],
+  ['pg/'],
+  ['config/'],
+  ['herd/'],
+  ['report/'],
+  ['telemetry/'],
+  ['router/'],
+  ['pool/'],
+  ['cli/'],
+  ['index.ts'],
+]
+
+/** Narrower than the floor: what the imports of these may begin with, besides what stands in the same folder. */
+const NARROW: Readonly<Record<string, readonly string[]>> = {
+  'runtime/': ['core/'],
+  'discovery/': ['core/', 'runtime/clock'],
+  'pg/frames.ts': ['type:core/cluster/sqlstates', 'pg/messages'],
+  'pg/messages.ts': ['type:core/cluster/sqlstates'],
+  // The shapes and the text of a picture are functions of the picture: no herd, no pool.
+  'report/': ['core/'],
+  // A face knows the herd by herd/herd.ts alone.
+  'telemetry/': ['core/', 'runtime/', 'errors', 'report/types', 'type:herd/herd'],
+  // The main path of both faces: no connection, no type of pg, no socket, no emitter.
+  'router/': [
     'core/',
-    'application',
-    'text',
-    'abort',
-    'clock',
+    'runtime/',
     'errors',
-    'guard',
-    'quiet',
-    'config',
-    'discovery/',
-    'herd/',
-  ],
-  'herd/probe.ts': ['core/', 'clock', 'errors', 'guard', 'login', 'quiet', 'herd/sessions', 'pg', 'pg/tap'],
-  'herd/sessions.ts': ['core/', 'type:pg'],
-  'telemetry/': [
-    'core/',
-    'clock',
-    'errors',
-    'telemetry/',
-    'type:herd/herd',
-    'type:pool/snapshot',
-    '@opentelemetry/api',
-  ],
-  'telemetry/channels.ts': ['core/', 'telemetry/', 'type:pool/snapshot', 'node:diagnostics_channel'],
-  'pool/': [
-    'telemetry/',
+    'config/',
     'herd/herd',
-    'core/',
-    'application',
-    'abort',
-    'config',
-    'errors',
-    'guard',
-    'login',
-    'quiet',
-    'clock',
-    'text',
-    'pg/tap',
-    'pool/',
-    'type:pg',
-    'type:node:events',
+    'report/',
+    'telemetry/',
+    'pg/submittable',
+    'type:pg/wire',
   ],
-  'pool/copy.ts': ['node:module', 'errors', 'type:pool/pool'],
-  'pool/sessions.ts': ['node:async_hooks', 'core/token', 'errors', 'pool/'],
-  'pool/turn.ts': ['node:async_hooks', 'type:pg', 'core/thrown', 'pool/query-args'],
-  'pool/hooks.ts': ['node:async_hooks', 'type:node:events', 'clock', 'core/thrown', 'type:application'],
-  // Pure: what is printed is a function of the picture.
-  'pool/print.ts': ['text', 'pool/'],
-  'pool/inspect.ts': ['text'],
-  'cli/': ['cli/', 'pool/', 'herd/herd', 'core/', 'config', 'errors', 'discovery/', 'clock', 'text'],
-  'cli/args.ts': ['node:util'],
-  'cli/herd.ts': ['cli/', 'pool/', 'core/', 'config', 'clock', 'text', 'pg'],
-  'cli/main.ts': ['cli/', 'clock', 'text', 'node:fs'],
-  'module.ts': ['pool/', 'type:pg'],
-  'index.ts': ['module', 'telemetry/', 'pool/', 'core/', 'herd/herd', 'config', 'errors', 'discovery/', 'pg'],
+  'pool/': ['core/', 'runtime/', 'errors', 'pg/', 'config/', 'herd/herd', 'report/', 'telemetry/', 'router/'],
+}
+
+/** What comes from outside of src/, and where. */
+const OUTSIDE: Readonly<Record<string, RegExp>> = {
+  pg: /^(?:pg|herd|pool|cli|index)\b/,
+  'pg-connection-string': /^config\//,
+  '@opentelemetry/api': /^telemetry\//,
+  'node:async_hooks': /^(?:runtime\/context|pg\/calls|pool\/sessions)\.ts$/,
+  'node:diagnostics_channel': /^telemetry\/channels\.ts$/,
+  'node:dns/promises': /^discovery\/dns\.ts$/,
+  'node:net': /^(?:discovery\/replication|config\/\w+)\.ts$/,
+  'node:module': /^pg\/abilities\.ts$/,
+  'node:buffer': /^pg\/frames\.ts$/,
+  'node:events': /^(?:pg|pool)\//,
+  'node:fs': /^cli\/main\.ts$/,
+  'node:util': /^cli\/args\.ts$/,
 }
 
 /** Words that would let time, chance or I/O into a floor that must not have them. */
 const FORBIDDEN: readonly (readonly [RegExp, string, RegExp])[] = [
-  [/\b(?:setTimeout|setInterval|setImmediate|clearTimeout)\b/, 'timers', /^clock\.ts$/],
-  [/\bDate\.now\b|\bnew Date\b|\bperformance\.now\b/, 'a clock', /^clock\.ts$/],
-  [/\bMath\.random\b/, 'chance', /^clock\.ts$/],
+  [/\b(?:setTimeout|setInterval|setImmediate|clearTimeout)\b/, 'timers', /^runtime\/clock\.ts$/],
+  [/\bDate\.now\b|\bnew Date\b|\bperformance\.now\b/, 'a clock', /^runtime\/clock\.ts$/],
+  [/\bMath\.random\b/, 'chance', /^runtime\/clock\.ts$/],
   [/\bexport default\b/, 'a default export', /^index\.ts$/],
 ]
 
@@ -100,55 +86,93 @@ function files(folder: string): string[] {
 }
 
 interface Import {
+  /** A path below src/ with `.ts`, or what comes from outside. */
   readonly from: string
+  readonly isOurs: boolean
   readonly typeOnly: boolean
 }
 
 function importsOf(text: string, folder: string): Import[] {
   const found = text.matchAll(/^(?:import|export)\s+(type\s)?[^'"]*?from\s+['"]([^'"]+)['"]/gms)
   return [...found].map(([, type, specifier = '']) => {
-    const from = specifier.startsWith('.') ? relative(root, join(folder, specifier)).replace(/\.js$/, '') : specifier
-    return { from, typeOnly: type !== undefined }
+    const isOurs = specifier.startsWith('.')
+    const from = isOurs ? relative(root, join(folder, specifier)).replace(/\.js$/, '.ts') : specifier
+    return { from, isOurs, typeOnly: type !== undefined }
   })
 }
 
-function floorOf(file: string): readonly string[] {
-  const floors = Object.keys(FLOORS).filter((floor) => file.startsWith(floor))
-  const longest = floors.sort((a, b) => b.length - a.length)[0]
-  assert.ok(longest, `${file} stands on no floor: give it one in test/floors.test.ts`)
-  return FLOORS[longest] ?? []
+const imports = new Map(
+  files(root).map((path) => [relative(root, path), importsOf(readFileSync(path, 'utf8'), join(path, '..'))])
+)
+
+/** The floor of a file, and what of it is the file's own: `core/sql/` beside `core/cluster/`. */
+function storeyOf(file: string): { readonly level: number; readonly part: string } {
+  const found = STOREYS.map((parts) => parts.find((part) => file.startsWith(part)))
+  const level = found.findIndex((part) => part !== undefined)
+  assert.notEqual(level, -1, `${file} stands on no floor: give it one in test/floors.test.ts`)
+  return { level, part: found[level] ?? '' }
 }
 
-function allowed({ from, typeOnly }: Import, floor: readonly string[]): boolean {
-  return floor.some((rule) =>
+function isBelow(file: string, from: string): boolean {
+  const [own, other] = [storeyOf(file), storeyOf(from)]
+  // The shared words at the bottom are one part.
+  return other.level < own.level || (other.level === own.level && (other.part === own.part || own.level === 0))
+}
+
+function isNarrow(file: string, { from, isOurs, typeOnly }: Import): boolean {
+  const part = Object.keys(NARROW)
+    .filter((each) => file.startsWith(each))
+    .sort((a, b) => b.length - a.length)[0]
+  if (part === undefined || !isOurs) return true
+  if (part.endsWith('/') && from.startsWith(part)) return true
+  const name = from.replace(/\.ts$/, '')
+  return (NARROW[part] ?? []).some((rule) =>
     rule.startsWith('type:')
-      ? typeOnly && from === rule.slice(5)
-      : from === rule || (rule.endsWith('/') && from.startsWith(rule))
+      ? typeOnly && name === rule.slice(5)
+      : name === rule || (rule.endsWith('/') && name.startsWith(rule))
   )
 }
 
+/** Files that reach themselves over their imports, each circle once. */
+function circles(): string[] {
+  const found = new Set<string>()
+  const done = new Set<string>()
+  const path: string[] = []
+  const visit = (file: string) => {
+    const at = path.indexOf(file)
+    if (at >= 0) found.add(path.slice(at).sort().join(' '))
+    if (at >= 0 || done.has(file)) return
+    path.push(file)
+    for (const { from, isOurs } of imports.get(file) ?? []) if (isOurs) visit(from)
+    path.pop()
+    done.add(file)
+  }
+  for (const file of imports.keys()) visit(file)
+  return [...found]
+}
+
 describe('floors', () => {
-  for (const path of files(root)) {
-    const file = relative(root, path)
-    const text = readFileSync(path, 'utf8')
+  it('no file imports itself over others', () => assert.deepEqual(circles(), []))
+  for (const [file, all] of imports) {
     it(`${file} imports only what its floor may`, () => {
-      const floor = floorOf(file)
-      const wrong = importsOf(text, join(path, '..')).filter((each) => !allowed(each, floor))
+      const wrong = all.filter((each) => !isNarrow(file, each) || (each.isOurs && !isBelow(file, each.from)))
       assert.deepEqual(
         wrong.map(({ from }) => from),
         []
       )
+      const foreign = all.filter(({ from, isOurs }) => !isOurs && !(OUTSIDE[from]?.test(file) ?? false))
+      assert.deepEqual(
+        foreign.map(({ from }) => from),
+        []
+      )
     })
-    it(`${file} leaves time, chance and defaults to those who own them`, () => {
-      const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+    const code = readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+    it(`${file} leaves time, chance and defaults to those that own them`, () => {
       const found = FORBIDDEN.filter(([word, , owner]) => word.test(code) && !owner.test(file)).map(([, what]) => what)
       assert.deepEqual(found, [])
     })
     if (file.startsWith('core/')) {
-      it(`${file} never awaits`, () => {
-        const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
-        assert.doesNotMatch(code, /\basync\b|\bawait\b|\bPromise\b/)
-      })
+      it(`${file} never awaits`, () => assert.doesNotMatch(code, /\basync\b|\bawait\b|\bPromise\b/))
     }
   }
 })

@@ -1,10 +1,11 @@
 // Two pictures -> what changed between them, in words for a log. Looks at no clock; what must last to count is told how much
 // time has passed.
 
-import { reasonOf } from '../pool/print.js'
-import type { NodeSnapshot, TopologySnapshot } from '../pool/snapshot.js'
+import { listed, millisText, printable } from '../core/words.js'
 import type { Failover } from '../pool/types.js'
-import { listed, millisText, printable, type Style } from '../text.js'
+import { reasonOf } from '../report/print.js'
+import type { Style } from '../report/text.js'
+import type { NodeSnapshot, TopologySnapshot } from '../report/types.js'
 
 export type Tone = 'good' | 'bad' | 'odd' | 'plain'
 

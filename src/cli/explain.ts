@@ -1,9 +1,10 @@
 // pgherd explain: where a statement would go, once everybody has been asked and the catalogue is read. The statement is not run.
 
-import { type Clock, systemClock } from '../clock.js'
-import { explanationLines } from '../pool/print.js'
-import type { Explanation, NodeSnapshot, TopologySnapshot } from '../pool/snapshot.js'
-import { type Paint, printableJson } from '../text.js'
+import { printableJson } from '../core/words.js'
+import { explanationLines } from '../report/print.js'
+import type { Paint } from '../report/text.js'
+import type { Explanation, NodeSnapshot, TopologySnapshot } from '../report/types.js'
+import { type Clock, systemClock } from '../runtime/clock.js'
 import type { Command } from './args.js'
 import { type Looking, lookAround, lookAt } from './herd.js'
 import { verdictLines } from './page.js'

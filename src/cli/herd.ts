@@ -2,13 +2,13 @@
 // a password. What it warns of is handed on, since a terminal that is drawn on has no place for it.
 
 import pg from 'pg'
-import type { Clock } from '../clock.js'
-import { type Environment, resolveConfig, type Seed } from '../config.js'
-import { keyOf } from '../core/node.js'
+import { type Environment, resolveConfig, type Seed } from '../config/config.js'
+import { keyOf } from '../core/cluster/address.js'
+import { printable } from '../core/words.js'
 import { createPool } from '../pool/pool.js'
-import type { TopologySnapshot } from '../pool/snapshot.js'
 import type { Pool } from '../pool/types.js'
-import { printable } from '../text.js'
+import type { TopologySnapshot } from '../report/types.js'
+import type { Clock } from '../runtime/clock.js'
 import { isSettled } from './settled.js'
 
 export interface Looking {

@@ -3,8 +3,8 @@
 // A mistake of the caller's is one line on stderr, never a stack.
 
 import { readFileSync } from 'node:fs'
-import { systemClock } from '../clock.js'
-import { printable, printableLines } from '../text.js'
+import { printable, printableLines } from '../core/words.js'
+import { systemClock } from '../runtime/clock.js'
 import { type Command, commandOf } from './args.js'
 import { explain } from './explain.js'
 import { helpOf } from './help.js'

@@ -1,8 +1,9 @@
 // A picture as lines of a page: the cluster, its nodes, what the role may not see, what is wrong and what helps.
 
-import { hanging, nodeTable } from '../pool/print.js'
-import type { TopologySnapshot } from '../pool/snapshot.js'
-import { listed, type Paint, printable } from '../text.js'
+import { listed, printable } from '../core/words.js'
+import { hanging, nodeTable } from '../report/print.js'
+import type { Paint } from '../report/text.js'
+import type { TopologySnapshot } from '../report/types.js'
 import type { Verdict } from './verdict.js'
 
 export function clusterLine(snapshot: TopologySnapshot, paint: Paint): string {

@@ -1,7 +1,7 @@
 // Has everybody been asked who is to be asked? A function of the picture and of how long was waited.
 
-import type { Seed } from '../config.js'
-import type { NodeSnapshot, TopologySnapshot } from '../pool/snapshot.js'
+import type { Seed } from '../config/config.js'
+import type { NodeSnapshot, TopologySnapshot } from '../report/types.js'
 
 /** A replica that is not proven yet, or a claim, may be by then: some looks are more than one. */
 const PATIENCE_MILLIS = 1500

@@ -1,8 +1,9 @@
 // Two ways to show what is watched: drawn in place on a terminal, with a log below, or a line for each change. What was last seen
 // on a terminal stays there.
 
-import type { TopologySnapshot } from '../pool/snapshot.js'
-import { type Paint, printableJson, wrapped } from '../text.js'
+import { printableJson, wrapped } from '../core/words.js'
+import type { Paint } from '../report/text.js'
+import type { TopologySnapshot } from '../report/types.js'
 import { type Change, TONES } from './changes.js'
 import type { Looking } from './herd.js'
 import { clusterLine, hiddenHint, nodeLines, verdictLines } from './page.js'

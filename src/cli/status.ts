@@ -1,8 +1,9 @@
 // pgherd status: looks around once, tells, and ends with a code that scripts can use.
 
-import { type Clock, systemClock } from '../clock.js'
-import type { TopologySnapshot } from '../pool/snapshot.js'
-import { type Paint, printableJson } from '../text.js'
+import { printableJson } from '../core/words.js'
+import type { Paint } from '../report/text.js'
+import type { TopologySnapshot } from '../report/types.js'
+import { type Clock, systemClock } from '../runtime/clock.js'
 import type { Command } from './args.js'
 import { type Looking, lookAround, lookAt } from './herd.js'
 import { clusterLine, hiddenLines, nodeLines, verdictLines } from './page.js'

@@ -1,7 +1,7 @@
 // Where the words go: is it a terminal, how wide, in colour? And a page that is drawn over itself. The one place that knows escape
 // sequences of the screen; whatever it changes on a terminal it gives back.
 
-import { coloured, type Paint, plain } from '../text.js'
+import { coloured, type Paint, plain } from '../report/text.js'
 
 export interface Output {
   readonly isTTY?: boolean

@@ -1,8 +1,8 @@
 // A picture -> is the cluster well, and if not, what is wrong and what helps. Plain words, decided from the picture alone.
 
-import { reasonOf } from '../pool/print.js'
-import type { NodeSnapshot, TopologySnapshot } from '../pool/snapshot.js'
-import { counted, listed, printable } from '../text.js'
+import { counted, listed, printable } from '../core/words.js'
+import { reasonOf } from '../report/print.js'
+import type { NodeSnapshot, TopologySnapshot } from '../report/types.js'
 
 export interface Verdict {
   /** There is a primary that takes writes, and as many replicas as are wanted. */

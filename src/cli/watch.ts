@@ -1,7 +1,7 @@
 // pgherd watch: the picture as it changes. Decides when to look and what is news; how that is shown is shows.ts. It ends by a key
 // or a signal.
 
-import { type Clock, systemClock, timeOfDay } from '../clock.js'
+import { type Clock, systemClock, timeOfDay } from '../runtime/clock.js'
 import type { Command } from './args.js'
 import { type Change, changesBetween, failoverText, present, Reads, warningText } from './changes.js'
 import { type Looking, lookAround, lookAt, pause } from './herd.js'

@@ -1,6 +1,6 @@
 // Where nodes may be. A source only names addresses: whether a node is there, and what it is, a probe finds out.
 
-import type { NodeAddress } from '../core/node.js'
+import type { NodeAddress } from '../core/cluster/address.js'
 
 export interface Discovery {
   /** Unique within a herd; shown in errors. */

@@ -2,7 +2,7 @@
 // /etc/hosts counts. The name stays with the address: the server's certificate must carry it.
 
 import { lookup } from 'node:dns/promises'
-import type { NodeAddress } from '../core/node.js'
+import type { NodeAddress } from '../core/cluster/address.js'
 import type { Discovery } from './discovery.js'
 
 export type Lookup = (host: string) => Promise<readonly { readonly address: string }[]>

@@ -2,7 +2,8 @@
 // it listens: the default guesses the same address with the primary's port, and a mapper of the user's knows better.
 
 import { isIP } from 'node:net'
-import type { NodeAddress, Sender } from '../core/node.js'
+import type { NodeAddress } from '../core/cluster/address.js'
+import type { Sender } from '../core/cluster/sighting.js'
 
 /** A replica as its primary sees it. `address` is null for a role without pg_read_all_stats. */
 export interface ReplicaRow {

@@ -1,14 +1,14 @@
 // What the database itself says of names, read in the background: once a replica can answer, again after a while, and when
-// something suggests that it is outdated. Decides when and where to read; what the rows mean is core/definitions.ts.
+// something suggests that it is outdated. Decides when and where to read; what the rows mean is core/sql/definitions.ts.
 
-import type { Clock } from '../clock.js'
-import { type DefinitionRow, type Definitions, define, doubted, UNREAD, unreadable } from '../core/definitions.js'
-import { failureOf } from '../core/failure.js'
-import type { Required } from '../core/horizon.js'
-import { parseLsn } from '../core/lsn.js'
-import type { Node } from '../core/node.js'
-import type { Choice, Target } from '../core/selection.js'
-import { OUTSIDE_IN_BODIES } from '../core/undone.js'
+import { failureOf } from '../core/cluster/failure.js'
+import type { Required } from '../core/cluster/horizon.js'
+import { parseLsn } from '../core/cluster/lsn.js'
+import type { Node } from '../core/cluster/node.js'
+import type { Choice, Target } from '../core/cluster/selection.js'
+import { type DefinitionRow, type Definitions, define, doubted, UNREAD, unreadable } from '../core/sql/definitions.js'
+import { OUTSIDE_IN_BODIES } from '../core/sql/undoing.js'
+import type { Clock } from '../runtime/clock.js'
 import type { Question } from './probe.js'
 
 /** Definitions made by others, or inside a DO, are noticed this late. */

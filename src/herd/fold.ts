@@ -1,10 +1,12 @@
 // reduce(), from which the process must survive: a picture that cannot be made of some news is a failure of the node that the
 // news is of, as if its probe had failed.
 
-import type { Clock } from '../clock.js'
-import { type Failure, failureOf } from '../core/failure.js'
-import type { Node, NodeKey } from '../core/node.js'
-import { reduce, type Topology, type TopologyEvent } from '../core/topology.js'
+import type { NodeKey } from '../core/cluster/address.js'
+import { type Failure, failureOf } from '../core/cluster/failure.js'
+import type { Node } from '../core/cluster/node.js'
+import { reduce } from '../core/cluster/reduce.js'
+import type { Topology, TopologyEvent } from '../core/cluster/topology.js'
+import type { Clock } from '../runtime/clock.js'
 
 /** `defect` is told what reduce() threw. */
 export function folded(

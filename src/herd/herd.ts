@@ -2,12 +2,12 @@
 // of every statement; report(fact) takes in what a face noticed; subscribe(listener) tells faces what changed. Holds no
 // application connection and knows nothing of the faces.
 
-import { type Complain, complaints, decisive, defects } from '../application.js'
-import type { Alarm, Clock } from '../clock.js'
-import { type Config, probeConfigFor } from '../config.js'
-import { aloneOf, isLookedAround } from '../core/alone.js'
-import type { Moment } from '../core/balance.js'
-import type { Definitions } from '../core/definitions.js'
+import { decisive } from '../config/application.js'
+import { type Config, probeConfigFor } from '../config/config.js'
+import { keyOf, type NodeAddress, type NodeKey } from '../core/cluster/address.js'
+import { aloneOf, isLookedAround } from '../core/cluster/alone.js'
+import type { Moment } from '../core/cluster/balance.js'
+import type { Change } from '../core/cluster/changes.js'
 import {
   type Failure,
   failureOf,
@@ -18,27 +18,23 @@ import {
   type Phase,
   type Repeatable,
   type Source,
-} from '../core/failure.js'
-import { positionSince } from '../core/horizon.js'
-import type { Lsn } from '../core/lsn.js'
-import {
-  elapsed,
-  isUp,
-  keyOf,
-  type Node,
-  type NodeAddress,
-  type NodeKey,
-  type Position,
-  type Receiver,
-} from '../core/node.js'
-import { isLost } from '../core/outage.js'
-import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/selection.js'
+} from '../core/cluster/failure.js'
+import { positionSince } from '../core/cluster/horizon.js'
+import { elapsed } from '../core/cluster/instant.js'
+import type { Lsn } from '../core/cluster/lsn.js'
+import { isUp, type Node } from '../core/cluster/node.js'
+import { isLost } from '../core/cluster/outage.js'
+import { type Choice, type Chosen, onlyNode, select, selectPrimary, type Target } from '../core/cluster/selection.js'
+import type { Position, Receiver } from '../core/cluster/sighting.js'
+import { emptyTopology, type Topology, type TopologyEvent } from '../core/cluster/topology.js'
+import type { Definitions } from '../core/sql/definitions.js'
 import { isA } from '../core/thrown.js'
-import { type Change, emptyTopology, type Topology, type TopologyEvent } from '../core/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { dns } from '../discovery/dns.js'
 import { replicasOf } from '../discovery/replication.js'
 import { endedError, PgherdError, withOutcome } from '../errors.js'
+import type { Alarm, Clock } from '../runtime/clock.js'
+import { type Complain, complaints, defects } from '../runtime/complaints.js'
 import { Catalogue } from './catalogue.js'
 import { History } from './history.js'
 import { Monitor } from './monitor.js'
@@ -51,6 +47,7 @@ import { Sources } from './sources.js'
 import { Store } from './store.js'
 
 export type { Freshness } from './proofs.js'
+
 export type { Sessions } from './sessions.js'
 
 /** What a caller wants done: where, and whether it may be done again after a failure. */

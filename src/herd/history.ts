@@ -1,10 +1,12 @@
 // What has been tried for one statement, so that no node can hold it in a loop. Made only when an attempt has failed. A node is
 // avoided for as long as its failure is the newest that is known of it, and no longer.
 
-import type { Failure, FailureKind } from '../core/failure.js'
-import { isUp, type Node, type NodeKey } from '../core/node.js'
-import type { Chosen } from '../core/selection.js'
-import type { Topology } from '../core/topology.js'
+import type { NodeKey } from '../core/cluster/address.js'
+import type { Failure } from '../core/cluster/failure.js'
+import { isUp, type Node } from '../core/cluster/node.js'
+import type { Chosen } from '../core/cluster/selection.js'
+import type { FailureKind } from '../core/cluster/sqlstates.js'
+import type { Topology } from '../core/cluster/topology.js'
 
 /** A dead idle connection is no reason to fail a write; a node that eats every fresh one is. */
 const MOST_TRIES = 3

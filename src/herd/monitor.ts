@@ -1,18 +1,12 @@
 // When to look: one probe loop per node, evidence on demand, rest when nobody asks. Never judges an answer: it dispatches
 // what was seen. A node that hangs delays its own loop only.
 
-import { type Alarm, type Clock, jittered } from '../clock.js'
-import { failureOf } from '../core/failure.js'
-import {
-  elapsed,
-  type Instant,
-  isUp,
-  type Node,
-  type NodeAddress,
-  type NodeKey,
-  type ProbeResult,
-} from '../core/node.js'
-import type { Topology } from '../core/topology.js'
+import type { NodeAddress, NodeKey } from '../core/cluster/address.js'
+import { failureOf } from '../core/cluster/failure.js'
+import { elapsed, type Instant } from '../core/cluster/instant.js'
+import { isUp, type Node, type ProbeResult } from '../core/cluster/node.js'
+import type { Topology } from '../core/cluster/topology.js'
+import { type Alarm, type Clock, jittered } from '../runtime/clock.js'
 import { PositionQuestions } from './positions.js'
 import type { Probe } from './probe.js'
 import type { Store } from './store.js'

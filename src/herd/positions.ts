@@ -2,8 +2,9 @@
 // most four questions are on their way at once: with one alone, a reader would wait for the write before its own, too.
 // Judges nothing: a question that fails leaves it to the probes to find out why.
 
-import type { Clock } from '../clock.js'
-import type { Instant, NodeKey } from '../core/node.js'
+import type { NodeKey } from '../core/cluster/address.js'
+import type { Instant } from '../core/cluster/instant.js'
+import type { Clock } from '../runtime/clock.js'
 import type { Probe } from './probe.js'
 import type { Store } from './store.js'
 

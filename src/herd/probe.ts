@@ -2,16 +2,18 @@
 // keeps Node alive. Knows what to ask PostgreSQL 12 to 18; what the answers mean is decided in core/.
 
 import pg from 'pg'
-import type { Clock } from '../clock.js'
-import { type Checked, detailIn, positionsIn, sightingIn } from '../core/answers.js'
-import { type Failure, failureOf, verdictBeside, verdictOf } from '../core/failure.js'
-import type { NodeAddress, Positions, ProbeResult, Sighting } from '../core/node.js'
+import type { NodeAddress } from '../core/cluster/address.js'
+import { type Checked, detailIn, positionsIn, sightingIn } from '../core/cluster/answers.js'
+import { type Failure, failureOf, verdictBeside, verdictOf } from '../core/cluster/failure.js'
+import type { ProbeResult } from '../core/cluster/node.js'
+import type { Positions, Sighting } from '../core/cluster/sighting.js'
 import { isA } from '../core/thrown.js'
 import { PgherdError } from '../errors.js'
-import { authRule, type RequiredAuth } from '../guard.js'
-import { loggedIn } from '../login.js'
+import { loggedIn } from '../pg/login.js'
+import { answered, answeredAside, answeredInside, type Row, Unasked } from '../pg/own-query.js'
 import { type Intake, madeBy, sourceOf, tap } from '../pg/tap.js'
-import { answered, answeredAside, answeredInside, type Row, Unasked } from '../quiet.js'
+import { authRule, type RequiredAuth } from '../pg/weak-auth.js'
+import type { Clock } from '../runtime/clock.js'
 import { Hearing, type Sessions } from './sessions.js'
 
 export interface Probe {

@@ -1,11 +1,11 @@
 // How reads come to their proof: whether the position that one needs is on its way or can be asked for, what guards have taught of
-// each replica, and how reads have fared, counted. Chooses no node: core/freshness.ts does, by what is said here.
+// each replica, and how reads have fared, counted. Chooses no node: core/cluster/freshness.ts does, by what is said here.
 
-import type { Clock } from '../clock.js'
-import type { Evidence } from '../core/balance.js'
-import { awaitedSince, type Behind, behindAfter, behindOf, isPaused } from '../core/freshness.js'
-import type { NodeKey } from '../core/node.js'
-import type { Choice, Target } from '../core/selection.js'
+import type { NodeKey } from '../core/cluster/address.js'
+import type { Evidence } from '../core/cluster/balance.js'
+import { awaitedSince, type Behind, behindAfter, behindOf, isPaused } from '../core/cluster/freshness.js'
+import type { Choice, Target } from '../core/cluster/selection.js'
+import type { Clock } from '../runtime/clock.js'
 import type { PositionQuestions } from './positions.js'
 import type { Store } from './store.js'
 

@@ -1,10 +1,11 @@
 // Is everything there that somebody waits for? Looks at the picture; waits for nothing itself.
 
-import { lagOf } from '../core/horizon.js'
-import type { Instant, Node } from '../core/node.js'
-import type { Topology } from '../core/topology.js'
+import { lagOf } from '../core/cluster/horizon.js'
+import type { Instant } from '../core/cluster/instant.js'
+import type { Node } from '../core/cluster/node.js'
+import type { Topology } from '../core/cluster/topology.js'
+import { counted, listed } from '../core/words.js'
 import type { PgherdError } from '../errors.js'
-import { counted, listed } from '../text.js'
 import { primaryCure, reported } from './refusal.js'
 
 export interface Wanted {

@@ -1,13 +1,15 @@
 // When there is no node: may a statement go on waiting, or is there nothing to hope for? And the error that says so, with
 // every node's state, why it was refused, and what the reader can do. Decides from the picture alone.
 
-import type { Config } from '../config.js'
-import { type Failure, verdictOf } from '../core/failure.js'
-import { elapsed, type Instant, isUp, type Node, type NodeKey } from '../core/node.js'
-import type { Refusal, Target } from '../core/selection.js'
-import type { Topology } from '../core/topology.js'
+import type { Config } from '../config/config.js'
+import type { NodeKey } from '../core/cluster/address.js'
+import { type Failure, verdictOf } from '../core/cluster/failure.js'
+import { elapsed, type Instant } from '../core/cluster/instant.js'
+import { isUp, type Node } from '../core/cluster/node.js'
+import type { Refusal, Target } from '../core/cluster/selection.js'
+import type { Topology } from '../core/cluster/topology.js'
+import { printable } from '../core/words.js'
 import { type NodeReport, PgherdError, type PgherdErrorCode, withOutcome } from '../errors.js'
-import { printable } from '../text.js'
 
 /** A statement, or a caller of ready(), that has no node yet. */
 export interface Waiting {

@@ -2,7 +2,7 @@
 // A server that answers any of them is not silent, whatever becomes of the probe's own connection. Judges nothing.
 
 import type { Client } from 'pg'
-import type { Answers } from '../core/failure.js'
+import type { Answers } from '../core/cluster/failure.js'
 
 export interface Sessions {
   /** Connections of any state, also those that are still logging in. */

@@ -2,11 +2,11 @@
 // when a statement begins to wait, and then twice a second until there is one.
 // A source that fails or answers nothing changes nothing: the last good list stands.
 
-import type { Alarm, Clock } from '../clock.js'
-import { jittered } from '../clock.js'
-import { failureOf } from '../core/failure.js'
-import { isLost } from '../core/outage.js'
+import { failureOf } from '../core/cluster/failure.js'
+import { isLost } from '../core/cluster/outage.js'
 import type { Discovery } from '../discovery/discovery.js'
+import type { Alarm, Clock } from '../runtime/clock.js'
+import { jittered } from '../runtime/clock.js'
 import type { Store } from './store.js'
 
 const INTERVAL_MILLIS = 5_000

@@ -1,8 +1,9 @@
 // Holds the current Topology: the one writer. dispatch(event), subscribe(), waitFor(). Synchronous: two events never interleave.
 
-import { onAbort } from '../abort.js'
-import type { Alarm, Clock } from '../clock.js'
-import { type Change, changes, type Topology, type TopologyEvent } from '../core/topology.js'
+import { type Change, changes } from '../core/cluster/changes.js'
+import type { Topology, TopologyEvent } from '../core/cluster/topology.js'
+import { onAbort } from '../runtime/abort.js'
+import type { Alarm, Clock } from '../runtime/clock.js'
 import { folded } from './fold.js'
 
 export type Listener = (after: Topology, before: Topology, found: readonly Change[]) => void

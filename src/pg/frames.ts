@@ -1,7 +1,7 @@
 // What a server sends, in whatever pieces it comes -> whole messages, each checked before pg's parser sees it: of a known kind, of
 // a length within the limit, well formed, and allowed in this phase of the session. Judges nothing else and sends nothing.
 
-import type { Spoken } from '../core/sqlstates.js'
+import type { Spoken } from '../core/cluster/sqlstates.js'
 import {
   AUTHENTICATION,
   type AuthMethod,

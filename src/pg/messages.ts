@@ -1,7 +1,7 @@
 // One message of a server, whole: is it what the protocol says it is (PostgreSQL docs, "Message Formats")? pg's parser trusts
 // counts, lengths and terminating zeros, and goes wrong for ever, or throws, where they lie. Copies nothing.
 
-import type { Spoken } from '../core/sqlstates.js'
+import type { Spoken } from '../core/cluster/sqlstates.js'
 
 /** Letter of a message -> its byte. */
 export const at = (letter: string): number => letter.charCodeAt(0)

@@ -4,8 +4,8 @@
 
 import type { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
-import { isRefusal, type Source } from '../core/failure.js'
-import type { Spoken } from '../core/sqlstates.js'
+import { isRefusal, type Source } from '../core/cluster/failure.js'
+import type { Spoken } from '../core/cluster/sqlstates.js'
 import { isA } from '../core/thrown.js'
 import { openOutcome, PgherdError } from '../errors.js'
 import { type Fault, Frames, type Given, RESULT_BYTES, type Terms } from './frames.js'

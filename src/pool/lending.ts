@@ -1,13 +1,13 @@
-// What a pool lends to its checked-out clients: replicas, by the same rules as for query(). The other side of client.ts.
+// What a pool lends to its checked-out clients: replicas, by the same rules as for query(). The other side of borrower.ts.
 
 import type { Client } from 'pg'
+import type { Scope, Written } from '../core/session/causal-scope.js'
 import type { Herd, Place } from '../herd/herd.js'
+import type { Routed, Routing } from '../router/routing.js'
+import type { QueryArgs, Wishes } from '../router/statement.js'
 import type { Task } from '../telemetry/journey.js'
-import type { Lender } from './client.js'
+import type { Lender } from './borrower.js'
 import type { NodePool } from './node-pool.js'
-import type { QueryArgs, Wishes } from './query-args.js'
-import type { Routed, Routing } from './routing.js'
-import type { Scope, Written } from './scope.js'
 
 export type Run = <R, T>(
   kind: Task['kind'],

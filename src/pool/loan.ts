@@ -2,14 +2,14 @@
 // be given back. Sends nothing of its holder's.
 
 import type { Client, PoolClient } from 'pg'
-import type { Verdict } from '../core/classify.js'
-import { failureOf } from '../core/failure.js'
-import { type Effect, traitsOf } from '../core/session.js'
+import { failureOf } from '../core/cluster/failure.js'
+import type { Verdict } from '../core/sql/classify.js'
+import { type Effect, traitsOf } from '../core/sql/effects.js'
 import { PgherdError } from '../errors.js'
+import { answered } from '../pg/own-query.js'
 import { sourceOf } from '../pg/tap.js'
-import { answered } from '../quiet.js'
-import type { QueryArgs } from './query-args.js'
-import { free, outcomeOn } from './turn.js'
+import { free, outcomeOn } from '../pg/turn.js'
+import type { QueryArgs } from '../router/statement.js'
 
 /** A transaction on a replica, from its BEGIN on. */
 export interface Loan {

@@ -4,36 +4,50 @@
 import type { EventEmitter } from 'node:events'
 import type pg from 'pg'
 import type { Client, PoolClient } from 'pg'
-import { onAbort } from '../abort.js'
-import type { Complain } from '../application.js'
-import type { Alarm, Clock } from '../clock.js'
-import { phaseOf, stepsOf } from '../core/commit.js'
-import { type Failure, failureOf, type Outcome, type Source } from '../core/failure.js'
-import type { Required } from '../core/horizon.js'
-import { type Lsn, parseLsn } from '../core/lsn.js'
-import type { Node, NodeAddress, NodeKey, Position, Receiver } from '../core/node.js'
-import { receiverOf } from '../core/receiver.js'
-import { onlyShapes } from '../core/session.js'
+import type { NodeAddress, NodeKey } from '../core/cluster/address.js'
+import { type Failure, failureOf, type Outcome, type Source } from '../core/cluster/failure.js'
+import type { Required } from '../core/cluster/horizon.js'
+import { type Lsn, parseLsn } from '../core/cluster/lsn.js'
+import type { Node } from '../core/cluster/node.js'
+import { receiverOf } from '../core/cluster/receiver.js'
+import type { Position, Receiver } from '../core/cluster/sighting.js'
+import type { Scope } from '../core/session/causal-scope.js'
+import { phaseOf } from '../core/session/commit.js'
+import { onlyShapes } from '../core/sql/effects.js'
+import { stepsOf } from '../core/sql/steps.js'
 import { errorOf } from '../core/thrown.js'
 import { clearOutcome, noteOutcome, PgherdError } from '../errors.js'
-import { authRule, type ClientClass, type RequiredAuth } from '../guard.js'
 import type { Place } from '../herd/herd.js'
-import { isOutdated } from '../login.js'
+import { guarded, judged, lookedAfter } from '../pg/calls.js'
+import { cancel } from '../pg/cancel.js'
+import { isOdd, noteFate, noteRest, noteUnread, tell, unsubmitted, watchBinding } from '../pg/fate.js'
+import type {
+  Connected,
+  InnerPool,
+  InnerPoolClass,
+  Internals,
+  Notice,
+  QueryableClass,
+  Release,
+} from '../pg/internals.js'
+import { isOutdated } from '../pg/login.js'
+import { ask, giveUpAside, isAside } from '../pg/own-query.js'
+import { type Pair, pairOn } from '../pg/pipeline.js'
+import { isOverdue, isTimed, noticed, timed } from '../pg/query-timeout.js'
+import { isSubmittable } from '../pg/submittable.js'
 import { disown, heardOn, mark, sourceOf, sourceOfMissing, sourceOfStatement, tap } from '../pg/tap.js'
-import { ask, giveUpAside, isAside } from '../quiet.js'
+import { isFree, free as whenReady } from '../pg/turn.js'
+import { authRule, type ClientClass, type RequiredAuth } from '../pg/weak-auth.js'
+import { discard, isGone, isPromoted, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from '../pg/wire.js'
+import { type QueryArgs, queryArgs, refused, type Wishes } from '../router/statement.js'
+import { onAbort } from '../runtime/abort.js'
+import type { Alarm, Clock } from '../runtime/clock.js'
+import type { Complain } from '../runtime/complaints.js'
+import { inContext } from '../runtime/context.js'
 import type { Telemetry } from '../telemetry/telemetry.js'
-import { cancel } from './cancel.js'
+import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './borrower.js'
 import { Ceiling } from './ceiling.js'
-import { Borrower, borrowerOf, isLeftInTransaction, type Lender } from './client.js'
-import { isOdd, noteFate, noteRest, noteUnread, tell, unsubmitted, watchBinding } from './fate.js'
-import { guarded, judged, lookedAfter } from './hooks.js'
-import { isOverdue, isTimed, noticed, timed } from './overdue.js'
-import { type Pair, pairOn } from './pipeline.js'
-import { isSubmittable, type QueryArgs, queryArgs, refused, type Wishes } from './query-args.js'
-import type { Scope } from './scope.js'
 import { begun } from './transaction.js'
-import { type Internals, inContext, isFree, free as whenReady } from './turn.js'
-import { discard, isGone, isPromoted, noteScope, reset, type Wire, type WireEvents, watch, wireOf } from './wire.js'
 
 interface Ends {
   readonly resolve: (result: unknown) => void
@@ -56,48 +70,6 @@ function refuse({ place, reject }: Wanted, error: unknown, source: Source = 'pgh
   place.source = source
   reject(error)
 }
-
-type Release = (error?: Error | boolean) => void
-type Notice = (message: unknown) => void
-export type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
-
-/** The parts of pg-pool that a pool over pools needs, published or not. */
-export interface InnerPool {
-  readonly totalCount: number
-  readonly idleCount: number
-  readonly waitingCount: number
-  readonly expiredCount: number
-  Promise: PromiseConstructor
-  readonly _clients: readonly Client[]
-  readonly _idle: readonly { readonly client: Client }[]
-  readonly _pendingQueue: { readonly callback: Connected; readonly timedOut?: boolean }[]
-  readonly ending: boolean
-  /** Its own copy. */
-  readonly options: { max: number; readonly connectionTimeoutMillis?: unknown; readonly password?: unknown }
-  _pulseQueue(): void
-  /** Clients whose time is up: release() removes them. */
-  readonly _expired?: { add(client: Client): void }
-  connect(callback: Connected): void
-  end(): Promise<void>
-  listenerCount(event: string): number
-  emit: (event: string, first?: unknown, second?: unknown) => boolean
-}
-
-/** pg.Client with its query() as loosely typed as its overloads are in truth. */
-type QueryableClass = new (
-  config?: object
-) => {
-  query(first: unknown, second?: unknown, third?: unknown): unknown
-  /** The native client has none. */
-  getTransactionStatus?(): string | null
-  _errorAllQueries(error: unknown): void
-  _handleErrorMessage?(message: unknown): void
-  _handleReadyForQuery?(message: unknown): void
-  _getPassword?(done: () => void): void
-  end(callback?: unknown): unknown
-}
-
-export type InnerPoolClass = new (options: object) => InnerPool
 
 export interface NodePoolOwner {
   readonly clock: Clock
@@ -918,9 +890,12 @@ function isDemoted({ node }: Place, { standby, standbyAt }: Wire): boolean {
 
 /** A place that a probe has left at a full server is free some milliseconds later: the pauses before each attempt to have it. */
 const YIELD_MILLIS = 20
+
 const MOST_YIELDS = 4
+
 /** A login to a replica that takes longer is not waited for by what another server may serve. */
 const LOGIN_MILLIS = 500
+
 /** A healthy server has answered a probe's question by then. */
 const PROBED_MILLIS = 100
 
@@ -931,10 +906,13 @@ const CLOSE_MILLIS = 1000
 const IDENTITY = `select pg_catalog.concat_ws(' ', pg_catalog.pg_is_in_recovery(),
   (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)::pg_catalog.int8,
   pg_catalog.current_setting('synchronous_commit'), pg_catalog.pg_last_wal_replay_lsn()) as answer`
+
 /** The receiver is read behind the position: whatever was replayed came from it, or from one before it. */
 const REPLAYED = `select pg_catalog.concat_ws(' ', case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() end,
   (pg_catalog.pg_stat_get_wal_receiver()).pid, (pg_catalog.pg_stat_get_wal_receiver()).received_tli) as answer`
+
 const INSERTED = 'select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as answer'
+
 const COMMITTED = `select case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'
   then pg_catalog.pg_current_wal_insert_lsn() else pg_catalog.pg_current_wal_flush_lsn() end::pg_catalog.text as answer`
 

@@ -2,14 +2,16 @@
 // generations and removed nodes; chooses nothing.
 
 import type { Client } from 'pg'
-import { type Failure, isParting } from '../core/failure.js'
-import type { Node, NodeKey } from '../core/node.js'
-import type { Change, Topology } from '../core/topology.js'
+import type { NodeKey } from '../core/cluster/address.js'
+import type { Change } from '../core/cluster/changes.js'
+import { type Failure, isParting } from '../core/cluster/failure.js'
+import type { Node } from '../core/cluster/node.js'
+import type { Topology } from '../core/cluster/topology.js'
 import type { Sessions } from '../herd/herd.js'
+import { isFree } from '../pg/turn.js'
+import { receivedOn, wireOf } from '../pg/wire.js'
 import type { Connections } from '../telemetry/meters.js'
 import { dropped, NodePool, type NodePoolOwner } from './node-pool.js'
-import { isFree } from './turn.js'
-import { receivedOn, wireOf } from './wire.js'
 
 type Count = 'totalCount' | 'idleCount' | 'waitingCount' | 'expiredCount'
 

@@ -3,71 +3,63 @@
 
 import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
-import { complaints } from '../application.js'
-import { type Alarm, type Clock, systemClock } from '../clock.js'
-import { type Config, clientConfigFor, resolveConfig, withoutDiscovered } from '../config.js'
-import { aloneOf } from '../core/alone.js'
-import type { Failure } from '../core/failure.js'
-import type { Required } from '../core/horizon.js'
-import {
-  elapsed,
-  type Instant,
-  keyOf,
-  type Node,
-  type NodeAddress,
-  type NodeKey,
-  type Position,
-  type Receiver,
-} from '../core/node.js'
-import { isLost } from '../core/outage.js'
-import { onlyShapes } from '../core/session.js'
+import { type Config, clientConfigFor, resolveConfig, withoutDiscovered } from '../config/config.js'
+import { keyOf, type NodeAddress, type NodeKey } from '../core/cluster/address.js'
+import { aloneOf } from '../core/cluster/alone.js'
+import type { Change } from '../core/cluster/changes.js'
+import type { Failure } from '../core/cluster/failure.js'
+import type { Required } from '../core/cluster/horizon.js'
+import { elapsed, type Instant } from '../core/cluster/instant.js'
+import type { Node } from '../core/cluster/node.js'
+import { isLost } from '../core/cluster/outage.js'
+import type { Position, Receiver } from '../core/cluster/sighting.js'
+import type { Topology, TopologyEvent } from '../core/cluster/topology.js'
+import type { Scope, Written } from '../core/session/causal-scope.js'
+import { onlyShapes } from '../core/sql/effects.js'
 import { errorOf, wordsOf } from '../core/thrown.js'
-import type { Change, Topology, TopologyEvent } from '../core/topology.js'
 import { busyError, endedError, unsent } from '../errors.js'
-import type { ClientClass } from '../guard.js'
 import { type Freshness, type Health, Herd, namedSo, type Place } from '../herd/herd.js'
+import { abilitiesOf, type PgLike } from '../pg/abilities.js'
+import { callEach, told, unharmed } from '../pg/calls.js'
+import { abortable } from '../pg/cancel.js'
+import type { InnerPool, InnerPoolClass } from '../pg/internals.js'
+import { isOverdue } from '../pg/query-timeout.js'
+import type { ClientClass } from '../pg/weak-auth.js'
+import { isGone, wireOf } from '../pg/wire.js'
+import { INSPECT, type Inspect, type InspectOptions, inspected } from '../report/inspect.js'
+import { explanationOf, refusalsOf, snapshotOf } from '../report/snapshot.js'
+import type { Bounds, Explanation, TopologySnapshot } from '../report/types.js'
+import { Causality } from '../router/causality.js'
+import { Decisions } from '../router/decisions.js'
+import type { Repairs } from '../router/repairs.js'
+import { mayInsist, NOWHERE, ON_PRIMARY, type Routed, Routing } from '../router/routing.js'
+import {
+  type Callback,
+  type QueryArgs,
+  queryArgs,
+  signalOf,
+  textOf,
+  type Wishes,
+  wishesOf,
+} from '../router/statement.js'
+import type { SessionOptions, Tokens } from '../router/tokens.js'
+import { type Alarm, type Clock, systemClock } from '../runtime/clock.js'
+import { complaints } from '../runtime/complaints.js'
+import { inContext } from '../runtime/context.js'
 import { channels } from '../telemetry/channels.js'
 import type { Task } from '../telemetry/journey.js'
 import type { Gauges } from '../telemetry/meters.js'
 import { outside } from '../telemetry/spans.js'
 import { Telemetry } from '../telemetry/telemetry.js'
-import { abortable } from './cancel.js'
-import { Causality } from './causality.js'
-import { borrowerOf, isLeftInTransaction, type Lender } from './client.js'
-import { abilitiesOf } from './copy.js'
-import { Decisions } from './decisions.js'
+import { borrowerOf, isLeftInTransaction, type Lender } from './borrower.js'
 import { describe } from './describe.js'
-import { callEach, told, unharmed } from './hooks.js'
-import { INSPECT, type Inspect, type InspectOptions, inspected } from './inspect.js'
 import { lenderOf } from './lending.js'
-import type { InnerPool, InnerPoolClass, NodePool, NodePoolOwner } from './node-pool.js'
+import type { NodePool, NodePoolOwner } from './node-pool.js'
 import { NodePools } from './node-pools.js'
-import { isOverdue } from './overdue.js'
-import { type Callback, type QueryArgs, queryArgs, signalOf, textOf, type Wishes, wishesOf } from './query-args.js'
-import type { Repairs } from './repairs.js'
-import { mayInsist, NOWHERE, ON_PRIMARY, type Routed, Routing } from './routing.js'
-import type { Scope, Written } from './scope.js'
-import type { SessionOptions, Tokens } from './sessions.js'
-import {
-  type Bounds,
-  type Explanation,
-  explanationOf,
-  refusalsOf,
-  snapshotOf,
-  type TopologySnapshot,
-} from './snapshot.js'
+import { Sessions } from './sessions.js'
 import { beginOf, committed, type TransactionOptions } from './transaction.js'
-import { inContext } from './turn.js'
 import type { PoolConstructor, Pool as PoolType, ReadyOptions } from './types.js'
 import { merged, viewOf } from './view.js'
-import { isGone, wireOf } from './wire.js'
-
-/** What a copy of pg must bring: pg itself, pg.native, or a fork of it. */
-export interface PgLike {
-  readonly Pool: unknown
-  readonly Client: unknown
-  readonly defaults: object
-}
 
 /** pg.Pool, as loosely as a subclass that replaces its accessors needs it. */
 type BaseClass = new (
@@ -84,12 +76,17 @@ interface Asked {
 }
 
 type Release = (error?: Error | boolean) => void
+
 type Connected = (error: Error | undefined, client: PoolClient | undefined, release: Release) => void
 
 const NO_WISHES: Wishes = {}
+
 const INSISTING: Wishes = { route: 'replica' }
+
 const CALLED = 'a function of the application'
+
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
+
 const NOTHING: InnerPool['_clients'] = []
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
@@ -139,7 +136,9 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
         complain: this.#complain,
       })
       this.#routing = new Routing(config, this.#herd)
-      this.#causality = new Causality(config, this.#herd, clock, (lost) => this.#tell('tokenLost', lost))
+      this.#causality = new Causality(config, this.#herd, clock, new Sessions(), (lost) =>
+        this.#tell('tokenLost', lost)
+      )
       this.#telemetry = new Telemetry(this.#gauges())
       this.#pools = new NodePools(this.#owner())
       this.#herd.subscribe((after, before, found) => this.#follow(after, before, found))

@@ -4,7 +4,7 @@
 import type { PoolClient } from 'pg'
 import { propertyOf } from '../core/thrown.js'
 import { noteWhole, PgherdError, unsent } from '../errors.js'
-import { wireOf } from './wire.js'
+import { wireOf } from '../pg/wire.js'
 
 export interface TransactionOptions {
   /** It only reads, so a replica may have it. Default false. */

@@ -1,14 +1,14 @@
 // The Pool as TypeScript users see it: pg's own type, plus what pgherd adds.
 
 import type pg from 'pg'
-import type { HerdOptions } from '../config.js'
+import type { HerdOptions } from '../config/config.js'
 import type { Freshness, Health } from '../herd/herd.js'
-import type { TokenLost } from './causality.js'
-import type { Decision } from './decisions.js'
-import type { Route, Wishes } from './query-args.js'
-import type { Repair } from './repairs.js'
-import type { SessionOptions, Tokens } from './sessions.js'
-import type { Explanation, TopologySnapshot } from './snapshot.js'
+import type { Explanation, TopologySnapshot } from '../report/types.js'
+import type { TokenLost } from '../router/causality.js'
+import type { Decision } from '../router/decisions.js'
+import type { Repair } from '../router/repairs.js'
+import type { Route, Wishes } from '../router/statement.js'
+import type { SessionOptions, Tokens } from '../router/tokens.js'
 import type { TransactionOptions } from './transaction.js'
 
 /** pg.Pool's options, and pgherd's. */

@@ -1,7 +1,7 @@
 // A view of a pool: the same pool in all things, except that its statements carry wishes of their own. Looks like the pool to
 // instanceof, to libraries that reach into it, and to listeners. Owns nothing: to end it ends nothing but itself.
 
-import type { Wishes } from './query-args.js'
+import type { Wishes } from '../router/statement.js'
 
 /** What a view has of its own. The rest is the pool's. */
 export type Own = Record<string | symbol, unknown>

@@ -2,9 +2,9 @@
 // names no value of a statement, but for what an error says. https://nodejs.org/api/diagnostics_channel.html#class-tracingchannel
 
 import { tracingChannel } from 'node:diagnostics_channel'
-import type { NodeKey } from '../core/node.js'
-import type { Phase } from '../core/outage.js'
-import type { TopologySnapshot } from '../pool/snapshot.js'
+import type { NodeKey } from '../core/cluster/address.js'
+import type { Phase } from '../core/cluster/outage.js'
+import type { TopologySnapshot } from '../report/types.js'
 import type { Journey } from './journey.js'
 
 /** The picture has changed; what the pool's own listeners of `topology` are told takes place between `start` and `end`. */

@@ -1,12 +1,13 @@
 // What befell one statement on its way: which nodes were tried, passed over and given up, how long it waited, how it ended. Filled
 // in as it happens, for those who look on; decides nothing, and holds neither its text nor a value.
 
-import { failureOf, type Phase, type Source } from '../core/failure.js'
-import { lagOf } from '../core/horizon.js'
-import type { Instant, NodeAddress, NodeKey } from '../core/node.js'
-import type { Chosen, Refusal } from '../core/selection.js'
+import type { NodeAddress, NodeKey } from '../core/cluster/address.js'
+import { failureOf, type Phase, type Source } from '../core/cluster/failure.js'
+import { lagOf } from '../core/cluster/horizon.js'
+import type { Instant } from '../core/cluster/instant.js'
+import type { Chosen, Refusal } from '../core/cluster/selection.js'
+import type { Topology } from '../core/cluster/topology.js'
 import { isA } from '../core/thrown.js'
-import type { Topology } from '../core/topology.js'
 import { PgherdError } from '../errors.js'
 
 /** What was asked for. */

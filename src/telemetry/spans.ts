@@ -12,9 +12,9 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api'
-import type { Outcome } from '../core/failure.js'
-import type { Outage, Phase } from '../core/outage.js'
-import type { Topology } from '../core/topology.js'
+import type { Outcome } from '../core/cluster/failure.js'
+import type { Outage, Phase } from '../core/cluster/outage.js'
+import type { Topology } from '../core/cluster/topology.js'
 import type { Journey } from './journey.js'
 import { ATTRIBUTES as A, EVENTS, SPANS } from './vocabulary.js'
 

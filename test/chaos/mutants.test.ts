@@ -14,7 +14,7 @@ interface Mutant {
   readonly shown: RegExp
 }
 
-const FAILURE = 'core/failure.js'
+const FAILURE = 'core/cluster/failure.js'
 
 const MUTANTS: readonly Mutant[] = [
   {
@@ -45,11 +45,11 @@ const MUTANTS: readonly Mutant[] = [
     name: 'own writes are not looked for',
     mistakes: [
       {
-        file: 'pool/causality.js',
+        file: 'router/causality.js',
         right: 'const since = later(later(own?.since ?? null, scope?.since ?? null), later(mine, heard));',
         wrong: 'const since = null;',
       },
-      { file: 'pool/causality.js', right: 'captured: own?.highest ?? null,', wrong: 'captured: null,' },
+      { file: 'router/causality.js', right: 'captured: own?.highest ?? null,', wrong: 'captured: null,' },
     ],
     fault: 'a replica stops replaying',
     shown: /^far: own write/,
@@ -58,7 +58,7 @@ const MUTANTS: readonly Mutant[] = [
     name: 'the lag bound is not kept',
     mistakes: [
       {
-        file: 'core/selection.js',
+        file: 'core/cluster/selection.js',
         right: 'const need = { ...target.need, maxLagMillis, orphaned };',
         wrong: 'const need = { ...target.need, maxLagMillis: Infinity, orphaned };',
       },

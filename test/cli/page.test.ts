@@ -3,19 +3,18 @@
 import assert from 'node:assert/strict'
 import { statusLines } from '../../src/cli/status.js'
 import { verdictOf } from '../../src/cli/verdict.js'
-import type { TopologySnapshot } from '../../src/index.js'
-import { nodeTable } from '../../src/pool/print.js'
 import {
   bytesText,
-  coloured,
   millisText,
-  plain,
   printable,
   printableJson,
   shortened,
   sqlIdentifier,
   wrapped,
-} from '../../src/text.js'
+} from '../../src/core/words.js'
+import type { TopologySnapshot } from '../../src/index.js'
+import { nodeTable } from '../../src/report/print.js'
+import { coloured, plain } from '../../src/report/text.js'
 import { downOf, nodeOf, picture, primaryOf } from '../support/snapshots.js'
 
 const GRANT = 'GRANT pg_read_all_stats TO "app"'

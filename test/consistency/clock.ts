@@ -1,8 +1,7 @@
 // A clock for pools that can do what clocks of machines do: stand still while the machine sleeps, and be set.
 
-import { type Alarm, type Clock, steadily } from '../../src/clock.js'
-import type { Instant } from '../../src/core/node.js'
-
+import type { Instant } from '../../src/core/cluster/instant.js'
+import { type Alarm, type Clock, steadily } from '../../src/runtime/clock.js'
 export class MachineClock implements Clock {
   readonly #system: Clock
   readonly #instant = steadily()

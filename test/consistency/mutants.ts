@@ -31,11 +31,11 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'the flush position alone',
     edits: [
       {
-        file: 'core/horizon.js',
+        file: 'core/cluster/horizon.js',
         from: 'found = lower(found, sample.insert, sample);',
         to: 'found = lower(found, sample.flush, sample);',
       },
-      { file: 'core/horizon.js', from: 'insert ? sample.insert : sample.flush', to: 'sample.flush' },
+      { file: 'core/cluster/horizon.js', from: 'insert ? sample.insert : sample.flush', to: 'sample.flush' },
       {
         file: 'pool/node-pool.js',
         from: "case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'",
@@ -78,8 +78,8 @@ export const MUTATIONS: readonly Mutation[] = [
       // Else an idle session answers before the late answer is there.
       { file: 'herd/probe.js', from: 'const HEDGE_MILLIS = 100;', to: 'const HEDGE_MILLIS = 10_000;' },
       // Else replicas seem to be ahead of a primary that seems to step back, and none serves a read.
-      { file: 'core/lineage.js', from: 'if (highest === undefined)', to: 'if (true)' },
-      { file: 'core/horizon.js', from: 'if (reached === null || flush === null)', to: 'if (true)' },
+      { file: 'core/cluster/tracing.js', from: 'if (highest === undefined)', to: 'if (true)' },
+      { file: 'core/cluster/horizon.js', from: 'if (reached === null || flush === null)', to: 'if (true)' },
     ],
     scenario: "the primary's answers to probes come late",
     combination: on(100),
@@ -88,11 +88,11 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'a write counts from CommandComplete on',
     edits: [
       {
-        file: 'pool/wire.js',
+        file: 'pg/wire.js',
         from: "connection.on('commandComplete', ({ text = '' }) => exchange.complete(text));",
         to: "connection.on('commandComplete', () => { if (!wire.reading && wire.standby !== true) events.acknowledged(wire); });",
       },
-      { file: 'pool/wire.js', from: "if (acts === 'outside' || (committed && wire.wrote))", to: 'if (false)' },
+      { file: 'pg/wire.js', from: "if (acts === 'outside' || (committed && wire.wrote))", to: 'if (false)' },
     ],
     scenario: 'a commit that takes its time',
     combination: on(300),
@@ -101,12 +101,12 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'no proof that a replica follows',
     edits: [
       {
-        file: 'core/histories.js',
+        file: 'core/cluster/histories.js',
         from: 'const { follows, direct } = standingBy(node.lineage);',
         to: 'const [follows, direct] = [true, true];',
       },
       {
-        file: 'core/histories.js',
+        file: 'core/cluster/histories.js',
         from: 'const position = follows ? node.lineage.proven : node.shown;',
         to: 'const position = node.shown;',
       },
@@ -128,15 +128,15 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a lost write binds nothing, not even its session',
-    edits: [{ file: 'pool/scope.js', from: 'if (scope.parent !== null)', to: 'if (false)' }],
+    edits: [{ file: 'core/session/causal-scope.js', from: 'if (scope.parent !== null)', to: 'if (false)' }],
     scenario: 'a write whose reply was lost',
     combination: on(100),
   },
   {
     name: 'a lost write is forgotten when there is a primary again',
     edits: [
-      { file: 'core/freshness.js', from: 'if (doubt != null && orphaned !== true)', to: 'if (false)' },
-      { file: 'core/selection.js', from: '(need.doubt != null && need.orphaned !== true)', to: 'false' },
+      { file: 'core/cluster/freshness.js', from: 'if (doubt != null && orphaned !== true)', to: 'if (false)' },
+      { file: 'core/cluster/selection.js', from: '(need.doubt != null && need.orphaned !== true)', to: 'false' },
     ],
     scenario: 'a write whose reply was lost',
     combination: on(100),
@@ -145,7 +145,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'the monotonic clock alone',
     edits: [
       {
-        file: 'core/node.js',
+        file: 'core/cluster/instant.js',
         from: 'return Math.max(to.mono - from.mono, to.wall - from.wall);',
         to: 'return to.mono - from.mono;',
       },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type AnswerRow, detailIn, NO_DETAIL, positionsIn, sightingIn } from '../../src/core/answers.js'
+import { type AnswerRow, detailIn, NO_DETAIL, positionsIn, sightingIn } from '../../src/core/cluster/answers.js'
 
 const PRIMARY: AnswerRow = {
   in_recovery: 'false',

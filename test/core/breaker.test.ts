@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { type Breaker, isOpen, returned, shareOf, struck } from '../../src/core/breaker.js'
-import type { Instant } from '../../src/core/node.js'
+import { type Breaker, isOpen, returned, shareOf, struck } from '../../src/core/cluster/breaker.js'
+import type { Instant } from '../../src/core/cluster/instant.js'
 
 const at = (mono: number): Instant => ({ mono, wall: mono })
 const failures = (...times: readonly number[]) =>

@@ -1,7 +1,8 @@
 // Messages of a server -> how a statement left its transaction; and what may have been committed when an answer ends early.
 
 import assert from 'node:assert/strict'
-import { type Ending, Exchange, type Fate, fateOf, phaseOf, stepsOf } from '../../src/core/commit.js'
+import { type Ending, Exchange, type Fate, fateOf, phaseOf } from '../../src/core/session/commit.js'
+import { stepsOf } from '../../src/core/sql/steps.js'
 
 describe('commit: what the server has said', () => {
   /** Tags of commands; `!` is an error, I T E what ReadyForQuery says. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { classify, inspect } from '../../src/core/classify.js'
+import { classify, inspect } from '../../src/core/sql/classify.js'
 import {
   culprit,
   type DefinitionRow,
@@ -9,7 +9,7 @@ import {
   policyOf,
   UNREAD,
   unreadable,
-} from '../../src/core/definitions.js'
+} from '../../src/core/sql/definitions.js'
 
 const row = (kind: DefinitionRow['kind'], name: string, text: string | null = null): DefinitionRow => ({
   kind,

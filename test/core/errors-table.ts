@@ -11,11 +11,14 @@ import {
   outcomeOf,
   type Phase,
   type Source,
-} from '../../src/core/failure.js'
-import { SESSION, type Spoken, STATEMENT, UNPARSED } from '../../src/core/sqlstates.js'
+} from '../../src/core/cluster/failure.js'
+import { SESSION, type Spoken, STATEMENT, UNPARSED } from '../../src/core/cluster/sqlstates.js'
 
 export const DOCUMENT = fileURLToPath(new URL('../../../docs/errors.md', import.meta.url))
-const [BEGIN, END] = ['<!-- made from src/core/sqlstates.ts and src/core/failure.ts -->', '<!-- end -->']
+const [BEGIN, END] = [
+  '<!-- made from src/core/cluster/sqlstates.ts and src/core/cluster/failure.ts -->',
+  '<!-- end -->',
+]
 
 const READ = { read: true, undone: 'whole' } as const
 const WRITE = { read: false, undone: 'whole' } as const

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { failureOf, mayRepair, mayRetry, outcomeOf, type Source, type Spoken } from '../../src/core/failure.js'
-import { SESSION, STATEMENT } from '../../src/core/sqlstates.js'
+import { failureOf, mayRepair, mayRetry, outcomeOf, type Source, type Spoken } from '../../src/core/cluster/failure.js'
+import { SESSION, STATEMENT } from '../../src/core/cluster/sqlstates.js'
 import { DOCUMENT, withTable } from './errors-table.js'
 
 const READ = { read: true, undone: 'whole' } as const

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import {
-  type FailureKind,
   failureOf as failureFrom,
   isParting,
   mayRepair,
@@ -9,7 +8,8 @@ import {
   type Phase,
   type Repeatable,
   verdictOf,
-} from '../../src/core/failure.js'
+} from '../../src/core/cluster/failure.js'
+import type { FailureKind } from '../../src/core/cluster/sqlstates.js'
 import type { Undone } from '../../src/core/undone.js'
 import { usualSource } from '../support/sources.js'
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { keyOf, type NodeKey } from '../../src/core/cluster/address.js'
 import {
   type Behind,
   behindAfter,
@@ -8,10 +9,10 @@ import {
   isPaused,
   type Need,
   type Runner,
-} from '../../src/core/freshness.js'
-import { addSample, emptyWal, type Wal } from '../../src/core/horizon.js'
-import { type Lsn, parseLsn } from '../../src/core/lsn.js'
-import { type Instant, keyOf, type NodeKey } from '../../src/core/node.js'
+} from '../../src/core/cluster/freshness.js'
+import { addSample, emptyWal, type Wal } from '../../src/core/cluster/horizon.js'
+import type { Instant } from '../../src/core/cluster/instant.js'
+import { type Lsn, parseLsn } from '../../src/core/cluster/lsn.js'
 import { detailOf } from '../support/details.js'
 
 const at = (mono: number): Instant => ({ mono, wall: mono })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { classify } from '../../src/core/classify.js'
+import { classify } from '../../src/core/sql/classify.js'
 import { generate, KNOWN, type Statement, seeded } from '../support/grammar.js'
 import { mutate } from '../support/grammar-mutations.js'
 import { QUERIES } from '../support/grammar-queries.js'

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { type Need, requiredOf } from '../../src/core/freshness.js'
-import { addSample, emptyWal, lagOf, type Wal } from '../../src/core/horizon.js'
-import { type Lsn, parseLsn } from '../../src/core/lsn.js'
-import { elapsed, type Instant, type Sighting } from '../../src/core/node.js'
+import { type Need, requiredOf } from '../../src/core/cluster/freshness.js'
+import { addSample, emptyWal, lagOf, type Wal } from '../../src/core/cluster/horizon.js'
+import { elapsed, type Instant } from '../../src/core/cluster/instant.js'
+import { type Lsn, parseLsn } from '../../src/core/cluster/lsn.js'
+import type { Sighting } from '../../src/core/cluster/sighting.js'
 import { detailOf } from '../support/details.js'
 
 const at = (mono: number, wall = mono): Instant => ({ mono, wall })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { type Identity, isBalanced, observed } from '../../src/core/identity.js'
-import type { Instant } from '../../src/core/node.js'
+import { type Identity, isBalanced, observed } from '../../src/core/cluster/identity.js'
+import type { Instant } from '../../src/core/cluster/instant.js'
 
 const at = (mono: number): Instant => ({ mono, wall: mono })
 const seen = (...starts: readonly string[]) =>

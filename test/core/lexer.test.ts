@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { Kind, Lexer } from '../../src/core/lexer.js'
+import { Kind, Lexer } from '../../src/core/sql/lexer.js'
 
 const NAMES = new Map<number, string>(Object.entries(Kind).map(([name, kind]) => [kind, name]))
 

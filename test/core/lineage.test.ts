@@ -1,10 +1,13 @@
 // Whom a replica says it receives from, in its own words; and that what is kept of its positions is bounded and hides none.
 
 import assert from 'node:assert/strict'
-import { addSample, emptyWal } from '../../src/core/horizon.js'
-import { isRefuted, NO_LINEAGE, shownBy, upstreamOf } from '../../src/core/lineage.js'
-import type { Lsn } from '../../src/core/lsn.js'
-import { type Instant, keyOf, type Node } from '../../src/core/node.js'
+import { keyOf } from '../../src/core/cluster/address.js'
+import { addSample, emptyWal } from '../../src/core/cluster/horizon.js'
+import type { Instant } from '../../src/core/cluster/instant.js'
+import { NO_LINEAGE } from '../../src/core/cluster/lineage.js'
+import type { Lsn } from '../../src/core/cluster/lsn.js'
+import type { Node } from '../../src/core/cluster/node.js'
+import { isRefuted, shownBy, upstreamOf } from '../../src/core/cluster/tracing.js'
 import { detailOf } from '../support/details.js'
 
 const at = (mono: number): Instant => ({ mono, wall: mono })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { bytesBetween, formatLsn, type Lsn, parseLsn, withoutPageHeader } from '../../src/core/lsn.js'
+import { bytesBetween, formatLsn, type Lsn, parseLsn, withoutPageHeader } from '../../src/core/cluster/lsn.js'
 
 const lsn = (text: string): Lsn => {
   const parsed = parseLsn(text)

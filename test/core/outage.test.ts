@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
-import { failureOf } from '../../src/core/failure.js'
-import type { Instant, Node, NodeKey } from '../../src/core/node.js'
-import { isOver, type Outage, outageAfter } from '../../src/core/outage.js'
-import { changes, emptyTopology, type Topology } from '../../src/core/topology.js'
+import type { NodeKey } from '../../src/core/cluster/address.js'
+import { changes } from '../../src/core/cluster/changes.js'
+import { failureOf } from '../../src/core/cluster/failure.js'
+import type { Instant } from '../../src/core/cluster/instant.js'
+import type { Node } from '../../src/core/cluster/node.js'
+import { isOver, type Outage, outageAfter } from '../../src/core/cluster/outage.js'
+import { emptyTopology, type Topology } from '../../src/core/cluster/topology.js'
 
 const at = (millis: number): Instant => ({ mono: millis, wall: millis })
 const [A, B] = ['a:1', 'b:1'] as [NodeKey, NodeKey]

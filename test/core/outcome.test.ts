@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { fateOf, stepsOf } from '../../src/core/commit.js'
-import { failureOf as failureFrom, type Phase } from '../../src/core/failure.js'
-import { outcomeInSession, outcomeOfEnding, type Situation } from '../../src/core/outcome.js'
+import { failureOf as failureFrom, type Phase } from '../../src/core/cluster/failure.js'
+import { fateOf } from '../../src/core/session/commit.js'
+import { outcomeInSession, outcomeOfEnding, type Situation } from '../../src/core/session/outcome.js'
+import { stepsOf } from '../../src/core/sql/steps.js'
 import { usualSource } from '../support/sources.js'
 
 /** Made by who usually makes it. */

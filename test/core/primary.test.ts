@@ -1,8 +1,8 @@
 // Who is the primary, as a table: what a row of pg_stat_replication and the word of a replica are worth.
 
 import assert from 'node:assert/strict'
-import type { NodeKey } from '../../src/core/node.js'
-import { type Claimant, choosePrimary, type Incumbent, type PrimaryVerdict } from '../../src/core/primary.js'
+import type { NodeKey } from '../../src/core/cluster/address.js'
+import { type Claimant, choosePrimary, type Incumbent, type PrimaryVerdict } from '../../src/core/cluster/primary.js'
 
 const key = (name: string) => name as NodeKey
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { inspect } from '../../src/core/classify.js'
-import { define, policyOf } from '../../src/core/definitions.js'
+import { inspect } from '../../src/core/sql/classify.js'
+import { define, policyOf } from '../../src/core/sql/definitions.js'
 import {
   closingOf,
   type Effect,
@@ -11,7 +11,7 @@ import {
   onlyShapes,
   openingOf,
   traitsOf,
-} from '../../src/core/session.js'
+} from '../../src/core/sql/effects.js'
 
 const policy = policyOf(
   { primaryFunctions: [], replicaSafeFunctions: ['vouched'], primaryRelations: [] },

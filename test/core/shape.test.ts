@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { shapeOf } from '../../src/core/shape.js'
+import { shapeOf } from '../../src/core/sql/shape.js'
 
 describe('shape', () => {
   const rows: readonly (readonly [sql: string, shape: string])[] = [

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { summaryOf } from '../../src/core/summary.js'
+import { summaryOf } from '../../src/core/sql/summary.js'
 
 describe('summary', () => {
   const rows: readonly (readonly [sql: string, operation: string, text: string])[] = [

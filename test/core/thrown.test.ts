@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { failureOf, type Outcome } from '../../src/core/failure.js'
+import { failureOf, type Outcome } from '../../src/core/cluster/failure.js'
 import { errorOf, isA, propertyOf, wordsOf } from '../../src/core/thrown.js'
 import { noteOutcome, noteWhole, PgherdError, withOutcome } from '../../src/errors.js'
 

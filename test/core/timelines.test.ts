@@ -3,20 +3,16 @@
 
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
-import { leastInFlight } from '../../src/core/balance.js'
-import { type Answers, failureOf } from '../../src/core/failure.js'
-import { type Lsn, parseLsn } from '../../src/core/lsn.js'
-import {
-  type Instant,
-  keyOf,
-  type NodeAddress,
-  type NodeKey,
-  type ProbeResult,
-  type Receiver,
-  type Sighting,
-} from '../../src/core/node.js'
-import { select } from '../../src/core/selection.js'
-import { emptyTopology, reduce, type Topology, type TopologyEvent } from '../../src/core/topology.js'
+import { keyOf, type NodeAddress, type NodeKey } from '../../src/core/cluster/address.js'
+import { leastInFlight } from '../../src/core/cluster/balance.js'
+import { type Answers, failureOf } from '../../src/core/cluster/failure.js'
+import type { Instant } from '../../src/core/cluster/instant.js'
+import { type Lsn, parseLsn } from '../../src/core/cluster/lsn.js'
+import type { ProbeResult } from '../../src/core/cluster/node.js'
+import { reduce } from '../../src/core/cluster/reduce.js'
+import { select } from '../../src/core/cluster/selection.js'
+import type { Receiver, Sighting } from '../../src/core/cluster/sighting.js'
+import { emptyTopology, type Topology, type TopologyEvent } from '../../src/core/cluster/topology.js'
 import { detailOf } from '../support/details.js'
 import { usualSource } from '../support/sources.js'
 

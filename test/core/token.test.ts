@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
-import type { Lsn } from '../../src/core/lsn.js'
-import { fateOf, fatesOf, formatToken, gathered, mergeTokens, parseToken, type Token } from '../../src/core/token.js'
+import type { Lsn } from '../../src/core/cluster/lsn.js'
+import {
+  fateOf,
+  fatesOf,
+  formatToken,
+  gathered,
+  mergeTokens,
+  parseToken,
+  type Token,
+} from '../../src/core/cluster/token.js'
 
 const SYSTEM = '7710566966336794274'
 const token = (lsn: bigint, timeline = 1, systemIdentifier = SYSTEM): Token => ({

@@ -2,9 +2,9 @@
 // integration/undone.test.ts.
 
 import assert from 'node:assert/strict'
-import { inspect } from '../../src/core/classify.js'
-import type { Acting, NamePolicy, Objection } from '../../src/core/names.js'
-import { SHIPPED_ONLY } from '../../src/core/names.js'
+import { inspect } from '../../src/core/sql/classify.js'
+import type { Acting, NamePolicy, Objection } from '../../src/core/sql/names.js'
+import { SHIPPED_ONLY } from '../../src/core/sql/names.js'
 import type { Undone } from '../../src/core/undone.js'
 
 const ROWS: readonly (readonly [undone: Undone, ...texts: string[]])[] = [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import type { NodeAddress } from '../../src/core/node.js'
-import { emptyTopology } from '../../src/core/topology.js'
+import type { NodeAddress } from '../../src/core/cluster/address.js'
+import { emptyTopology } from '../../src/core/cluster/topology.js'
 import { type Discovery, fixed } from '../../src/discovery/discovery.js'
 import { dns } from '../../src/discovery/dns.js'
 import { replicasOf } from '../../src/discovery/replication.js'

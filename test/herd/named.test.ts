@@ -1,7 +1,7 @@
 // A host that was configured by name stands for all of its addresses, once they are known.
 
 import assert from 'node:assert/strict'
-import { resolveConfig } from '../../src/config.js'
+import { resolveConfig } from '../../src/config/config.js'
 import { dns } from '../../src/discovery/dns.js'
 import { Herd, namedSo } from '../../src/herd/herd.js'
 import type { Probe } from '../../src/herd/probe.js'

@@ -1,7 +1,7 @@
 // A name may lead to the new primary: when it is looked up, and that a write which comes later finds what it leads to.
 
 import assert from 'node:assert/strict'
-import type { NodeAddress } from '../../src/core/node.js'
+import type { NodeAddress } from '../../src/core/cluster/address.js'
 import type { Discovery } from '../../src/discovery/discovery.js'
 import type { Place } from '../../src/herd/herd.js'
 import { hostOf, literal, scripted, server, set, WRITE } from '../support/scripted-herd.js'

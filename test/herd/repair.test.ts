@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Failure } from '../../src/core/failure.js'
+import type { Failure } from '../../src/core/cluster/failure.js'
 import type { Errand, Place } from '../../src/herd/herd.js'
 import { coded, hostOf, READ, type Scripted, scripted, server, WRITE } from '../support/scripted-herd.js'
 

@@ -1,9 +1,10 @@
 // Whatever throws while news is taken in, the rest of the news, the subscribers and those who wait go on.
 
 import assert from 'node:assert/strict'
-import { leastInFlight } from '../../src/core/balance.js'
-import type { NodeAddress, NodeKey, Sighting } from '../../src/core/node.js'
-import { emptyTopology, type Topology, type TopologyEvent } from '../../src/core/topology.js'
+import type { NodeAddress, NodeKey } from '../../src/core/cluster/address.js'
+import { leastInFlight } from '../../src/core/cluster/balance.js'
+import type { Sighting } from '../../src/core/cluster/sighting.js'
+import { emptyTopology, type Topology, type TopologyEvent } from '../../src/core/cluster/topology.js'
 import { folded } from '../../src/herd/fold.js'
 import type { Place } from '../../src/herd/herd.js'
 import { Store } from '../../src/herd/store.js'

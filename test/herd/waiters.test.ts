@@ -1,9 +1,9 @@
 // What a statement waits for is decided anew with each change of it: nodes, positions, names, the catalogue.
 
 import assert from 'node:assert/strict'
-import type { Lsn } from '../../src/core/lsn.js'
-import { keyOf, type NodeAddress } from '../../src/core/node.js'
-import { emptyTopology } from '../../src/core/topology.js'
+import { keyOf, type NodeAddress } from '../../src/core/cluster/address.js'
+import type { Lsn } from '../../src/core/cluster/lsn.js'
+import { emptyTopology } from '../../src/core/cluster/topology.js'
 import type { Errand, Place } from '../../src/herd/herd.js'
 import type { Question } from '../../src/herd/probe.js'
 import { Store } from '../../src/herd/store.js'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import pg from 'pg'
-import { classify } from '../../src/core/classify.js'
+import { classify } from '../../src/core/sql/classify.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { generate, type Statement, seeded } from '../support/grammar.js'
 import { mutate } from '../support/grammar-mutations.js'

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import type { Client } from 'pg'
-import { wireOf } from '../../src/pool/wire.js'
+import { wireOf } from '../../src/pg/wire.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { Cutter } from '../support/cutter.js'
 import { endPools, eventually, tracked } from '../support/pools.js'

@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict'
 import pg from 'pg'
-import { systemClock } from '../../src/clock.js'
 import { connectionQuestion } from '../../src/herd/probe.js'
 import type { Pool } from '../../src/index.js'
+import { systemClock } from '../../src/runtime/clock.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { missingPgBouncer, type PgBouncer, startPgBouncer } from '../support/pgbouncer.js'
 import { endPools, eventually, tracked } from '../support/pools.js'

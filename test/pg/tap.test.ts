@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import pg from 'pg'
-import type { Source } from '../../src/core/failure.js'
+import type { Source } from '../../src/core/cluster/failure.js'
 import { PgherdError } from '../../src/errors.js'
 import { disown, mark, sourceOf, sourceOfMissing, tap } from '../../src/pg/tap.js'
 import { failed } from '../support/failed.js'

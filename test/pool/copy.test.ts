@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import pg from 'pg'
 import { createPool, PgherdError } from '../../src/index.js'
-import { abilitiesOf } from '../../src/pool/copy.js'
+import { abilitiesOf } from '../../src/pg/abilities.js'
 
 /** The installed pg without one member. */
 function without(part: string, name: string): typeof pg {

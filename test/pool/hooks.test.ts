@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { executionAsyncId } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
-import { systemClock } from '../../src/clock.js'
-import { callEach, guarded, lookedAfter, unharmed } from '../../src/pool/hooks.js'
+import { callEach, guarded, lookedAfter, unharmed } from '../../src/pg/calls.js'
+import { systemClock } from '../../src/runtime/clock.js'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 async function fails(): Promise<never> {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { resolveConfig } from '../../src/config.js'
-import { define, UNREAD } from '../../src/core/definitions.js'
-import { queryArgs, type Wishes } from '../../src/pool/query-args.js'
-import { type Knowledge, Routing } from '../../src/pool/routing.js'
+import { resolveConfig } from '../../src/config/config.js'
+import { define, UNREAD } from '../../src/core/sql/definitions.js'
+import { type Knowledge, Routing } from '../../src/router/routing.js'
+import { queryArgs, type Wishes } from '../../src/router/statement.js'
 
 const NOTHING = {
   since: null,

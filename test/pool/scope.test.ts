@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import type { Lsn } from '../../src/core/lsn.js'
-import { keyOf, type Node } from '../../src/core/node.js'
-import { Scope } from '../../src/pool/scope.js'
+import { keyOf } from '../../src/core/cluster/address.js'
+import type { Lsn } from '../../src/core/cluster/lsn.js'
+import type { Node } from '../../src/core/cluster/node.js'
+import { Scope } from '../../src/core/session/causal-scope.js'
 
 const landed = (lsn: bigint, mono: number, epoch = 1) => ({ lsn: lsn as Lsn, ackedAt: { mono, wall: mono }, epoch })
 const replica = (losses = 0) => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { Scope } from '../../src/pool/scope.js'
+import { Scope } from '../../src/core/session/causal-scope.js'
 import { Sessions } from '../../src/pool/sessions.js'
 
 describe('sessions in the asynchronous context', () => {

@@ -1,11 +1,15 @@
 // Topology -> what users see of it: each fact comes from belief, and nothing secret comes along.
 
 import assert from 'node:assert/strict'
-import { failureOf } from '../../src/core/failure.js'
-import { parseLsn } from '../../src/core/lsn.js'
-import { type Detail, keyOf, type NodeAddress, type ProbeResult } from '../../src/core/node.js'
-import { emptyTopology, reduce, type Topology, type TopologyEvent } from '../../src/core/topology.js'
-import { type NodeSnapshot, snapshotOf } from '../../src/pool/snapshot.js'
+import { keyOf, type NodeAddress } from '../../src/core/cluster/address.js'
+import { failureOf } from '../../src/core/cluster/failure.js'
+import { parseLsn } from '../../src/core/cluster/lsn.js'
+import type { ProbeResult } from '../../src/core/cluster/node.js'
+import { reduce } from '../../src/core/cluster/reduce.js'
+import type { Detail } from '../../src/core/cluster/sighting.js'
+import { emptyTopology, type Topology, type TopologyEvent } from '../../src/core/cluster/topology.js'
+import { snapshotOf } from '../../src/report/snapshot.js'
+import type { NodeSnapshot } from '../../src/report/types.js'
 import { detailOf } from '../support/details.js'
 import { usualSource } from '../support/sources.js'
 

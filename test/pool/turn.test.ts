@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
-import { cancel } from '../../src/pool/cancel.js'
-import { free } from '../../src/pool/turn.js'
+import { cancel } from '../../src/pg/cancel.js'
+import { free } from '../../src/pg/turn.js'
 import { ManualClock } from '../support/manual-clock.js'
 
 /** What pg.native's client shows: no `connection`, no `readyForQuery`. */

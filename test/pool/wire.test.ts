@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net'
 import type { Client } from 'pg'
-import { systemClock } from '../../src/clock.js'
-import { Scope } from '../../src/pool/scope.js'
-import { reset, type WireEvents, watch, wireOf } from '../../src/pool/wire.js'
+import { Scope } from '../../src/core/session/causal-scope.js'
+import { reset, type WireEvents, watch, wireOf } from '../../src/pg/wire.js'
+import { systemClock } from '../../src/runtime/clock.js'
 import { eventually } from '../support/pools.js'
 
 const silent: WireEvents = {

@@ -1,7 +1,6 @@
 // What a full probe of an ordinary server tells, for tests that care about one part of it.
 
-import type { Detail } from '../../src/core/node.js'
-
+import type { Detail } from '../../src/core/cluster/sighting.js'
 export function detailOf(more: Partial<Detail> = {}): Detail {
   return {
     systemIdentifier: '7',

@@ -1,7 +1,7 @@
 // A clock that moves when a test says so. Alarms ring in their order, and everything they set going settles before the next.
 
-import type { Alarm, Clock } from '../../src/clock.js'
-import type { Instant } from '../../src/core/node.js'
+import type { Instant } from '../../src/core/cluster/instant.js'
+import type { Alarm, Clock } from '../../src/runtime/clock.js'
 
 interface Pending {
   readonly at: number

@@ -1,11 +1,12 @@
 // A Herd without servers: each node answers probes as its script says, and attempts are the test's own functions.
 
 import assert from 'node:assert/strict'
-import { resolveConfig } from '../../src/config.js'
-import { type Failure, failureOf } from '../../src/core/failure.js'
-import { parseLsn } from '../../src/core/lsn.js'
-import type { ProbeResult, Sighting } from '../../src/core/node.js'
-import type { Target } from '../../src/core/selection.js'
+import { resolveConfig } from '../../src/config/config.js'
+import { type Failure, failureOf } from '../../src/core/cluster/failure.js'
+import { parseLsn } from '../../src/core/cluster/lsn.js'
+import type { ProbeResult } from '../../src/core/cluster/node.js'
+import type { Target } from '../../src/core/cluster/selection.js'
+import type { Sighting } from '../../src/core/cluster/sighting.js'
 import type { PgherdError } from '../../src/errors.js'
 import { type Errand, Herd, type HerdParts, type Place } from '../../src/herd/herd.js'
 import type { ProbeFactory, Question } from '../../src/herd/probe.js'

@@ -1,7 +1,7 @@
 // Who usually makes an error with this code, and where in PostgreSQL: for tests that have no server to make one.
 
-import type { Source } from '../../src/core/failure.js'
-import { SESSION, STATEMENT } from '../../src/core/sqlstates.js'
+import type { Source } from '../../src/core/cluster/failure.js'
+import { SESSION, STATEMENT } from '../../src/core/cluster/sqlstates.js'
 
 interface Coded {
   readonly code?: string

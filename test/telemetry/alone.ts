@@ -1,6 +1,6 @@
 // What a pool tells, without a pool: its pictures and its clock are a test's.
 
-import { emptyTopology, type Topology } from '../../src/core/topology.js'
+import { emptyTopology, type Topology } from '../../src/core/cluster/topology.js'
 import { Telemetry } from '../../src/telemetry/telemetry.js'
 import type { ManualClock } from '../support/manual-clock.js'
 

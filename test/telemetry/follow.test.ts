@@ -1,8 +1,9 @@
 // pgherd:failover has an end wherever it had a beginning.
 
 import assert from 'node:assert/strict'
-import type { NodeKey } from '../../src/core/node.js'
-import type { Change, Topology } from '../../src/core/topology.js'
+import type { NodeKey } from '../../src/core/cluster/address.js'
+import type { Change } from '../../src/core/cluster/changes.js'
+import type { Topology } from '../../src/core/cluster/topology.js'
 import type { FailoverProgress } from '../../src/index.js'
 import { channels } from '../../src/telemetry/channels.js'
 import { ManualClock } from '../support/manual-clock.js'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import type { NodeKey } from '../../src/core/node.js'
-import { emptyTopology } from '../../src/core/topology.js'
+import type { NodeKey } from '../../src/core/cluster/address.js'
+import { emptyTopology } from '../../src/core/cluster/topology.js'
 import { type NodeReport, PgherdError } from '../../src/errors.js'
 import { Journey, type Tried } from '../../src/telemetry/journey.js'
 

@@ -1,0 +1,114 @@
+// Who is the primary? One verdict over all nodes that say they are not in recovery. Knows no clock and no other state.
+//
+// The danger is never a late verdict, always a wrong one: a replica promoted for a test, a thawed old primary, a fork.
+
+import type { NodeKey } from './address.js'
+
+/** A node of our cluster that says it is not in recovery. */
+export interface Claimant {
+  readonly key: NodeKey
+  /** null: the role may not see it; then only incumbency decides. */
+  readonly timeline: number | null
+  /** Rows that it shows in pg_stat_replication, as any role may count them. An archiver has one, too: it keeps an office, and takes none. */
+  readonly rows: number
+  /** Known nodes in recovery that say themselves that they follow it. */
+  readonly followers: number
+  readonly configured: boolean
+  /** It has been refused beside a live incumbent, and has not been a replica since. */
+  readonly refusedBefore: boolean
+}
+
+export interface Incumbent {
+  readonly key: NodeKey
+  readonly timeline: number | null
+  /** live: it answers and claims. suspect: it does not answer, nothing is proven. gone: down, in recovery or removed. */
+  readonly standing: 'live' | 'suspect' | 'gone'
+  /** Milliseconds since it was last known to be the primary; 0 while live. */
+  readonly goneMillis: number
+  /** Whom every replica that is known follows, by its own word, if that is another; null: some do not, or there is none. */
+  readonly deserted: NodeKey | null
+}
+
+/** The highest timeline ever seen on a node that was not in recovery, and for how long nobody has shown it. */
+export interface Highest {
+  readonly timeline: number
+  readonly goneMillis: number
+}
+
+export type PrimaryVerdict =
+  | { readonly kind: 'primary'; readonly key: NodeKey }
+  /** The incumbent keeps its place, but nothing may be sent to it until it has answered. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'contested'; readonly claimants: readonly NodeKey[] }
+
+/** How long a higher timeline must have been gone before a lower one, or a claimant once refused, is believed. */
+export const PATIENCE_MILLIS = 10_000
+
+const NONE: PrimaryVerdict = { kind: 'none' }
+
+export function choosePrimary(
+  claimants: readonly Claimant[],
+  incumbent: Incumbent | null,
+  highest: Highest | null
+): PrimaryVerdict {
+  if (incumbent !== null && incumbent.standing !== 'gone') return besideIncumbent(claimants, incumbent)
+  const entitled = claimants.filter(
+    (claimant) => !outdated(claimant, highest) && !(claimant.refusedBefore && mustWait(claimant, incumbent))
+  )
+  return amongEquals(entitled)
+}
+
+/** A stale fork comes back with the timeline it had. It is believed only when nobody has shown a higher one for long. */
+function outdated(claimant: Claimant, highest: Highest | null): boolean {
+  if (highest === null || claimant.timeline === null) return false
+  return claimant.timeline < highest.timeline && highest.goneMillis < PATIENCE_MILLIS
+}
+
+/** A replica promoted for a test must not take over because the primary restarts. Unless somebody follows it by now. */
+function mustWait(claimant: Claimant, incumbent: Incumbent | null): boolean {
+  return claimant.followers === 0 && incumbent !== null && incumbent.goneMillis < PATIENCE_MILLIS
+}
+
+function besideIncumbent(claimants: readonly Claimant[], incumbent: Incumbent): PrimaryVerdict {
+  const { key, standing, deserted } = incumbent
+  const present = claimants.find((claimant) => claimant.key === key)
+  if (present === undefined) return NONE
+  // A lower timeline is an old fork, whoever follows it. A node merely found never displaces one that the user named.
+  const rivals = claimants.filter(
+    (rival) =>
+      rival.key !== key &&
+      (rival.configured || !present.configured) &&
+      !(rival.timeline !== null && present.timeline !== null && rival.timeline < present.timeline)
+  )
+  const heir = rivals.find((rival) => rival.key === deserted)
+  if (heir !== undefined && isHigher(heir, present)) return { kind: 'primary', key: heir.key }
+  // A frozen node cannot be compared, and its last word may be old. It is convicted after silentMillis, or it answers.
+  if (standing === 'suspect') return { kind: 'primary', key }
+  // Any row keeps the office of one that lives: a claimant that is followed by some is a test, or a fork.
+  const serious = present.rows > 0 ? [] : rivals.filter(({ followers }) => followers > 0)
+  const [rival] = serious
+  if (rival === undefined) return { kind: 'primary', key }
+  if (serious.length === 1 && isHigher(rival, present)) return { kind: 'primary', key: rival.key }
+  return { kind: 'contested', claimants: [key, ...serious.map((each) => each.key)] }
+}
+
+function isHigher(rival: Claimant, present: Claimant): boolean {
+  return rival.timeline !== null && present.timeline !== null && rival.timeline > present.timeline
+}
+
+/** Nobody holds the office: the highest timeline does, unless two have it or a lower one is the one that is followed. */
+function amongEquals(entitled: readonly Claimant[]): PrimaryVerdict {
+  const named = entitled.filter((claimant) => claimant.configured)
+  const candidates = named.length > 0 ? named : entitled
+  const [first] = candidates
+  if (first === undefined) return NONE
+  if (candidates.length === 1) return { kind: 'primary', key: first.key }
+  const top = Math.max(...candidates.map(({ timeline }) => timeline ?? 0))
+  const leaders = candidates.filter(({ timeline }) => (timeline ?? 0) === top)
+  const [leader] = leaders
+  const followedElsewhere =
+    leader?.followers === 0 &&
+    candidates.some((other) => other.key !== leader.key && (other.followers > 0 || other.rows > 0))
+  if (leader !== undefined && leaders.length === 1 && !followedElsewhere) return { kind: 'primary', key: leader.key }
+  return { kind: 'contested', claimants: candidates.map(({ key }) => key) }
+}

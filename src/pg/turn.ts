@@ -1,0 +1,104 @@
+// One statement on one client, in its turn: sent, answered, and over when the server is ready for the next. Decides nothing.
+
+import type { Client, PoolClient } from 'pg'
+import { propertyOf } from '../core/thrown.js'
+import type { Internals } from './internals.js'
+
+/** pg.Client's query(), with all its overloads. */
+export type Send = (first: unknown, second?: unknown, third?: unknown) => unknown
+
+/** What goes to a client's query(). */
+export interface Sent {
+  readonly query: unknown
+  readonly values: unknown
+}
+
+/** A statement in its turn. */
+export interface Turn {
+  readonly args: Sent
+  readonly second: unknown
+  readonly third: unknown
+  /** Null for what submits itself: it answers its own way. */
+  readonly settle: ((error: unknown, result?: unknown) => void) | null
+}
+
+interface Answer {
+  readonly error: unknown
+  readonly value: unknown
+}
+
+/** pg's answer when query_timeout is over: the statement goes on, for nobody. */
+export function isReadTimeout(error: unknown): boolean {
+  return propertyOf(error, 'message') === 'Query read timeout'
+}
+
+/** Runs to its end, without throwing. */
+export function outcomeOn(client: PoolClient, args: Sent): Promise<Answer> {
+  const query = client.query.bind(client) as unknown as Send
+  return new Promise((resolve) => {
+    try {
+      query(withoutCallback(args.query), args.values, async (error: unknown, value: unknown) => {
+        if (error && !isReadTimeout(error)) await free(client)
+        resolve({ error: error ?? null, value })
+      })
+    } catch (error) {
+      resolve({ error, value: undefined })
+    }
+  })
+}
+
+/** In its turn, and until the connection is free again. */
+export function runOn(client: Client, send: Send, { args, second, third, settle }: Turn): Promise<void> {
+  return new Promise((done) => {
+    if (settle === null) {
+      try {
+        send(args.query, second, third)
+      } catch (error) {
+        ;(args.query as { handleError?: (error: unknown) => void }).handleError?.(error)
+      }
+      free(client).then(done)
+      return
+    }
+    try {
+      send(withoutCallback(args.query), args.values, (error: unknown, value: unknown) => {
+        settle(error, value)
+        if (error && !isReadTimeout(error)) free(client).then(done)
+        else done()
+      })
+    } catch (error) {
+      settle(error)
+      done()
+    }
+  })
+}
+
+/** Nothing of what was sent is left to do. */
+export function isFree(client: Client): boolean {
+  const internals = client as unknown as Internals
+  return (internals.readyForQuery ?? !internals._hasActiveQuery?.()) && internals._queryQueue?.length === 0
+}
+
+/** An error is told before the server says that it is ready, and in which transaction status. Resolves when it has. */
+export function free(client: Client): Promise<void> {
+  if (!(client as unknown as Internals)._queryable || isFree(client)) return Promise.resolve()
+  return new Promise((resolve) => {
+    const over = () => {
+      client.removeListener('drain', over)
+      client.removeListener('end', over)
+      resolve()
+    }
+    client.on('drain', over)
+    client.on('end', over)
+  })
+}
+
+/** A callback inside a config is the caller's, and is told by whoever runs it. */
+export function withoutCallback(query: unknown): unknown {
+  if (typeof query !== 'object' || query === null || !('callback' in query)) return query
+  const { callback: _, ...config } = query
+  return config
+}
+
+export function statusOf(client: PoolClient): string | null {
+  return client.getTransactionStatus()
+}

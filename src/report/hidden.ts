@@ -1,0 +1,44 @@
+// What a missing privilege hides on a node, and the statement that mends it. Tells what follows from that; decides nothing.
+
+import type { Node } from '../core/cluster/node.js'
+import type { Detail } from '../core/cluster/sighting.js'
+import { sqlIdentifier } from '../core/words.js'
+
+export interface Hidden {
+  /** What is not seen, and what follows from that. */
+  readonly what: string
+  /** To be run on the primary by somebody who may: roles and grants are replicated. */
+  readonly grant: string
+}
+
+export function hiddenFrom({ state, seen }: Node): readonly Hidden[] {
+  const detail = seen?.detail
+  if (detail === undefined || detail === null || detail.role === null || state.kind === 'alias') return []
+  const found: Hidden[] = []
+  // pg_control_*() are everybody's unless somebody has revoked that, and without one of them nothing is told.
+  if (detail.systemIdentifier === null) found.push({ what: IDENTITY, grant: grantControl(detail.role) })
+  else if (detail.readsStats === false) {
+    if (seen?.inRecovery === true) found.push({ what: TIMELINE, grant: grantStats(detail) })
+    else if (detail.senders.length > 0) found.push({ what: SENDERS, grant: grantStats(detail) })
+  }
+  return found.map((each) => Object.freeze(each))
+}
+
+const IDENTITY = 'which cluster it belongs to, when it was started and who follows it: other servers may pass for it'
+const TIMELINE =
+  'from whom it receives, and on which timeline: after a promotion it may serve no reads until its next restartpoint'
+const SENDERS = 'the addresses of the replicas: none is found there'
+
+/** Null: it has the privilege, or there is no such one. */
+export function grantFor(detail: Detail | null | undefined): string | null {
+  return detail?.readsStats === false ? grantStats(detail) : null
+}
+
+function grantStats({ role }: Detail): string {
+  return `GRANT pg_read_all_stats TO ${sqlIdentifier(role ?? 'public')}`
+}
+
+function grantControl(role: string): string {
+  const names = ['system', 'checkpoint', 'recovery'].map((name) => `pg_control_${name}()`)
+  return `GRANT EXECUTE ON FUNCTION ${names.join(', ')} TO ${sqlIdentifier(role)}`
+}

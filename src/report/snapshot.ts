@@ -1,0 +1,160 @@
+// What users see of belief: plain frozen values, without the machinery. Topology -> TopologySnapshot, Choice -> Explanation.
+
+import type { NodeKey } from '../core/cluster/address.js'
+import { policies } from '../core/cluster/balance.js'
+import { lagOf } from '../core/cluster/horizon.js'
+import type { Instant } from '../core/cluster/instant.js'
+import { bytesBetween, formatLsn, type Lsn } from '../core/cluster/lsn.js'
+import type { Node } from '../core/cluster/node.js'
+import { type Choice, type Refusal, select, type Target, unfitPrimary } from '../core/cluster/selection.js'
+import type { Detail } from '../core/cluster/sighting.js'
+import type { Topology } from '../core/cluster/topology.js'
+import { grantFor, hiddenFrom } from './hidden.js'
+import { printedAs } from './inspect.js'
+import { explanationText, topologyText } from './print.js'
+import type { Bounds, Explanation, NodeSnapshot, TopologySnapshot } from './types.js'
+
+export function snapshotOf(topology: Topology, now: Instant, bounds: Bounds): TopologySnapshot {
+  const refused = refusedOf(topology, now, bounds)
+  const blind = [...topology.blind].map(([source, { message }]) => [source, message])
+  const snapshot = {
+    epoch: topology.epoch,
+    primary: topology.primary,
+    contested: Object.freeze([...(topology.contested?.claimants ?? [])]),
+    systemIdentifier: topology.systemIdentifier || null,
+    nodes: Object.freeze([...topology.nodes.values()].map((node) => nodeSnapshot(topology, node, now, refused))),
+    blind: Object.freeze(Object.fromEntries(blind)),
+  } satisfies TopologySnapshot
+  return Object.freeze(printedAs(snapshot, 'Topology', topologyText))
+}
+
+type Refused = Readonly<Record<string, string>>
+
+function nodeSnapshot(topology: Topology, node: Node, now: Instant, refused: Refused): NodeSnapshot {
+  const { state, address, seen } = node
+  const failure = state.kind === 'unknown' || state.kind === 'down' ? state.failure : (node.suspect?.failure ?? null)
+  return Object.freeze({
+    key: node.key,
+    host: address.host,
+    port: address.port,
+    state: state.kind,
+    origin: address.origin,
+    foundBy: address.origin !== 'configured' ? 'replication' : address.servername === null ? 'configured' : 'dns',
+    name: address.servername,
+    sameAs: state.kind === 'alias' ? state.of : null,
+    suspect: node.suspect !== null,
+    draining: node.draining,
+    timeline: timelineOf(node),
+    systemIdentifier: seen?.detail?.systemIdentifier ?? null,
+    version: seen?.detail?.version ?? null,
+    ...placeOf(topology, node, now),
+    refused: refused[node.key] ?? null,
+    generation: node.generation,
+    failure: failure?.message ?? null,
+    failureCode: failure?.code ?? null,
+    hidden: Object.freeze(hiddenFrom(node)),
+  })
+}
+
+function placeOf(
+  { wal, primary }: Topology,
+  { key, state, seen }: Node,
+  now: Instant
+): Pick<NodeSnapshot, 'position' | 'lagMillis' | 'lagBytes'> {
+  const newest = wal.samples.at(-1)
+  if (state.kind !== 'replica' || state.position === null) {
+    const reached = key === primary ? (newest?.flush ?? seen?.flush) : state.kind === 'claimant' ? seen?.flush : null
+    return { position: textOf(reached ?? null), lagMillis: null, lagBytes: null }
+  }
+  const { lsn } = state.position
+  const position = textOf(lsn)
+  // Its position may be one of a dead fork, and says nothing then.
+  if (!state.follows) return { position, lagMillis: null, lagBytes: null }
+  const lag = lagOf(wal, lsn, now)
+  const lagBytes = newest === undefined ? null : Math.max(0, bytesBetween(lsn, newest.flush))
+  return { position, lagMillis: lag === Infinity ? null : lag, lagBytes }
+}
+
+function textOf(lsn: Lsn | null): string | null {
+  return lsn === null ? null : formatLsn(lsn)
+}
+
+const NOBODY: ReadonlySet<NodeKey> = new Set()
+
+/** As a read that has nothing of its own to see would meet them, and a write the primary. */
+function refusedOf(topology: Topology, now: Instant, bounds: Bounds): Refused {
+  const { maxLagMillis, maxLagBytes, maxStaleMillis, alone } = bounds
+  const need = { maxLagMillis, since: null, asynchronous: false }
+  const target: Target = { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'primary', alone }
+  const moment = { now, random: 0, inFlight: () => 0, avoid: NOBODY }
+  const choice = select(topology, target, policies.leastInFlight, moment)
+  const refused = new Map(choice.refused)
+  const primary = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
+  if (primary !== undefined) {
+    if (primary.draining) refused.set(primary.key, 'draining')
+    else if (primary.suspect !== null) refused.set(primary.key, 'suspect')
+    else refused.delete(primary.key)
+  }
+  return wordsOf(topology, refused)
+}
+
+function timelineOf({ seen }: Node): number | null {
+  if (seen === null) return null
+  if (!seen.inRecovery) return seen.timeline
+  const known = Math.max(seen.detail?.controlTimeline ?? 0, seen.detail?.receivedTimeline ?? 0)
+  return known === 0 ? null : known
+}
+
+/** Each refusal in words that say what would lift it. */
+const REFUSALS: Readonly<Record<Refusal, string>> = {
+  'not-probed': 'it has not answered a probe yet',
+  'not-used': "it was found beside several configured hosts: name it, or set discovery: 'replication'",
+  down: 'it is down',
+  suspect: 'it is suspected to have failed: its next answer decides',
+  foreign: 'it belongs to another cluster (its system identifier differs)',
+  alias: 'it is another address of a server that is listed already',
+  'in-recovery': 'it is a replica',
+  'claims-primary': 'it is not in recovery, but is not the accepted primary',
+  'is-primary': 'it is the primary',
+  'not-following': 'it is not proved to follow the present timeline',
+  'no-position': 'its replay position is not known since its connection was made',
+  unproven: 'no position of the primary is known that is young enough for the bound and taken since your last write',
+  'too-far-behind': 'it has not replayed what this read must see',
+  balanced: 'several servers answer at its address (a balancer?): name the servers themselves',
+  draining: 'drain() was called for it: resume() ends that',
+  recovering: 'it failed lately: reads keep away from it for 1 s, after each further failure twice as long, up to 30 s',
+  avoided: 'it has just failed this statement',
+}
+
+export function refusalsOf(topology: Topology, choice: Choice): Readonly<Record<NodeKey, string>> {
+  const refused = new Map(choice.refused)
+  // Where only the primary will do, the others were not even looked at.
+  if (choice.node !== null && choice.reason === 'primary') {
+    for (const node of topology.nodes.values()) refused.set(node.key, unfitPrimary(node))
+  }
+  if (choice.node !== null) refused.delete(choice.node.key)
+  return Object.freeze(wordsOf(topology, refused))
+}
+
+function wordsOf(topology: Topology, refused: ReadonlyMap<NodeKey, Refusal>): Record<NodeKey, string> {
+  const told = [...refused].map(([key, refusal]): [NodeKey, string] => {
+    const node = topology.nodes.get(key)
+    if (node?.state.kind === 'alias') return [key, `it is another address of ${node.state.of}, which is listed already`]
+    if (refusal === 'not-following' && topology.incumbent === null)
+      return [key, 'no primary is known that it could follow']
+    const more = refusal === 'not-following' ? unproven(node?.seen?.detail ?? null) : ''
+    return [key, REFUSALS[refusal] + more]
+  })
+  return Object.fromEntries(told)
+}
+
+/** What a replica receives proves that it follows, where the role may see that. */
+function unproven(detail: Detail | null): string {
+  const grant = grantFor(detail)
+  if (grant !== null) return `: ${grant} shows it, or its next restartpoint`
+  return detail?.readsStats === true && detail.receivedTimeline === null ? ': it receives nothing now' : ''
+}
+
+export function explanationOf(explanation: Explanation): Explanation {
+  return Object.freeze(printedAs(explanation, 'Explanation', explanationText))
+}

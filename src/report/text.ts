@@ -1,0 +1,52 @@
+// Text for people: colours, cells in columns, lines of a width, sizes and times in words. Knows nothing of what it is about,
+// and writes nothing.
+
+const STYLES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const
+
+export type Style = keyof typeof STYLES
+
+export type Paint = (text: string, ...styles: readonly Style[]) => string
+
+export const plain: Paint = (text) => text
+
+export const coloured: Paint = (text, ...styles) =>
+  styles.length === 0 || text === '' ? text : `\x1b[${styles.map((style) => STYLES[style]).join(';')}m${text}\x1b[0m`
+
+export interface Cell {
+  readonly text: string
+  readonly styles?: readonly Style[]
+}
+
+export interface Column {
+  readonly head: string
+  readonly align?: 'right'
+  /** So wide at least: a picture that is drawn again and again must not jump. */
+  readonly least?: number
+  readonly cells: readonly Cell[]
+}
+
+const GAP = '  '
+
+/** How many characters the columns take beside each other. */
+export function widthOf(columns: readonly Column[]): number {
+  return columns.reduce((sum, column) => sum + columnWidth(column), GAP.length * Math.max(0, columns.length - 1))
+}
+
+/** The heads, and then a line for each row. */
+export function inColumns(columns: readonly Column[], paint: Paint): string[] {
+  const rows = columns[0]?.cells.length ?? 0
+  const heads = columns.map((column) => filled({ text: column.head, styles: ['dim'] }, column, paint))
+  const lines = Array.from({ length: rows }, (_, i) =>
+    columns.map((column) => filled(column.cells[i] ?? { text: '' }, column, paint)).join(GAP)
+  )
+  return [heads.join(GAP), ...lines].map((line) => line.trimEnd())
+}
+
+function columnWidth({ head, cells, least = 0 }: Column): number {
+  return Math.max(least, head.length, ...cells.map(({ text }) => text.length))
+}
+
+function filled({ text, styles = [] }: Cell, column: Column, paint: Paint): string {
+  const rest = ' '.repeat(columnWidth(column) - text.length)
+  return column.align === 'right' ? rest + paint(text, ...styles) : paint(text, ...styles) + rest
+}

@@ -1,0 +1,42 @@
+// The tokens that a session begins with: read, checked, one for each cluster.
+
+import { gathered, parseToken, type Token } from '../core/cluster/token.js'
+import { PgherdError } from '../errors.js'
+
+/** One token, several, or none: a cookie may be missing. */
+export type Tokens = string | null | undefined | readonly (string | null | undefined)[]
+
+export interface SessionOptions {
+  /** What to do with a text that is no token of this cluster: throw PGHERD_TOKEN (the default), or do as if there were none. */
+  readonly invalidToken?: 'error' | 'ignore'
+}
+
+/** The tokens, one for each cluster that is named. Which cluster this is may not be known yet: each is judged when it is read for. */
+export function tokensOf(texts: Tokens, { invalidToken = 'error' }: SessionOptions = {}): readonly Token[] {
+  if (invalidToken !== 'error' && invalidToken !== 'ignore') {
+    throw new TypeError(`option invalidToken must be 'error' or 'ignore', not ${String(invalidToken)}`)
+  }
+  const tokens: Token[] = []
+  for (const text of Array.isArray(texts) ? texts : [texts]) {
+    if (text === null || text === undefined || text === '') continue
+    const token = parseToken(text)
+    if (token !== null) tokens.push(token)
+    else if (invalidToken === 'error') throw badToken('it is no token')
+  }
+  const found = gathered(tokens)
+  if (invalidToken === 'error') demandOneCluster(found, 'it is of another cluster than the one before it')
+  return found
+}
+
+/** Two named clusters cannot both be this one. */
+export function demandOneCluster(tokens: readonly Token[], why: string): void {
+  if (tokens.filter(({ systemIdentifier }) => systemIdentifier !== '').length > 1) throw badToken(why)
+}
+
+/** The text itself is not shown: it came from outside. */
+export function badToken(why: string): PgherdError {
+  return new PgherdError(
+    'PGHERD_TOKEN',
+    `the token given to session() cannot be used: ${why}. Pass what token() gave, or { invalidToken: 'ignore' }.`
+  )
+}
