@@ -28,7 +28,7 @@ export type { Explanation, NodeSnapshot, TopologySnapshot } from './report/types
 export type { TokenLost } from './router/causality.js'
 export type { Decision } from './router/decisions.js'
 export type { Repair } from './router/repairs.js'
-export type { Route, Wishes } from './router/statement.js'
+export type { Route, RouteOptions as Wishes } from './router/statement.js'
 export type { SessionOptions, Tokens } from './router/tokens.js'
 
 export type { FailoverProgress, TopologyChange } from './telemetry/channels.js'

@@ -6,6 +6,7 @@ import type { EventEmitter } from 'node:events'
 import { errorOf, wordsOf } from '../core/thrown.js'
 import type { Clock } from '../runtime/clock.js'
 import type { Complain } from '../runtime/complaints.js'
+import { isSubmittable, withOwn } from './submittable.js'
 
 const ignore = () => {}
 /** So long after a hook was called what it has set going is still looked after. Connections are made rarely, and live long. */
@@ -154,10 +155,9 @@ export function judged(query: Query, args: Parameters<Query>, verdict: () => Err
     }
   const [first, second, third] = args.map((arg) => (typeof arg === 'function' ? asked(arg as Listener) : arg))
   const { callback } = (first ?? {}) as { readonly callback?: unknown }
-  // pg writes into it; and the caller's own object, with what its prototype has, stays as it is.
+  // pg writes into it, and the caller's own object stays as it is.
   const inside = typeof callback === 'function' && typeof first === 'object'
-  const own = { callback: { value: asked(callback as Listener), writable: true } }
-  const config = inside ? Object.create(first as object, own) : first
+  const config = inside ? withOwn(first, { callback: asked(callback as Listener) }) : first
   const result = query(config, second, third)
   const { then } = (result ?? {}) as Partial<Promise<unknown>>
   if (typeof then !== 'function') return result
@@ -166,6 +166,30 @@ export function judged(query: Query, args: Parameters<Query>, verdict: () => Err
     const refusal = verdict()
     if (refusal !== null) throw refusal
     return answer
+  })
+}
+
+/** The statement as it was given, its failure told to `notice` first. */
+export function noticed(
+  query: Query,
+  [first, second, third]: Parameters<Query>,
+  notice: (error: unknown) => void
+): unknown {
+  const told = (value: unknown) => (typeof value === 'function' ? noticing(value as Listener, notice) : value)
+  const holder = first as { callback?: unknown; handleError?: unknown } | string | null | undefined
+  if (isSubmittable(holder)) {
+    const { callback, handleError } = holder as { callback?: unknown; handleError?: unknown }
+    Object.assign(holder, { handleError: told(handleError) }, callback ? { callback: told(callback) } : {})
+    return query(holder, told(second), told(third))
+  }
+  const inner = typeof holder === 'object' ? holder?.callback : undefined
+  if (typeof inner === 'function') return query(withOwn(first, {}), second, told(inner))
+  const result = query(first, told(second), told(third))
+  // Not on the side: a caller that leaves a rejection alone must hear of that as ever.
+  if (!(result instanceof Promise)) return result
+  return result.catch((error) => {
+    notice(error)
+    throw error
   })
 }
 

@@ -3,7 +3,6 @@
 
 import type { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
-import { onAbort } from '../runtime/abort.js'
 import type { Alarm, Clock } from '../runtime/clock.js'
 import { tap } from './tap.js'
 import { free } from './turn.js'
@@ -29,7 +28,9 @@ interface Internals {
 }
 
 const NO_ANSWER = { refusesAuth: () => 'asks for a login in answer to a cancel request' }
+
 const DEADLINE_MILLIS = 5_000
+
 /** The first pause; each is twice as long as the one before. */
 const AGAIN_MILLIS = 100
 
@@ -83,27 +84,4 @@ function request(busy: Client, ClientOf: ClientClass, config: object, clock: Clo
   if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`)
   else connection.connect(port, host)
   return over
-}
-
-/** `work`, or the signal's reason as soon as it is aborted. What comes too late is given to `discard`. */
-export function abortable<T>(work: Promise<T>, signal: AbortSignal, discard?: (late: T) => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    let over = false
-    const aborted = () => {
-      over = true
-      reject(signal.reason)
-    }
-    const done = onAbort(signal, aborted)
-    work.then(
-      (result) => {
-        done()
-        if (over) discard?.(result)
-        else resolve(result)
-      },
-      (error) => {
-        done()
-        reject(error)
-      }
-    )
-  })
 }

@@ -5,6 +5,7 @@ import type { Client } from 'pg'
 import { type Failure, failureOf, type Outcome } from '../core/cluster/failure.js'
 import { type End, fateOf } from '../core/session/commit.js'
 import { outcomeInSession, outcomeOfEnding, type Situation } from '../core/session/outcome.js'
+import type { ServerSession } from '../core/session/server-session.js'
 import { type Step, stepsOf } from '../core/sql/steps.js'
 import { errorOf } from '../core/thrown.js'
 import type { Undone } from '../core/undone.js'
@@ -12,7 +13,6 @@ import { clearOutcome, noteOutcome } from '../errors.js'
 import type { Internals } from './internals.js'
 import { sqlOf, type Texted } from './submittable.js'
 import { sourceOf } from './tap.js'
-import type { Wire } from './wire.js'
 
 /** pg's own object of a statement, or what submits itself. */
 interface Statement extends Texted {
@@ -26,12 +26,17 @@ interface Connection {
 }
 
 /** What is under way has failed. What waits in line behind it fails with the same error, and the outcome is true of all. */
-export function noteFate(error: unknown, client: Client, wire: Wire, undone: (text: string) => Undone): void {
+export function noteFate(
+  error: unknown,
+  client: Client,
+  session: ServerSession,
+  undone: (text: string) => Undone
+): void {
   const { _activeQuery, _queryable, _ending } = client as unknown as Internals
   const statement = _activeQuery as Statement | null | undefined
   // Given back with a statement under way, its sender still waits for that.
-  if (!(wire.held || wire.released) || !statement) return
-  const { exchange } = wire
+  if (!session.isCallers || !statement) return
+  const { exchange } = session
   const late = exchange.extended && exchange.completed > 0
   const failure = failureOf(error, late ? 'completed' : 'handed', sourceOf(error, client, 0))
   const text = sqlOf(statement)
@@ -44,36 +49,36 @@ export function noteFate(error: unknown, client: Client, wire: Wire, undone: (te
   }
   const outcome = outcomeInSession(failure, situation)
   // In a block that goes on everything is open yet.
-  if (outcome === 'committed' || (outcome === 'unknown' && endOf(failure) !== 'refused')) wire.landed++
+  if (outcome === 'committed' || (outcome === 'unknown' && endOf(failure) !== 'refused')) session.mayHaveLanded()
   const unread = statement._canceledDueToError
   if (unread) clearOutcome(unread)
   // Those in line behind it, which were not sent, are told by the same error.
   const isAlone = endOf(failure) === 'refused' || !(client as unknown as Internals)._queryQueue.length
-  tell(unread || error, outcome === 'committed' && !isAlone ? 'unknown' : outcome, wire)
+  tell(unread || error, outcome === 'committed' && !isAlone ? 'unknown' : outcome, session)
 }
 
 /** The connection ended behind an error that its statement has been told: the others in line are told of the end. */
-export function noteRest(error: unknown, client: Client, wire: Wire): void {
+export function noteRest(error: unknown, client: Client, session: ServerSession): void {
   const { _activeQuery, _queryQueue, _sentQueryQueue } = client as unknown as Internals
-  if (_activeQuery || !(wire.held || wire.released)) return
+  if (_activeQuery || !session.isCallers) return
   if (_sentQueryQueue?.length) {
-    wire.landed++
-    tell(error, 'unknown', wire)
-  } else if (_queryQueue.length > 0) tell(error, 'not-sent', wire)
+    session.mayHaveLanded()
+    tell(error, 'unknown', session)
+  } else if (_queryQueue.length > 0) tell(error, 'not-sent', session)
 }
 
 /** The answer is complete, and a row of it could not be read. */
-export function noteUnread(client: Client, wire: Wire): void {
+export function noteUnread(client: Client, session: ServerSession): void {
   const { _activeQuery } = client as unknown as Internals
   const unread = (_activeQuery as Statement | null | undefined)?._canceledDueToError
-  if (!unread || !(wire.held || wire.released) || wire.ending === null) return
+  if (!unread || !session.isCallers || session.ending === null) return
   clearOutcome(unread)
-  tell(unread, outcomeOfEnding(wire.ending), wire)
+  tell(unread, outcomeOfEnding(session.ending), session)
 }
 
 /** To the holder of the client, by the error of a statement on it. */
-export function tell(error: unknown, outcome: Outcome, wire: Wire): void {
-  wire.told = error
+export function tell(error: unknown, outcome: Outcome, session: ServerSession): void {
+  session.tells(error)
   noteOutcome(error, outcome)
 }
 

@@ -1,5 +1,6 @@
 // What pg and pg-pool have and their published types do not name.
 
+import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
 
 export type Release = (error?: Error | boolean) => void
@@ -48,6 +49,8 @@ export type InnerPoolClass = new (options: object) => InnerPool
 
 /** What pg's client has, and its types do not name. */
 export interface Internals {
+  /** The native client has none. */
+  readonly connection?: EventEmitter & { readonly stream?: Socket }
   /** Nothing is under way; false from the sending of a statement to the server's ReadyForQuery. */
   readonly readyForQuery?: boolean
   /** The native client's way to say the same. */
@@ -63,4 +66,14 @@ export interface Internals {
   readonly pipeline?: boolean
   /** In a transaction or not, as the server said last. */
   readonly _txStatus?: unknown
+}
+
+export interface Socket {
+  readonly connecting?: boolean
+  readonly bytesRead?: number
+  readonly bytesWritten?: number
+  readonly writableEnded?: boolean
+  readonly destroyed?: boolean
+  destroy(): void
+  resetAndDestroy?(): void
 }

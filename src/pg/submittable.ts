@@ -1,4 +1,4 @@
-// What submits itself on a connection: pg's Query, a cursor, a stream around one.
+// What goes to query() first, beside a text: a config, or what submits itself on a connection (pg's Query, a cursor, a stream).
 
 import type { Submittable } from 'pg'
 
@@ -24,4 +24,41 @@ export interface ConfigLike {
   readonly route?: unknown
   readonly maxLagMillis?: unknown
   readonly signal?: unknown
+}
+
+/** What a statement has of its own, in place of what its caller's config says. */
+export interface OwnParts {
+  readonly callback?: unknown
+  readonly types?: unknown
+  readonly name?: undefined
+}
+
+/**
+ * The caller's config with parts of our own, its callback left out unless `own` has one: pg writes into what it gets. An object of
+ * a class is looked through, so that its getters and private fields work; a plain one is copied, as libraries that wrap query()
+ * expect own properties.
+ */
+export function withOwn(config: unknown, own: OwnParts): unknown {
+  if (typeof config === 'string') return { ...own, text: config }
+  if (typeof config !== 'object' || config === null) return config
+  const prototype: unknown = Object.getPrototypeOf(config)
+  if (prototype === Object.prototype || prototype === null) {
+    const { callback: _, ...rest } = config as Readonly<Record<string, unknown>>
+    return { ...rest, ...own }
+  }
+  const over = new Map<string | symbol, unknown>([['callback', undefined], ...Object.entries(own)])
+  return new Proxy(config, {
+    get: (target, name) => (over.has(name) ? over.get(name) : Reflect.get(target, name, target)),
+    has: (target, name) => over.get(name) !== undefined || Reflect.has(target, name),
+    set: (_, name, value) => {
+      over.set(name, value)
+      return true
+    },
+  })
+}
+
+/** The same, where only a callback inside it is in the way. */
+export function withoutCallback(config: unknown): unknown {
+  if (typeof config !== 'object' || config === null || !('callback' in config)) return config
+  return withOwn(config, {})
 }

@@ -3,6 +3,7 @@
 import type { Client, PoolClient } from 'pg'
 import { propertyOf } from '../core/thrown.js'
 import type { Internals } from './internals.js'
+import { withoutCallback } from './submittable.js'
 
 /** pg.Client's query(), with all its overloads. */
 export type Send = (first: unknown, second?: unknown, third?: unknown) => unknown
@@ -90,13 +91,6 @@ export function free(client: Client): Promise<void> {
     client.on('drain', over)
     client.on('end', over)
   })
-}
-
-/** A callback inside a config is the caller's, and is told by whoever runs it. */
-export function withoutCallback(query: unknown): unknown {
-  if (typeof query !== 'object' || query === null || !('callback' in query)) return query
-  const { callback: _, ...config } = query
-  return config
 }
 
 export function statusOf(client: PoolClient): string | null {

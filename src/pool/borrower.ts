@@ -1,60 +1,49 @@
-// What a checked-out client of the primary may send elsewhere: a plain read outside a transaction borrows a replica for that one
-// statement, BEGIN READ ONLY borrows one until the transaction ends. The client stays a real client of the primary: its order,
-// identity and session are kept, and whatever its session holds keeps it on the primary. Chooses no node.
+// A client that a caller holds. It is a real client of one server, and keeps its order, its session and its transactions; a plain read
+// outside of a transaction borrows a replica for that one statement, BEGIN READ ONLY borrows one until the transaction ends. Carries
+// out what core/session/client-session.ts plans. Chooses no node.
 
 import type { Client, PoolClient } from 'pg'
-import type { Scope } from '../core/session/causal-scope.js'
-import type { Verdict } from '../core/sql/classify.js'
 import {
-  closingOf,
-  type Effect,
-  escapesReadOnly,
-  harmsElsewhere,
-  needsPrimary,
-  type Opening,
-  openingOf,
-} from '../core/sql/effects.js'
+  after,
+  begun,
+  chained,
+  isPinned,
+  keepsSnapshot,
+  openingIn,
+  plan,
+  planOnLoan,
+  withStream,
+} from '../core/session/client-session.js'
+import type { ServerSession } from '../core/session/server-session.js'
+import { closingOf, onlyShapes } from '../core/sql/effects.js'
 import { noteOutcome } from '../errors.js'
-import type { Internals } from '../pg/internals.js'
-import { isSubmittable } from '../pg/submittable.js'
-import { isFree, outcomeOn, runOn, type Send, statusOf, type Turn, withoutCallback } from '../pg/turn.js'
-import { isPromoted, wireOf } from '../pg/wire.js'
-import { type Callback, type QueryArgs, queryArgs, textOf, type Wishes } from '../router/statement.js'
+import type { Place } from '../herd/herd.js'
+import { judged } from '../pg/calls.js'
+import type { Internals, Notice } from '../pg/internals.js'
+import { withFreeName } from '../pg/prepared.js'
+import { isSubmittable, withOwn, withoutCallback } from '../pg/submittable.js'
+import { isFree, outcomeOn, runOn, type Send, type Sent, type Turn } from '../pg/turn.js'
+import type { Routed } from '../router/routing.js'
+import { type Callback, NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../router/statement.js'
 import { onAbort } from '../runtime/abort.js'
 import { inContext } from '../runtime/context.js'
-import { giveBack, isolationOf, isPinned, type Loan, loanOf, pinned, promoted, remember } from './loan.js'
+import { KeepAlive } from './keep-alive.js'
+import { isolationOf, Lent } from './loan.js'
+import type { Parts } from './parts.js'
+import { pinned, promoted } from './refusals.js'
 
 /** A statement that waits for its turn. */
 interface Entry extends Turn {
-  readonly args: QueryArgs
-  /** It may borrow; null: to be asked in its turn, when what is before it is over. */
-  readonly borrows: boolean | null
+  readonly args: Statement
+  /** The request for a replica that would serve it now; null: none; undefined: to be asked when what is before it is over. */
+  readonly routed: Routed | null | undefined
 }
 
-/** What lends: the pool. */
-export interface Lender {
-  /** There are replicas to borrow, and clients may. */
-  readonly lends: boolean
-  /** The session whose code runs now. */
-  scope(): Scope | undefined
-  read(text: string): Verdict
-  effect(text: string): Effect
-  /** A replica would serve a read now. */
-  ready(args: QueryArgs, wishes: Wishes): boolean
-  /** Runs a read on a replica; `here` runs it on the borrower's own connection, where no replica will do any more. */
-  borrow(
-    args: QueryArgs,
-    wishes: Wishes,
-    here: () => Promise<unknown>,
-    notice: (message: unknown) => void
-  ): Promise<unknown>
-  /** Has the server of this client of the primary cancel what it does; resolves when that was said. */
-  cancel(client: Client): Promise<void>
-  /** No replica can give what this session's transactions are by default. */
-  serializable(): void
-  /** A client of a replica that is fit for a transaction, or null. */
-  lend(args: QueryArgs, wishes: Wishes): Promise<PoolClient | null>
-}
+/** Judges the answer of a statement on a client of a replica; null: it is as good as it came. */
+export type Verdict = () => Error | null
+
+/** The borrowed connection will not do: the borrower's own does. */
+const HERE = Symbol('here')
 
 const borrowers = new WeakMap<Client, Borrower>()
 
@@ -62,37 +51,35 @@ export function borrowerOf(client: Client): Borrower | undefined {
   return borrowers.get(client)
 }
 
-/** Remembered of the time before the second server was known, to be read when it matters. */
-const MOST_UNREAD = 50
-
 export class Borrower {
   readonly #client: Client
+  readonly #session: ServerSession
   readonly #send: Send
   readonly #status: () => string | null
-  readonly #lender: Lender
+  readonly #parts: Parts
   readonly #line: ((() => Promise<void>) | 'released')[] = []
   readonly #waiters: (() => void)[] = []
+  readonly #rest: KeepAlive
+  readonly #notice: Notice = (message) => this.#client.emit('notice', message as never)
   #working = false
-  #loan: Loan | null = null
+  #loan: Lent | null = null
   /** Ends the wait for a borrowed read. */
   #interrupt: ((error: unknown) => void) | null = null
-  #wishes: Wishes = {}
-  #tainted = false
-  /** A hook has set something up here, as on every connection: DISCARD ALL would undo that here alone. */
-  #hooked = false
-  #unread: string[] = []
+  #options: RouteOptions = NO_OPTIONS
 
-  constructor(client: Client, send: Send, status: () => string | null, lender: Lender) {
+  constructor(client: Client, session: ServerSession, send: Send, status: () => string | null, parts: Parts) {
     this.#client = client
+    this.#session = session
     this.#send = send
     this.#status = status
-    this.#lender = lender
+    this.#parts = parts
+    this.#rest = new KeepAlive(client, session, parts.clock)
     borrowers.set(client, this)
   }
 
   /** As getTransactionStatus() has it: that of the transaction which the holder of the client is in. */
   get status(): string | null {
-    return this.#loan === null ? this.#status() : (statusOf(this.#loan.client) ?? 'I')
+    return this.#loan === null ? this.#status() : this.#loan.status
   }
 
   /** That of the client's own session, whatever runs on a replica for it. */
@@ -100,37 +87,48 @@ export class Borrower {
     return this.#status()
   }
 
-  /** A statement of a hook: the connections of replicas have had it too. */
-  noteHook(first: unknown): void {
-    const { text } = queryArgs(first, undefined, undefined)
-    if (text === null || this.#lender.effect(text) !== 'none') this.#hooked = true
-  }
-
-  /** pg.Client's query(), of somebody who holds the client. */
-  query(first: unknown, second: unknown, third: unknown): unknown {
+  /** pg.Client's query(), of the holder of the client. `verdict`: of a client of a replica, before an answer is told. */
+  query(first: unknown, second: unknown, third: unknown, verdict: Verdict | null = null): unknown {
     if (first === null || first === undefined) return this.#send(first, second, third)
-    const scope = this.#lender.scope() ?? wireOf(this.#client)?.holder ?? undefined
-    const args = { ...queryArgs(first, second, third), scope }
+    const { router } = this.#parts
+    const { lends } = router
+    // Nothing to borrow, nothing to wait for, nothing to abort: as in pg.
+    if (!lends && !this.#working && this.#loan === null && !hasSignal(first) && !mayDiscard(first)) {
+      this.#session.remains.sends(textIn(first))
+      return verdict === null ? this.#send(first, second, third) : this.#judged(first, second, third, verdict)
+    }
+    const scope = router.causality.scope ?? this.#session.hold?.scope ?? undefined
+    const args = queryArgs(first, second, third)
     // What pg refuses with a throw.
     if (args.callback !== undefined && typeof args.callback !== 'function') return this.#send(first, second, third)
+    const statement = new Statement(router.routing.texts, this.#options, args, scope, this.#session.wroteAt)
     // Behind others it is asked in its turn.
-    const borrows = this.#working ? null : this.#mayBorrow(args)
-    if (borrows !== false || args.signal !== undefined || this.#discards(args)) {
-      return this.#enqueue(args, borrows, second, third)
+    const isBehind = this.#working || this.#loan !== null
+    const routed = isBehind || verdict !== null ? undefined : this.#routed(statement)
+    const isLate = routed !== null && verdict === null
+    if (isLate || this.#working || statement.signal !== undefined || this.#discards(statement)) {
+      return this.#enqueue({ args: statement, routed, second, third, settle: null }, verdict)
     }
-    this.#note(args)
-    return this.#send(first, second, third)
+    this.#session.remains.sends(statement.sql)
+    return verdict === null ? this.#send(first, second, third) : this.#judged(first, second, third, verdict)
   }
 
-  /** Calls when nothing waits in line any more: whoever uses the connection behind the holder's back waits for that. */
+  #judged(first: unknown, second: unknown, third: unknown, verdict: Verdict): unknown {
+    const text = textIn(first)
+    // A session's state and the end of a transaction are told in any case, and what submits itself hands out its rows by itself.
+    if (isSubmittable(first) || (text !== null && onlyShapes(text))) return this.#send(first, second, third)
+    return judged((a, b, c) => this.#send(a, b, c), [first, second, third], verdict)
+  }
+
+  /** Calls when nothing waits in line any more: what uses the connection behind the holder's back waits for that. */
   whenFree(tell: () => void): void {
     if (this.#working) this.#waiters.push(tell)
     else tell()
   }
 
-  /** Somebody takes the client, perhaps through a view of the pool. */
-  held(wishes: Wishes): void {
-    this.#wishes = wishes
+  /** A caller takes the client, perhaps through a view of the pool. */
+  held(options: RouteOptions): void {
+    this.#options = options
   }
 
   /** The client goes back to its pool. What was sent is still answered; an open transaction on a replica is not left open. */
@@ -141,36 +139,40 @@ export class Borrower {
     }
   }
 
-  /** The client's own connection failed. */
-  failed(error: unknown): void {
-    this.#interrupt?.(error)
-  }
-
-  /** The client's own connection has ended. */
+  /** The client's own connection has ended. What it has borrowed goes on, unless the holder has ended it. */
   ended(): void {
+    this.#rest.stop()
     const { _ending } = this.#client as unknown as Internals
-    this.#interrupt?.(new Error(_ending ? 'Connection terminated' : 'Connection terminated unexpectedly'))
+    if (!_ending) return
+    this.#interrupt?.(new Error('Connection terminated'))
     const loan = this.#loan
     this.#loan = null
     loan?.end(true)
   }
 
-  #enqueue(args: QueryArgs, borrows: boolean | null, second: unknown, third: unknown): unknown {
+  #enqueue(entry: Entry, verdict: Verdict | null): unknown {
+    const { args } = entry
     if (isSubmittable(args.query)) {
-      this.#push({ args, borrows, second, third, settle: null })
+      this.#push(entry)
       return args.query
+    }
+    const judge = (settle: NonNullable<Entry['settle']>): Entry['settle'] => {
+      if (verdict === null || (args.text !== null && onlyShapes(args.text))) return settle
+      return (error, value) => {
+        const refusal = error ? null : verdict()
+        if (refusal === null) settle(error, value)
+        else settle(refusal)
+      }
     }
     const callback = args.callback ?? (args.query as { readonly callback?: Callback }).callback
     if (typeof callback !== 'function') {
       return new Promise((resolve, reject) => {
-        const settle: Entry['settle'] = (error, value) => (error ? reject(error) : resolve(value))
-        this.#push({ args, borrows, second, third, settle })
+        this.#push({ ...entry, settle: judge((error, value) => (error ? reject(error) : resolve(value))) })
       })
     }
     // Outside of any promise, so that what it throws is not ours to swallow.
-    const settle: Entry['settle'] = (error, value) =>
-      process.nextTick(callback, error ?? null, error ? undefined : value)
-    this.#push({ args, borrows, second, third, settle })
+    const settle = judge((error, value) => process.nextTick(callback, error ?? null, error ? undefined : value))
+    this.#push({ ...entry, settle })
     return undefined
   }
 
@@ -192,41 +194,24 @@ export class Borrower {
   }
 
   async #run(entry: Entry): Promise<void> {
+    const { args, settle } = entry
+    const { signal } = args
+    if (signal?.aborted && settle !== null) return settle(reasonOf(signal))
     const loan = this.#loan
     if (loan !== null) return this.#runOnLoan(entry, loan)
-    if (entry.settle === null || !(entry.borrows ?? this.#mayBorrow(entry.args))) return this.#runHere(entry)
-    if (this.#opening(entry.args) !== null) return this.#openLoan(entry)
-    await this.#borrow(entry.args, entry.settle)
+    const routed = entry.routed === undefined ? this.#routed(args) : entry.routed
+    if (routed === null || settle === null) return this.#runHere(entry)
+    if (args.reads) return this.#borrow(args, routed, settle)
+    return this.#openLoan(entry, routed)
   }
 
-  /** As a statement on the client's own connection would, it fails when that connection does. */
-  async #borrow(args: QueryArgs, settle: NonNullable<Entry['settle']>): Promise<void> {
-    const notice = (message: unknown) => this.#client.emit('notice', message as never)
-    const stop = new AbortController()
-    const interrupted = new Promise<never>((_, reject) => {
-      this.#interrupt = (error) => {
-        stop.abort(new Error('the client that borrowed has ended'))
-        noteOutcome(error, 'unknown')
-        reject(error)
-      }
-    })
-    const signal = args.signal === undefined ? stop.signal : AbortSignal.any([args.signal, stop.signal])
-    const typed = { ...this.#own(this.#typed(args)), signal }
-    const borrowed = this.#lender.borrow(typed, this.#wishes, () => this.#here(args), notice)
-    borrowed.catch(() => {}) // its rejection may come when nobody waits for it any more
-    await Promise.race([borrowed, interrupted]).then(
-      (result) => settle(null, result),
-      (error) => settle(error || reasonOf(signal))
-    )
-    this.#interrupt = null
-  }
-
-  /** Taint, an order to keep, a transaction: each keeps a statement here. */
-  #mayBorrow(args: QueryArgs): boolean {
-    if (this.#loan !== null) return true
-    if (!this.#lender.lends || !this.#isIdle() || this.#isTainted()) return false
-    if (!this.#isRead(args) && this.#opening(args) === null) return false
-    return this.#lender.ready(this.#own(args), this.#wishes)
+  /** The request for a replica, where one would serve this statement now; null: it stays here. */
+  #routed(statement: Statement): Routed | null {
+    const { router } = this.#parts
+    // What the server ends when it rests must be used, or it is not there when it is needed.
+    const isIdle = this.#isIdle() && !this.#rest.isDue
+    const own = { lends: router.lends && this.#session.hold?.isReplica !== true, isIdle, isTainted: this.#isTainted }
+    return plan(statement, own) === 'here' ? null : router.borrows(statement)
   }
 
   #isIdle(): boolean {
@@ -235,62 +220,59 @@ export class Borrower {
     return client._queryable && !client._ending && client.pipeline !== true && this.#status() === 'I'
   }
 
-  #isTainted(): boolean {
-    for (const text of this.#unread.splice(0)) this.#noteText(text)
-    return this.#tainted
+  get #isTainted(): boolean {
+    return this.#session.remains.isTainted
   }
 
-  /** A plain read: one statement, not a prepared one, and nobody said that the primary shall run it. */
-  #isRead({ text, query, route }: QueryArgs): boolean {
-    if (text === null || route === 'primary' || (query as { readonly name?: unknown }).name) return false
-    const { intent, single, hint } = this.#lender.read(text)
-    return intent === 'read' && single && (route !== undefined || hint !== 'primary')
-  }
-
-  #opening({ text, route }: QueryArgs): Opening | null {
-    if (text === null || route === 'primary' || !/^[\s;]*(?:\/\*|--|begin\b|start\b)/i.test(text)) return null
-    const opening = escapesReadOnly(text) ? null : openingOf(text)
-    return opening?.readOnly === true ? opening : null
-  }
-
-  /** A statement of pool.query() on this connection. While there is one server nobody looks: nothing can be borrowed. */
-  notePool(args: QueryArgs): void {
-    if (this.#lender.lends) this.#note(args)
-  }
-
-  /** A statement that is sent here leaves something in the session, or may do so. */
-  #note(args: QueryArgs): void {
-    const text = textOf(args)
-    if (text === null) this.#tainted = true
-    else this.#noteText(text)
-  }
-
-  #noteText(text: string): void {
-    if (this.#tainted) return
-    // With one server nothing can be borrowed, and nothing is read; should there be a second, this must be known.
-    if (this.#lender.lends) this.#tainted = this.#lender.effect(text) === 'taints'
-    else if (this.#unread.length < MOST_UNREAD) this.#unread.push(text)
-    else this.#tainted = true
+  /** A read on a replica. It is answered as on the client's own connection: its parsers, its notices. */
+  async #borrow(args: Statement, routed: Routed, settle: NonNullable<Entry['settle']>): Promise<void> {
+    const { router } = this.#parts
+    const types = (this.#client as unknown as Internals)._types
+    let onClosed: (() => void) | null = null
+    const sending = {
+      notice: this.#notice,
+      types,
+      isClosed: false,
+      onClose(call: () => void) {
+        onClosed = call
+        return () => {
+          onClosed = null
+        }
+      },
+    }
+    const runOnReplica = async (place: Place) => {
+      const pool = place.node.state.kind === 'replica' ? this.#parts.poolOf(place) : null
+      if (pool === null || !pool.hasRoom) return HERE
+      const answer = await pool.query(place, args, true, sending)
+      router.causality.readOn(place.node, args.scope)
+      return answer
+    }
+    const here = (answer: unknown) => (answer === HERE ? this.#here(args) : answer)
+    const interrupted = new Promise<never>((_, reject) => {
+      this.#interrupt = (error) => {
+        sending.isClosed = true
+        onClosed?.()
+        noteOutcome(error, 'unknown')
+        reject(error)
+      }
+    })
+    const rested = this.#rest.start()
+    const borrowed = router.borrow(args, routed, args.signal, runOnReplica, here)
+    borrowed.catch(() => {}) // its rejection may come when its caller has been answered
+    await Promise.race([borrowed, interrupted]).then(
+      (result) => settle(null, result),
+      (error) => settle(error || reasonOf(args.signal))
+    )
+    this.#interrupt = null
+    rested()
   }
 
   /** DISCARD ALL, whose success has to be seen. */
-  #discards({ text }: QueryArgs): boolean {
-    return text !== null && this.#tainted && /^[^a-z]*discard\b/i.test(text) && this.#lender.effect(text) === 'discards'
+  #discards({ text, effect }: Statement): boolean {
+    return text !== null && mayDiscard(text) && this.#isTainted && effect === 'discards'
   }
 
-  /** What was written on this client its reads see, in whatever session they are. */
-  #own(args: QueryArgs): QueryArgs {
-    return { ...args, wroteAt: wireOf(this.#client)?.wroteAt }
-  }
-
-  /** Values of a borrowed read are parsed as this client's would be. */
-  #typed(args: QueryArgs): QueryArgs {
-    const types = (this.#client as unknown as Internals)._types
-    const config = typeof args.query === 'string' ? { text: args.query } : (withoutCallback(args.query) as object)
-    return { ...args, query: { ...config, types: (config as { readonly types?: unknown }).types ?? types } }
-  }
-
-  #here(args: QueryArgs): Promise<unknown> {
+  #here(args: Sent): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#send(withoutCallback(args.query), args.values, (error: unknown, result: unknown) =>
         error ? reject(error) : resolve(result)
@@ -300,102 +282,109 @@ export class Borrower {
 
   async #runHere(entry: Entry): Promise<void> {
     const { args, settle } = entry
-    const { signal } = args
-    if (signal?.aborted && settle !== null) return settle(reasonOf(signal))
     const discards = this.#discards(args)
-    this.#note(args)
+    this.#session.remains.sends(args.sql)
     const told: Entry['settle'] =
       settle &&
       ((error, value) => {
-        if (discards && !error) this.#tainted = this.#hooked
+        if (discards && !error) this.#session.remains.discards()
         settle(error, value)
       })
-    if (signal === undefined || told === null) return runOn(this.#client, this.#send, { ...entry, settle: told })
-    await this.#cancellable(signal, { ...entry, settle: told })
+    const { signal } = args
+    const run = (settle: Entry['settle']) => runOn(this.#client, this.#send, { ...entry, settle })
+    if (signal === undefined || told === null) return run(told)
+    await interruptible(signal, told, run, () => this.#parts.cancel(this.#client))
   }
 
-  /** Told at once when the signal is aborted; the line goes on when the server has heard of it, and is ready again. */
-  async #cancellable(signal: AbortSignal, entry: Entry): Promise<void> {
-    let cancelled: Promise<void> | undefined
-    const aborted = () => {
-      entry.settle?.(reasonOf(signal))
-      cancelled = this.#lender.cancel(this.#client)
+  async #openLoan(entry: Entry, routed: Routed): Promise<void> {
+    const { args } = entry
+    const opening = openingIn(args)
+    const lend = (place: Place) => {
+      const pool = place.node.state.kind === 'replica' ? this.#parts.poolOf(place) : null
+      return pool?.hasRoom ? pool.lend(place, args) : Promise.resolve(null)
     }
-    const deaf = onAbort(signal, aborted)
-    const settle: Entry['settle'] = (error, value) => {
-      if (cancelled === undefined) entry.settle?.(error, value)
-    }
-    await runOn(this.#client, this.#send, { ...entry, settle })
-    deaf()
-    await cancelled
-  }
-
-  async #openLoan(entry: Entry): Promise<void> {
-    const opening = this.#opening(entry.args)
+    const { router } = this.#parts
     const client =
-      opening === null ? null : await this.#lender.lend(this.#own(entry.args), this.#wishes).catch(() => null)
+      opening === null
+        ? null
+        : await router
+            .borrow(
+              args,
+              routed,
+              args.signal,
+              lend,
+              (lent) => lent,
+              (late) => late?.release()
+            )
+            .catch(() => null)
+    if (args.signal?.aborted) {
+      client?.release()
+      return entry.settle?.(reasonOf(args.signal))
+    }
     if (opening === null || client === null) return this.#runHere(entry)
-    const notice = (message: unknown) => this.#client.emit('notice', message as never)
-    const loan = loanOf(client, entry.args, notice)
     const isolation = opening.isolation ?? (await isolationOf(client))
-    loan.keepsSnapshot = isolation !== 'read committed'
-    const unfit = isolation === null || isolation === 'serializable'
-    const result = unfit ? null : await outcomeOn(client, entry.args)
-    if (result === null || hasLeft(loan) || (result.error !== null && statusOf(client) !== 'T')) {
+    const loan = new Lent(client, begun(args, isolation ?? 'read committed'), this.#notice)
+    const isUnfit = isolation === null || isolation === 'serializable'
+    const result = isUnfit ? null : await outcomeOn(client, args)
+    if (result === null || loan.hasLeft || (result.error !== null && loan.status !== 'T')) {
       // Nothing has begun: the primary can do it as well.
-      if (isolation === 'serializable') this.#lender.serializable()
+      if (isolation === 'serializable') router.routing.setAside('isolation')
       loan.end(isolation !== 'serializable')
       return this.#runHere(entry)
     }
     this.#loan = loan
+    this.#rest.start()
     entry.settle?.(result.error, result.value)
   }
 
-  async #runOnLoan(entry: Entry, loan: Loan): Promise<void> {
+  async #runOnLoan(entry: Entry, loan: Lent): Promise<void> {
     const { args, settle } = entry
-    const text = textOf(args)
     if (loan.broken !== null) return this.#refuseBroken(entry, loan)
-    const verdict = text === null ? null : this.#lender.read(text)
-    const closing = text === null ? null : closingOf(text)
-    if (closing?.chains) return this.#chain(entry, loan, closing.commits)
-    const effect = text === null ? 'taints' : this.#lender.effect(text)
-    if (statusOf(loan.client) === 'T' && (text === null || verdict === null || needsPrimary(text, verdict, effect))) {
-      if (!isPinned(loan)) {
-        await this.#move(loan)
-        return this.#runHere(entry)
-      }
-      // The rest is refused by the replica in the same words, since the transaction only reads.
-      if (text === null || harmsElsewhere(text, effect)) throw pinned()
+    const next = planOnLoan(args, loan.state, loan.status)
+    if (next === 'refuse') throw pinned()
+    if (next === 'chain') return this.#chain(entry, loan)
+    if (next === 'move') {
+      await this.#move(loan)
+      return this.#runHere(entry)
     }
     const { client } = loan
     if (settle === null) {
-      loan.hasRead = loan.fixed = true
+      loan.state = withStream(loan.state)
       await runOn(client, client.query.bind(client) as unknown as Send, entry)
       return this.#endIfOver(loan)
     }
-    const isOpen = closing === null && statusOf(client) === 'T'
-    const { error, value } = await outcomeOn(client, this.#typed(args))
-    if (isOpen && hasLeft(loan) && !(loan.hasRead && loan.keepsSnapshot)) return this.#leave(entry, loan)
-    if (error === null) remember(loan, args, verdict, effect)
-    this.#endIfOver(loan)
-    settle(error, value)
+    const wasOpen = (args.text === null || closingOf(args.text) === null) && loan.status === 'T'
+    const types = (args.query as { readonly types?: unknown }).types ?? (this.#client as unknown as Internals)._types
+    const sent = { query: withFreeName(client, withOwn(args.query, { types })), values: args.values }
+    const run = async (tell: Entry['settle']) => {
+      const { error, value } = await outcomeOn(client, sent)
+      const { hasRead } = loan.state
+      if (wasOpen && loan.hasLeft && !(hasRead && keepsSnapshot(loan.state))) {
+        return this.#leave({ ...entry, settle: tell }, loan)
+      }
+      if (error === null) loan.state = after(loan.state, args, kept(args))
+      this.#endIfOver(loan)
+      tell?.(error, value)
+    }
+    if (args.signal === undefined) return run(settle)
+    await interruptible(args.signal, settle, run, () => this.#parts.cancel(client))
   }
 
   /** The transaction goes on at the primary. Whatever fails there is the failure of the statement that needs it. */
-  async #move(loan: Loan): Promise<void> {
-    this.#loan = null
+  async #move(loan: Lent): Promise<void> {
+    this.#over(loan)
     try {
-      for (const args of loan.shape) await this.#here(args)
+      for (const sent of loan.state.shape) await this.#here(sent)
       // What may only stand before the first query must not be possible now, either.
-      if (loan.hasRead) await this.#here({ query: 'select 1' } as QueryArgs)
+      if (loan.state.hasRead) await this.#here(QUERY)
     } finally {
-      await giveBack(loan)
+      await loan.giveBack()
     }
   }
 
-  /** What the statement has shown may be of a fork, and is told to nobody. A snapshot of before the promotion stays good. */
-  async #leave(entry: Entry, loan: Loan): Promise<void> {
-    if (isPinned(loan)) throw promoted()
+  /** What the statement has shown may be of a fork, and is not told. A snapshot of before the promotion stays good. */
+  async #leave(entry: Entry, loan: Lent): Promise<void> {
+    if (isPinned(loan.state)) throw promoted()
     await this.#move(loan)
     await this.#runHere(entry)
   }
@@ -404,53 +393,97 @@ export class Borrower {
    * AND CHAIN begins the next transaction in the same breath. It would have to look for a replica anew; so it is the primary's.
    * Behind an error the server forgets READ ONLY for the next one (PostgreSQL 12 to 18), and there must be an error for that.
    */
-  async #chain(entry: Entry, loan: Loan, commits: boolean): Promise<void> {
-    const [opening] = loan.shape
-    const failed = statusOf(loan.client) === 'E'
-    this.#loan = null
-    const ended = failed ? null : await outcomeOn(loan.client, { query: commits ? 'commit' : 'rollback' } as QueryArgs)
-    if (ended === null) await giveBack(loan)
+  async #chain(entry: Entry, loan: Lent): Promise<void> {
+    const failed = loan.status === 'E'
+    const commits = closingOf(entry.args.sql ?? '')?.commits === true
+    this.#over(loan)
+    const end = { query: commits ? 'commit' : 'rollback', values: undefined }
+    const ended = failed ? null : await outcomeOn(loan.client, end)
+    if (ended === null) await loan.giveBack()
     else loan.end(ended.error !== null)
-    if (opening !== undefined) await this.#here(opening)
+    await this.#here({ query: chained(loan.state), values: undefined })
     if (ended !== null) return entry.settle?.(ended.error, ended.value)
-    await this.#here({ query: 'select 1 operator(pg_catalog./) 0' } as QueryArgs).catch(() => {})
+    await this.#here(FAILING).catch(() => {})
     return this.#runHere(entry)
   }
 
-  #endIfOver(loan: Loan): void {
-    if (loan.broken !== null || statusOf(loan.client) !== 'I') return
-    this.#loan = null
+  #endIfOver(loan: Lent): void {
+    if (loan.broken !== null || loan.status !== 'I') return
+    this.#over(loan)
     loan.end()
   }
 
   /** As with a connection of one's own that broke, until the transaction is ended. */
-  #refuseBroken(entry: Entry, loan: Loan): void {
+  #refuseBroken(entry: Entry, loan: Lent): void {
     const { text } = entry.args
     if (text !== null && closingOf(text) !== null) {
-      this.#loan = null
+      this.#over(loan)
       loan.end(true)
     }
     noteOutcome(loan.broken, 'not-sent')
     failing(entry)(loan.broken)
   }
 
-  /** Somebody gave the client back inside a transaction on a replica. */
+  /** The client was given back inside a transaction on a replica. */
   #abandon(): void {
     const loan = this.#loan
-    this.#loan = null
-    loan?.end(true)
+    if (loan === null) return
+    this.#over(loan)
+    loan.end(true)
+  }
+
+  #over(loan: Lent): void {
+    if (this.#loan === loan) this.#loan = null
+    this.#rest.stop()
+  }
+}
+
+const QUERY: Sent = { query: 'select 1', values: undefined }
+const FAILING: Sent = { query: 'select 1 operator(pg_catalog./) 0', values: undefined }
+
+/** To be sent again elsewhere: as it was when it was sent here. */
+function kept({ query, text, values }: Statement): Sent {
+  const own = values ?? (query as { readonly values?: unknown }).values
+  return { query: text, values: Array.isArray(own) ? [...own] : own }
+}
+
+function hasSignal(first: unknown): boolean {
+  return (first as { readonly signal?: unknown }).signal !== undefined
+}
+
+function mayDiscard(first: unknown): boolean {
+  const text = textIn(first)
+  return text !== null && /^[^a-z]*discard\b/i.test(text)
+}
+
+/**
+ * A statement whose caller is told at once when the signal is aborted; it is over when the server has heard of that, and is ready
+ * again.
+ */
+async function interruptible(
+  signal: AbortSignal,
+  settle: NonNullable<Turn['settle']>,
+  run: (settle: NonNullable<Turn['settle']>) => Promise<void>,
+  cancel: () => Promise<void>
+): Promise<void> {
+  let cancelled: Promise<void> | undefined
+  const unsubscribe = onAbort(signal, () => {
+    settle(reasonOf(signal))
+    cancelled = cancel()
+  })
+  try {
+    await run((error, value) => {
+      if (cancelled === undefined) settle(error, value)
+    })
+  } finally {
+    unsubscribe()
+    await cancelled
   }
 }
 
 /** An entry takes what is falsy for no error, and `abort(null)` is one. */
-function reasonOf({ reason }: AbortSignal): unknown {
-  return reason || new DOMException('This operation was aborted', 'AbortError')
-}
-
-/** The replica that a transaction was begun on has said that it is none any more. */
-function hasLeft({ client }: Loan): boolean {
-  const wire = wireOf(client)
-  return wire !== undefined && isPromoted(wire.node, wire)
+function reasonOf(signal: AbortSignal | undefined): unknown {
+  return signal?.reason || new DOMException('This operation was aborted', 'AbortError')
 }
 
 /** Tells an error in the entry's own way. */
@@ -459,7 +492,7 @@ function failing({ settle, args }: Entry): (error: unknown) => void {
   return (error) => (args.query as { handleError?: (error: unknown) => void }).handleError?.(error)
 }
 
-/** Somebody gave the client back, and nothing that was sent will end its transaction. */
+/** The client was given back, and nothing that was sent will end its transaction. */
 export function isLeftInTransaction(client: Client): boolean {
   const borrower = borrowerOf(client)
   const status = borrower === undefined ? (client as Partial<PoolClient>).getTransactionStatus?.() : borrower.ownStatus

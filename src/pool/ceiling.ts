@@ -2,7 +2,7 @@
 // would have got the next one waits in line for one of them, as at `max`. Opens nothing, and knows nothing of statements.
 
 import type { Connected, InnerPool } from '../pg/internals.js'
-import { wireOf } from '../pg/wire.js'
+import { sessionOf } from '../pg/watch.js'
 import type { Alarm, Clock } from '../runtime/clock.js'
 
 /** For so long; then one more is tried. */
@@ -51,7 +51,7 @@ export class Ceiling {
   }
 
   get #ready(): number {
-    return this.#inner._clients.filter((client) => wireOf(client)?.readyAt !== null).length
+    return this.#inner._clients.filter((client) => sessionOf(client)?.readyAt !== null).length
   }
 
   #item(connected: Connected, deadline: number): { callback: Connected; timedOut: boolean } {

@@ -1,105 +1,73 @@
-// A transaction that runs on a replica for a client of the primary: what is known of it, so that it can move to the primary, or
-// be given back. Sends nothing of its holder's.
+// A connection of a replica on loan: the READ ONLY transaction of a client of the primary runs there. Sends nothing of its holder's.
 
 import type { Client, PoolClient } from 'pg'
 import { failureOf } from '../core/cluster/failure.js'
-import type { Verdict } from '../core/sql/classify.js'
-import { type Effect, traitsOf } from '../core/sql/effects.js'
-import { PgherdError } from '../errors.js'
+import type { Loan } from '../core/session/client-session.js'
+import { isPromoted } from '../core/session/server-session.js'
+import type { Isolation } from '../core/sql/effects.js'
+import type { Notice } from '../pg/internals.js'
 import { answered } from '../pg/own-query.js'
 import { sourceOf } from '../pg/tap.js'
-import { free, outcomeOn } from '../pg/turn.js'
-import type { QueryArgs } from '../router/statement.js'
+import { free, outcomeOn, type Sent, statusOf } from '../pg/turn.js'
+import { sessionOf } from '../pg/watch.js'
 
-/** A transaction on a replica, from its BEGIN on. */
-export interface Loan {
+export class Lent {
   readonly client: PoolClient
-  /** The statements so far that shape the transaction: what another server must be told to get where this one is. */
-  readonly shape: QueryArgs[]
-  /** It has read, so it may have a snapshot. */
-  hasRead: boolean
-  /** All its reads are of one snapshot: REPEATABLE READ. */
-  keepsSnapshot: boolean
-  /** It has what cannot be told to another server: cursors. */
-  fixed: boolean
-  /** Its connection broke. */
-  broken: unknown
-  /** Gives the client back. */
-  end(error?: Error | boolean): void
-}
-
-export function loanOf(client: PoolClient, args: QueryArgs, notice: (message: unknown) => void): Loan {
-  const failed = (error: unknown) => {
-    loan.broken ??= error
+  /** What the transaction must not forget. */
+  state: Loan<Sent>
+  /** The error that its connection broke with; null: it has not. */
+  #broken: unknown = null
+  readonly #notice: Notice
+  readonly #failed = (error: unknown) => {
+    this.#broken ??= error
   }
-  const loan: Loan = {
-    client,
-    shape: [args],
-    hasRead: false,
-    keepsSnapshot: false,
-    fixed: false,
-    broken: null,
-    end: (error) => {
-      client.removeListener('error', failed)
-      client.removeListener('notice', notice)
-      client.release(error)
-    },
+
+  constructor(client: PoolClient, state: Loan<Sent>, notice: Notice) {
+    this.client = client
+    this.state = state
+    this.#notice = notice
+    client.on('error', this.#failed)
+    client.on('notice', notice)
   }
-  client.on('error', failed)
-  client.on('notice', notice)
-  return loan
-}
 
-/** It cannot go on at the primary without showing that. */
-export function isPinned({ fixed, hasRead, keepsSnapshot }: Loan): boolean {
-  return fixed || (hasRead && keepsSnapshot)
-}
-
-/** Not sent anywhere: a replica would take its own lock, or change its own session, and nobody would notice. */
-export function pinned(): PgherdError {
-  return new PgherdError(
-    'PGHERD_ON_REPLICA',
-    'the statement needs the primary, but its READ ONLY transaction runs on a replica, and has a snapshot or a cursor ' +
-      'that the primary cannot take over. Run the statement first, begin without READ ONLY, or set routeClients: false.'
-  )
-}
-
-/** Its cursors live there alone, and anything else that is read there may be of a fork. */
-export function promoted(): PgherdError {
-  return new PgherdError(
-    'PGHERD_ON_REPLICA',
-    'the replica that the READ ONLY transaction runs on was promoted, so what it shows may be of a history that the primary ' +
-      'does not have, and the transaction has a cursor that the primary cannot take over. Roll it back, and begin anew.'
-  )
-}
-
-/** A statement succeeded in it. */
-export function remember(loan: Loan, { text }: QueryArgs, verdict: Verdict | null, effect: Effect): void {
-  if (effect !== 'transaction' || verdict?.intent === 'read') {
-    loan.hasRead = true
-    return
+  get broken(): unknown {
+    return this.#broken
   }
-  const { cursor, keepsSnapshot } = traitsOf(text ?? '')
-  if (cursor) loan.fixed = true
-  if (keepsSnapshot) loan.keepsSnapshot = true
-  loan.shape.push({ text, query: text } as QueryArgs)
+
+  get status(): string {
+    return statusOf(this.client) ?? 'I'
+  }
+
+  /** The replica that the transaction was begun on has said that it is none any more. */
+  get hasLeft(): boolean {
+    const session = sessionOf(this.client)
+    return session !== undefined && isPromoted(session.hold?.node ?? null, session)
+  }
+
+  /** Gives the connection back, as it is. */
+  end(error?: Error | boolean): void {
+    this.client.removeListener('error', this.#failed)
+    this.client.removeListener('notice', this.#notice)
+    this.client.release(error)
+  }
+
+  /** The same, out of its transaction. */
+  async giveBack(): Promise<void> {
+    if (this.#broken !== null) return this.end(true)
+    const { error } = await outcomeOn(this.client, { query: 'rollback', values: undefined })
+    this.end(error !== null)
+  }
 }
 
-export async function giveBack(loan: Loan): Promise<void> {
-  if (loan.broken !== null) return loan.end(true)
-  const { error } = await outcomeOn(loan.client, { query: 'rollback' } as QueryArgs)
-  loan.end(error !== null)
-}
-
-const isolations = new WeakMap<Client, string>()
+const isolations = new WeakMap<Client, Isolation>()
 
 /** What BEGIN means in this session by default; asked once for a connection. Null: it could not be asked. */
-export async function isolationOf(client: PoolClient): Promise<string | null> {
+export async function isolationOf(client: PoolClient): Promise<Isolation | null> {
   const known = isolations.get(client)
   if (known !== undefined) return known
   try {
     const [row] = await answered(client, ISOLATION)
-    const isolation = row?.level ?? null
+    const isolation = row?.level === 'read uncommitted' ? 'read committed' : ((row?.level ?? null) as Isolation | null)
     if (isolation !== null) isolations.set(client, isolation)
     return isolation
   } catch (error) {

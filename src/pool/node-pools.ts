@@ -9,9 +9,11 @@ import type { Node } from '../core/cluster/node.js'
 import type { Topology } from '../core/cluster/topology.js'
 import type { Sessions } from '../herd/herd.js'
 import { isFree } from '../pg/turn.js'
-import { receivedOn, wireOf } from '../pg/wire.js'
+import { receivedOn, sessionOf } from '../pg/watch.js'
 import type { Connections } from '../telemetry/meters.js'
-import { dropped, NodePool, type NodePoolOwner } from './node-pool.js'
+import { NodePool } from './node-pool.js'
+import type { Parts } from './parts.js'
+import { dropped } from './refusals.js'
 
 type Count = 'totalCount' | 'idleCount' | 'waitingCount' | 'expiredCount'
 
@@ -19,7 +21,7 @@ type Count = 'totalCount' | 'idleCount' | 'waitingCount' | 'expiredCount'
 const PARTING_MILLIS = 1000
 
 export class NodePools {
-  readonly #owner: NodePoolOwner
+  readonly #parts: Parts
   readonly #pools = new Map<NodeKey, NodePool>()
   /** Their last clients have not come back yet. */
   readonly #leaving = new Set<NodePool>()
@@ -31,8 +33,8 @@ export class NodePools {
   readonly #waiting = new Map<() => void, NodeKey>()
   #topology: Topology | null = null
 
-  constructor(owner: NodePoolOwner) {
-    this.#owner = owner
+  constructor(parts: Parts) {
+    this.#parts = parts
   }
 
   /** The pool of this node as it was when it was chosen. */
@@ -41,7 +43,7 @@ export class NodePools {
     if (current?.generation === node.generation) return current
     // The node went through a failure between the choice and this call.
     if (topology.nodes.get(node.key)?.generation !== node.generation) throw dropped(node.key)
-    const pool = new NodePool(node, this.#owner)
+    const pool = new NodePool(node, this.#parts)
     this.#pools.set(node.key, pool)
     if (this.#finishing !== null) pool.finish(this.#finishing)
     return pool
@@ -96,9 +98,9 @@ export class NodePools {
       const newest = this.#failureOf(pool.key)
       if (newest === null || newest === last || !isParting(newest)) return pool.condemn()
       last = newest
-      alarm = this.#owner.clock.alarm(PARTING_MILLIS, look)
+      alarm = this.#parts.clock.alarm(PARTING_MILLIS, look)
     }
-    let alarm = this.#owner.clock.alarm(PARTING_MILLIS, look)
+    let alarm = this.#parts.clock.alarm(PARTING_MILLIS, look)
     this.#parting.add(pool)
     pool.part()
     void pool.leave().then(() => {
@@ -155,7 +157,7 @@ export class NodePools {
     return {
       get count() {
         // Without wires (the native client) none can be asked.
-        return clients().filter((client) => wireOf(client)?.isWatched).length
+        return clients().filter((client) => sessionOf(client)?.isWatched).length
       },
       received: () => {
         const found = new Map<Client, number>()
@@ -177,7 +179,7 @@ export class NodePools {
             this.#waiting.delete(over)
             resolve()
           }
-          const alarm = this.#owner.clock.alarm(millis, over)
+          const alarm = this.#parts.clock.alarm(millis, over)
           this.#waiting.set(over, key)
         }),
     }
@@ -196,6 +198,16 @@ export class NodePools {
     if (key !== null) return this.#pools.get(key)
     const [first] = this.#pools.values()
     return first
+  }
+
+  /** The pool has one connection, and its session has state that a statement of query() has left there. */
+  sharesSession(primary: NodeKey | null): boolean {
+    const inner = this.primary(primary)?.inner
+    if (inner?.options.max !== 1) return false
+    const [client] = inner._clients
+    const session = client === undefined ? undefined : sessionOf(client)
+    if (session === undefined || session.use === 'held') return false
+    return session.remains.isShared || session.exchange.status !== 'I'
   }
 
   sum(name: Count): number {

@@ -4,7 +4,7 @@
 import type { PoolClient } from 'pg'
 import { propertyOf } from '../core/thrown.js'
 import { noteWhole, PgherdError, unsent } from '../errors.js'
-import { wireOf } from '../pg/wire.js'
+import { sessionOf } from '../pg/watch.js'
 
 export interface TransactionOptions {
   /** It only reads, so a replica may have it. Default false. */
@@ -76,14 +76,14 @@ export async function committed<T>(client: PoolClient, work: (client: PoolClient
 
 /** How often something was committed on this client; null: the native one does not tell. */
 function landedOn(client: PoolClient): number | null {
-  const wire = wireOf(client)
-  return wire === undefined || wire.readyAt === null ? null : wire.landed
+  const session = sessionOf(client)
+  return session === undefined || session.readyAt === null ? null : session.landed
 }
 
 /** It is the error of a statement on another connection, which may have been executed there. */
 function happened(error: unknown, client: PoolClient): boolean {
   const outcome = propertyOf(error, 'outcome')
-  return (outcome === 'unknown' || outcome === 'committed') && wireOf(client)?.told !== error
+  return (outcome === 'unknown' || outcome === 'committed') && sessionOf(client)?.told !== error
 }
 
 /** `own`: the function has ended the transaction by itself. */

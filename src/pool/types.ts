@@ -7,7 +7,7 @@ import type { Explanation, TopologySnapshot } from '../report/types.js'
 import type { TokenLost } from '../router/causality.js'
 import type { Decision } from '../router/decisions.js'
 import type { Repair } from '../router/repairs.js'
-import type { Route, Wishes } from '../router/statement.js'
+import type { Route, RouteOptions as Wishes } from '../router/statement.js'
 import type { SessionOptions, Tokens } from '../router/tokens.js'
 import type { TransactionOptions } from './transaction.js'
 

@@ -1,7 +1,7 @@
-// A view of a pool: the same pool in all things, except that its statements carry wishes of their own. Looks like the pool to
+// A view of a pool: the same pool in all things, except that its statements carry route options of their own. Looks like the pool to
 // instanceof, to libraries that reach into it, and to listeners. Owns nothing: to end it ends nothing but itself.
 
-import type { Wishes } from '../router/statement.js'
+import type { RouteOptions } from '../router/statement.js'
 
 /** What a view has of its own. The rest is the pool's. */
 export type Own = Record<string | symbol, unknown>
@@ -35,7 +35,7 @@ export function viewOf<T extends object>(pool: T, own: Own): T {
 }
 
 /** What a view of a view asks for: its own words first. */
-export function merged(outer: Wishes, inner: Wishes): Wishes {
+export function merged(outer: RouteOptions, inner: RouteOptions): RouteOptions {
   return {
     route: inner.route ?? outer.route,
     maxLagMillis: inner.maxLagMillis ?? outer.maxLagMillis,

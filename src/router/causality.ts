@@ -8,8 +8,8 @@ import type { Node } from '../core/cluster/node.js'
 import { fatesOf, formatToken, gathered, mergeTokens, type Token } from '../core/cluster/token.js'
 import type { Topology } from '../core/cluster/topology.js'
 import { type Arrival, Scope, type Written } from '../core/session/causal-scope.js'
+import type { ServerSession } from '../core/session/server-session.js'
 import type { Herd } from '../herd/herd.js'
-import type { Wire } from '../pg/wire.js'
 import type { Clock } from '../runtime/clock.js'
 import { badToken, demandOneCluster, type SessionOptions, type Tokens, tokensOf } from './tokens.js'
 
@@ -105,63 +105,63 @@ export class Causality {
     return { carried: fate === 'lost' ? null : fate, lost: fate === 'lost' }
   }
 
-  acknowledged(wire: Wire): void {
-    wire.wroteAt = this.#clock.mono()
+  acknowledged(session: ServerSession): void {
+    session.writes(this.#clock.mono())
     // With one server there is nobody who could miss it; with the second, all so far counts as written then.
     if (!this.#herd.topology.plural) {
       this.#ranAlone = true
-      if (wire.scopes !== null) for (const scope of wire.scopes) scope.acknowledged(this.#clock.mono())
+      for (const scope of session.scopes ?? []) scope.acknowledged(this.#clock.mono())
       return
     }
     // Of what failed nobody is told together with a position.
-    if (wire.capturing !== null && wire.failed === null)
-      wire.acked = { at: this.#clock.now(), epoch: this.#herd.topology.epoch }
-    else this.#acknowledged(wire, this.#clock.mono())
+    if (session.capturing !== null && !session.hasFailed)
+      session.acks({ at: this.#clock.now(), epoch: this.#herd.topology.epoch })
+    else this.#acknowledged(session, this.#clock.mono())
   }
 
   /** The reply to what may have written was lost, or tells of a part only. */
-  doubted(wire: Wire): void {
+  doubted(session: ServerSession): void {
     const at = this.#clock.mono()
-    wire.wroteAt = at
+    session.writes(at)
     if (!this.#herd.topology.plural) this.#ranAlone = true
-    for (const scope of this.#scopesOf(wire)) scope.doubted(at)
-    this.#askPosition(wire)
+    for (const scope of this.#scopesOf(session)) scope.doubted(at)
+    this.#askPosition(session)
   }
 
   /** The position asked for behind a write that was acknowledged; null: it did not come. */
-  captured(wire: Wire, node: Node, lsn: Lsn | null): void {
-    const { acked } = wire
-    wire.acked = null
+  captured(session: ServerSession, node: Node, lsn: Lsn | null): void {
+    const { acked } = session
+    session.acks(null)
     if (acked === null) return
     const { epoch, primary, nodes } = this.#herd.topology
     if (lsn === null || primary !== node.key || epoch !== acked.epoch) {
-      this.#acknowledged(wire, this.#clock.mono())
+      this.#acknowledged(session, this.#clock.mono())
       return
     }
     this.#herd.report({ kind: 'captured' })
     const segment = nodes.get(primary)?.seen?.detail?.walSegmentBytes
     const reached = segment ? withoutPageHeader(lsn, segment) : lsn
-    for (const scope of this.#scopesOf(wire)) scope.captured({ lsn: reached, ackedAt: acked.at, epoch })
+    for (const scope of this.#scopesOf(session)) scope.captured({ lsn: reached, ackedAt: acked.at, epoch })
   }
 
-  #acknowledged(wire: Wire, at: number): void {
-    for (const scope of this.#scopesOf(wire)) scope.acknowledged(at)
-    this.#askPosition(wire)
+  #acknowledged(session: ServerSession, at: number): void {
+    for (const scope of this.#scopesOf(session)) scope.acknowledged(at)
+    this.#askPosition(session)
   }
 
-  #askPosition(wire: Wire): void {
+  #askPosition({ scopes }: ServerSession): void {
     // Where nobody will ask for it, no position is needed.
     const { readYourWrites } = this.#config
-    if (readYourWrites === 'pool' || (readYourWrites === 'session' && wire.scopes !== null)) {
+    if (readYourWrites === 'pool' || (readYourWrites === 'session' && scopes !== null)) {
       this.#herd.report({ kind: 'acknowledged' })
     }
   }
 
-  #scopesOf({ scopes }: Wire): Iterable<Scope> {
+  #scopesOf({ scopes }: ServerSession): Iterable<Scope> {
     return this.#config.readYourWrites === 'off' || scopes === null ? [this.#root] : scopes
   }
 
-  /** A client without a wire to watch came back, or a second server was found: what was written before counts from now on. */
+  /** A client whose session is not seen came back, or a second server was found: what was written before counts from now on. */
   mayHaveWritten(): void {
     if (!this.#herd.topology.plural) {
       this.#ranAlone = true
@@ -172,7 +172,7 @@ export class Causality {
     this.#herd.report({ kind: 'acknowledged' })
   }
 
-  /** A client without a wire to watch came back, and its connection is gone: what it wrote last may have been committed. */
+  /** A client whose session is not seen came back, and its connection is gone: what it wrote last may have been committed. */
   mayHaveLost(): void {
     if (!this.#herd.topology.plural) this.#ranAlone = true
     const { scope } = this
@@ -192,11 +192,12 @@ export class Causality {
     if (this.#herd.topology.plural) this.#herd.report({ kind: 'acknowledged' })
   }
 
-  /** A statement on this wire has shown its sessions something. */
-  read({ scopes, standby, held, released, node }: Wire): void {
+  /** A statement on this connection has shown its sessions something. */
+  read({ scopes, standby, isCallers, hold }: ServerSession): void {
     const now = this.#clock.mono()
+    const node = hold?.node
     // Servers before 14 do not say what they are. What is not held runs here because this is the primary.
-    const replica = (held || released) && standby !== false && node?.state.kind === 'replica' ? node : null
+    const replica = isCallers && standby !== false && node?.state.kind === 'replica' ? node : null
     for (const scope of scopes ?? []) {
       if (replica === null) scope.readOnPrimary(now)
       else scope.readOnReplica(replica, now)

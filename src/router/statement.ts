@@ -1,12 +1,24 @@
-// pg's overloads of query() -> one shape. Looks at arguments only; changes none of them.
+// One statement, from pg's overloads of query() on: made once at the entry of a face, and handed on until it is answered. It keeps
+// the caller's own object, never a copy, and knows what its text does under all that is known of names. Changes no argument.
 
 import type { Scope } from '../core/session/causal-scope.js'
+import { type Hint, hintOf, type Verdict } from '../core/sql/classify.js'
+import type { Effect } from '../core/sql/effects.js'
 import { type ConfigLike, isSubmittable, sqlOf, type Texted } from '../pg/submittable.js'
 
 export type Callback = (error: Error | undefined, result?: unknown) => void
 
 export type Route = 'primary' | 'replica' | 'auto'
 
+/** What a view of a pool, or the holder of a client from one, asks of all its statements, where they do not say otherwise. */
+export interface RouteOptions {
+  readonly route?: Route | undefined
+  readonly maxLagMillis?: number | undefined
+}
+
+export const NO_OPTIONS: RouteOptions = {}
+
+/** The arguments of a call of query(), in one shape. */
 export interface QueryArgs {
   /** What goes to client.query() first: a text, a config, or something that submits itself. */
   readonly query: unknown
@@ -14,45 +26,144 @@ export interface QueryArgs {
   readonly callback: Callback | undefined
   /** The SQL text; null where there is none to read: a cursor, a stream, a mistake. */
   readonly text: string | null
+}
+
+/** Reads texts. `version` is another number as soon as one may be read in another way. */
+export interface Reader {
+  readonly version: number
+  read(text: string): Verdict
+  effect(text: string): Effect
+}
+
+export class Statement implements QueryArgs {
+  readonly query: unknown
+  readonly values: unknown
+  readonly callback: Callback | undefined
+  readonly text: string | null
   /** The statement's own word; undefined: none. */
-  readonly route: Route | undefined
-  /** This statement's own bound; undefined: the pool's. */
+  readonly ownRoute: Route | undefined
+  /** Its own bound, else that of its view, in milliseconds; undefined: the pool's. */
   readonly maxLagMillis: number | undefined
-  readonly signal?: AbortSignal | undefined
+  readonly signal: AbortSignal | undefined
   /** The session that it belongs to. */
-  readonly scope?: Scope | undefined
-  /** When the client that it is sent on last wrote, on the monotonic clock. */
-  readonly wroteAt?: number | null | undefined
+  readonly scope: Scope | undefined
+  /** When the client that it is sent on last wrote, on the monotonic clock; null: it is on none, or that wrote nothing. */
+  readonly wroteAt: number | null
+  readonly #reader: Reader
+  readonly #options: RouteOptions
+  #hint: Hint | null | undefined
+  #class: Verdict | null = null
+  #effect: Effect | null = null
+  #version = -1
+
+  /** Throws a TypeError where `route`, `maxLagMillis` or `signal` in a config is none. */
+  constructor(
+    reader: Reader,
+    options: RouteOptions,
+    args: QueryArgs,
+    scope: Scope | undefined,
+    wroteAt: number | null = null
+  ) {
+    const { query } = args
+    this.query = query
+    this.values = args.values
+    this.callback = args.callback
+    this.text = args.text
+    const config = typeof query === 'object' ? (query as ConfigLike | null) : null
+    this.ownRoute = config === null ? undefined : routeOf(config)
+    this.maxLagMillis = (config === null ? undefined : lagOf(config)) ?? options.maxLagMillis
+    this.signal = config === null ? undefined : signalOf(config)
+    this.scope = scope
+    this.wroteAt = wroteAt
+    this.#reader = reader
+    this.#options = options
+  }
+
+  /** What its text does; null: there is none to read. */
+  get class(): Verdict | null {
+    if (this.#version !== this.#reader.version) this.#read()
+    return this.#class
+  }
+
+  /** What it leaves in its session, also where only what submits itself knows the text. */
+  get effect(): Effect {
+    if (this.#version !== this.#reader.version) this.#read()
+    const { sql } = this
+    this.#effect ??= sql === null ? 'taints' : this.#reader.effect(sql)
+    return this.#effect
+  }
+
+  /** Its text, also where that only shows what submits itself. */
+  get sql(): string | null {
+    return this.text !== null || !isSubmittable(this.query) ? this.text : sqlOf(this.query as Texted)
+  }
+
+  /** What `sql` does; null: there is none. */
+  get sqlClass(): Verdict | null {
+    const { text, sql } = this
+    return text !== null || sql === null ? this.class : this.#reader.read(sql)
+  }
+
+  /** The server keeps it under a name. */
+  get isNamed(): boolean {
+    return Boolean((this.query as { readonly name?: unknown } | null)?.name)
+  }
+
+  /** A cursor or a stream: it answers its own way, as long as its reader pleases. */
+  get isSubmittable(): boolean {
+    return this.text === null && isSubmittable(this.query)
+  }
+
+  /** Where it is to run: its own word, else its hint, else its view's. 'auto' takes back what a view says. */
+  get route(): Route | undefined {
+    if (this.ownRoute !== undefined && this.ownRoute !== 'auto') return this.ownRoute
+    return this.hint ?? (this.ownRoute === undefined ? this.#options.route : 'auto')
+  }
+
+  /** Of a text only a comment at its beginning is read for it. */
+  get hint(): Hint | null {
+    this.#hint ??= this.text !== null && isCommented(this.text) ? hintOf(this.text) : null
+    return this.#hint
+  }
+
+  /** It only reads; one that nothing is known of may write. */
+  get reads(): boolean {
+    return this.class?.intent === 'read'
+  }
+
+  #read(): void {
+    this.#version = this.#reader.version
+    this.#class = this.text === null ? null : this.#reader.read(this.text)
+    // Reading may have found that names are read anew.
+    this.#version = this.#reader.version
+    this.#effect = null
+  }
 }
 
-/** What a view of a pool asks of all its statements, where they do not say otherwise. */
-export interface Wishes {
-  readonly route?: Route | undefined
-  readonly maxLagMillis?: number | undefined
-}
-
+/** pg's overloads -> one shape. */
 export function queryArgs(query: unknown, second: unknown, third: unknown): QueryArgs {
   const callback = (typeof second === 'function' ? second : third) as Callback | undefined
   const values = typeof second === 'function' ? undefined : second
-  if (typeof query === 'string') {
-    return { query, values, callback, text: query, route: undefined, maxLagMillis: undefined }
-  }
-  const config = (typeof query === 'object' ? query : null) as ConfigLike | null
-  const text = typeof config?.text === 'string' && !isSubmittable(config) ? config.text : null
-  return {
-    query,
-    values,
-    callback,
-    text,
-    route: routeOf(config),
-    maxLagMillis: lagOf(config),
-    signal: signalOf(config),
-  }
+  return { query, values, callback, text: textIn(query) }
 }
 
-/** The text of a statement, also of one that submits itself, if it shows it. */
-export function textOf({ text, query }: QueryArgs): string | null {
-  return text !== null || !isSubmittable(query) ? text : sqlOf(query as Texted)
+/** The text in the first argument of query(); null: there is none to read. */
+export function textIn(query: unknown): string | null {
+  if (typeof query === 'string') return query
+  const config = (typeof query === 'object' ? query : null) as ConfigLike | null
+  return typeof config?.text === 'string' && !isSubmittable(config) ? config.text : null
+}
+
+/** A hint may stand at its beginning. */
+function isCommented(text: string): boolean {
+  return /^\s*\/\*/.test(text)
+}
+
+/** False: neither the config nor its text says anything of where the statement shall run. */
+export function mayInsist(first: unknown): boolean {
+  if (typeof first === 'string') return isCommented(first)
+  const { text, route } = first as { readonly text?: unknown; readonly route?: unknown }
+  return (route !== undefined && route !== 'auto') || (typeof text === 'string' && isCommented(text))
 }
 
 /** Answers a call of a client's query() with an error, in the form that the call has; nothing was sent. */
@@ -71,25 +182,22 @@ export function refused(first: unknown, second: unknown, third: unknown, error: 
 
 const ROUTES: ReadonlySet<unknown> = new Set<Route>(['primary', 'replica', 'auto'])
 
-/** Wishes as a caller gave them, checked. */
-export function wishesOf(given: Wishes): Wishes {
+/** Options as a caller gave them, checked. */
+export function routeOptions(given: RouteOptions): RouteOptions {
   return { route: routeOf(given), maxLagMillis: lagOf(given) }
 }
 
-function routeOf(config: ConfigLike | null): Route | undefined {
-  const route = config?.route
+function routeOf({ route }: { readonly route?: unknown }): Route | undefined {
   if (route === undefined || ROUTES.has(route)) return route as Route | undefined
   throw new TypeError(`option route must be 'primary', 'replica' or 'auto', not ${String(route)}`)
 }
 
-export function signalOf(config: { readonly signal?: unknown } | null): AbortSignal | undefined {
-  const signal = config?.signal
+export function signalOf({ signal }: { readonly signal?: unknown }): AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return signal
   throw new TypeError('option signal must be an AbortSignal')
 }
 
-function lagOf(config: ConfigLike | null): number | undefined {
-  const millis = config?.maxLagMillis
+function lagOf({ maxLagMillis: millis }: { readonly maxLagMillis?: unknown }): number | undefined {
   if (millis === undefined || (typeof millis === 'number' && millis >= 0)) return millis
   throw new TypeError(`option maxLagMillis must be a number of milliseconds of at least 0, not ${String(millis)}`)
 }

@@ -28,3 +28,26 @@ function listened(signal: AbortSignal): Shared {
   signal.addEventListener('abort', listener)
   return made
 }
+
+/** `work`, or the signal's reason as soon as it is aborted. What comes too late is given to `discard`. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal, discard?: (late: T) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let over = false
+    const aborted = () => {
+      over = true
+      reject(signal.reason)
+    }
+    const done = onAbort(signal, aborted)
+    work.then(
+      (result) => {
+        done()
+        if (over) discard?.(result)
+        else resolve(result)
+      },
+      (error) => {
+        done()
+        reject(error)
+      }
+    )
+  })
+}

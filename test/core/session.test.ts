@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { after, begun } from '../../src/core/session/client-session.js'
 import { inspect } from '../../src/core/sql/classify.js'
 import { define, policyOf } from '../../src/core/sql/definitions.js'
 import {
@@ -10,7 +11,6 @@ import {
   type Opening,
   onlyShapes,
   openingOf,
-  traitsOf,
 } from '../../src/core/sql/effects.js'
 
 const policy = policyOf(
@@ -186,12 +186,18 @@ describe('session: what a READ ONLY transaction on a replica cannot do there', (
   }
 
   it('cursors and snapshots cannot be told to another server', () => {
-    assert.deepEqual(traitsOf('declare c cursor for select 1'), { cursor: true, keepsSnapshot: false })
-    assert.deepEqual(traitsOf('set transaction isolation level repeatable read'), {
-      cursor: false,
-      keepsSnapshot: true,
+    const loan = begun('begin read only', 'read committed')
+    const kept = (sql: string) => {
+      const asked = { text: sql, sql, sqlClass: inspect(sql), route: undefined, isNamed: false, isSubmittable: false }
+      const { isFixed, isolation } = after(loan, { ...asked, effect: 'transaction' }, sql)
+      return { isFixed, isolation }
+    }
+    assert.deepEqual(kept('declare c cursor for select 1'), { isFixed: true, isolation: 'read committed' })
+    assert.deepEqual(kept('set transaction isolation level repeatable read'), {
+      isFixed: false,
+      isolation: 'repeatable read',
     })
-    assert.deepEqual(traitsOf('savepoint a'), { cursor: false, keepsSnapshot: false })
+    assert.deepEqual(kept('savepoint a'), { isFixed: false, isolation: 'read committed' })
   })
 })
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import type { Client } from 'pg'
-import { wireOf } from '../../src/pg/wire.js'
+import { sessionOf } from '../../src/pg/watch.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { Cutter } from '../support/cutter.js'
 import { endPools, eventually, tracked } from '../support/pools.js'
@@ -61,8 +61,8 @@ describe('outcomes of random programs', () => {
       }
       const client = await pool.connect()
       client.on('error', () => {})
-      const wire = wireOf(client)
-      assert.ok(wire)
+      const session = sessionOf(client)
+      assert.ok(session)
       const said: string[] = []
       let released = false
       let seen = await there()
@@ -72,7 +72,7 @@ describe('outcomes of random programs', () => {
           const last = step === 0
           const messages = 1 + Math.floor(random() * 4)
           if (last) cutter.cutWhen(text, (types) => types.length >= messages || types.endsWith('Z'))
-          wire.wroteAt = null
+          session.forgetsWrite()
           const query = { text, ...(extended && { queryMode: 'extended' }) }
           const error = await client.query(query).then(
             () => null,
@@ -95,7 +95,7 @@ describe('outcomes of random programs', () => {
           if (outcome === 'committed') assert.deepEqual(found, ids, program)
           assert.notEqual(outcome, 'not-sent', program)
           // What has appeared must have been counted as written.
-          if (rows.size > seen.size) assert.notEqual(wire.wroteAt, null, program)
+          if (rows.size > seen.size) assert.notEqual(session.wroteAt, null, program)
           seen = rows
         }
       } finally {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { PositionQuestions } from '../../src/herd/positions.js'
 import type { Pool, PoolConfig, TokenLost } from '../../src/index.js'
-import { wireOf } from '../../src/pg/wire.js'
+import { sessionOf } from '../../src/pg/watch.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { ANYWHERE, bump, counterCluster, READ, read, type Seen } from '../support/counter.js'
 import { endPools, eventually, keyOf, poolOn } from '../support/pools.js'
@@ -304,7 +304,7 @@ describe('sessions', () => {
     }
     const together = [1, 2, 3].map(() => pool.session(async () => [await bump(client), (await read(pool)).n]))
     for (const [written, seen] of await Promise.all(together)) assert.ok((seen ?? 0) >= (written ?? Infinity))
-    assert.equal(wireOf(client)?.scopes, null)
+    assert.equal(sessionOf(client)?.scopes, null)
     client.release()
   })
 

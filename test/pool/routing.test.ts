@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { resolveConfig } from '../../src/config/config.js'
 import { define, UNREAD } from '../../src/core/sql/definitions.js'
 import { type Knowledge, Routing } from '../../src/router/routing.js'
-import { queryArgs, type Wishes } from '../../src/router/statement.js'
+import { queryArgs, type RouteOptions, Statement } from '../../src/router/statement.js'
 
 const NOTHING = {
   since: null,
@@ -15,10 +15,10 @@ const NOTHING = {
 }
 const KNOWN: Knowledge = { definitions: define([]), informed: true }
 
-function routed(query: unknown, knowledge: Knowledge = KNOWN, wishes: Wishes = {}, options: object = {}) {
+function routed(query: unknown, knowledge: Knowledge = KNOWN, wishes: RouteOptions = {}, options: object = {}) {
   const routing = new Routing(resolveConfig({ host: 'a,b', ...options }, {}, {}), knowledge)
   const args = queryArgs(query, undefined, undefined)
-  return routing.route(args, wishes, args.text === null ? null : routing.read(args.text), NOTHING)
+  return routing.route(new Statement(routing.texts, wishes, args, undefined), NOTHING)
 }
 
 describe('routing: where a read goes', () => {
@@ -41,7 +41,7 @@ describe('routing: where a read goes', () => {
   })
 
   it('to the primary where somebody says so, and then it counts as what may write', () => {
-    const asked: readonly (readonly [unknown, Wishes])[] = [
+    const asked: readonly (readonly [unknown, RouteOptions])[] = [
       [{ text: 'select 1', route: 'primary' }, {}],
       ['/* pgherd:primary */ select 1', {}],
       ['select 1', { route: 'primary' }],

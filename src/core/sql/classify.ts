@@ -25,6 +25,9 @@ export type { NamePolicy } from './names.js'
 
 export type Intent = 'read' | 'write' | 'session'
 
+/** Where a text asks to run, in a comment at its beginning. */
+export type Hint = 'primary' | 'replica'
+
 export interface Verdict {
   readonly intent: Intent
   /** The deciding word or name as the user would recognise it: 'INSERT', 'nextval', 'FOR UPDATE', ';'. */
@@ -41,7 +44,7 @@ export interface Verdict {
   /** It may change what functions, views or kinds of tables there are: what is known of names may be outdated. */
   readonly defines: boolean
   /** From a comment before everything else: `pgherd:primary` or `pgherd:replica`. */
-  readonly hint: 'primary' | 'replica' | null
+  readonly hint: Hint | null
 }
 
 /** What a statement needs. Unknown functions, unreadable and empty text count as writes. */

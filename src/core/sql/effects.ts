@@ -57,21 +57,36 @@ const SECOND_WORDS: ReadonlyMap<string, { readonly words: ReadonlyMap<string, Ef
 
 /** The effect of a text that was read as `verdict`. */
 export function effectOf(sql: string, verdict: Verdict, policy: NamePolicy): Effect {
-  if (verdict.intent === 'read') return 'none'
+  return verdict.intent === 'read' ? 'none' : scan(sql, policy).effect
+}
+
+/** What of a text leaves state in its session for sure: a word for it. Null: nothing, or it is not known. */
+export function stateLeftBy(sql: string, verdict: Verdict, policy: NamePolicy): string | null {
+  return verdict.intent === 'read' ? null : scan(sql, policy).state
+}
+
+/** First words that leave state for sure, as far as their second word does. */
+const STATEFUL: ReadonlySet<string> = new Set(['set', 'listen', 'load', 'prepare'])
+
+function scan(sql: string, policy: NamePolicy): { readonly effect: Effect; readonly state: string | null } {
   const lexer = new Lexer(sql)
   let effect: Effect = 'none'
-  const add = (found: Effect | undefined) => {
+  let state: string | null = null
+  /** `sure`: what leaves state, where it is sure that it does. */
+  const add = (found: Effect | undefined, sure: string | null = null) => {
     if (found !== undefined && GRAVITY[found] > GRAVITY[effect]) effect = found
+    if (found === 'taints') state ??= sure
   }
   let head = '' // the first word of the statement; empty before it
   let position = 0 // of the token within its statement
   const calls: string[] = [] // what stands before the parentheses that are open
+  let argument = 0 // tokens since the last comma or parenthesis
   let previous = '' // the word or name before this token, else empty
   let anchor = '' // the keyword before that word or name; of a qualified name, before the whole of it
   let dotted = false
   let keyword = '' // the token before this one, if it is a word
   for (let kind = lexer.next(); kind !== Kind.end; kind = lexer.next()) {
-    if (kind === Kind.bad) return 'taints'
+    if (kind === Kind.bad) return { effect: 'taints', state }
     if (kind === Kind.semicolon) {
       position = 0
       continue
@@ -79,17 +94,20 @@ export function effectOf(sql: string, verdict: Verdict, policy: NamePolicy): Eff
     const word = kind === Kind.word ? lexer.value : ''
     if (position === 0) {
       head = word
-      add(HEADS.get(word))
-    } else if (position === 1) add(secondWord(head, word))
+      add(HEADS.get(word), STATEFUL.has(word) ? word.toUpperCase() : null)
+    } else if (position === 1) add(secondWord(head, word), STATEFUL.has(head) ? head.toUpperCase() : null)
     if (kind === Kind.open) {
       calls.push(previous)
-      if (previous !== '' && previous !== 'set_config' && !NAMING.has(anchor)) add(callEffect(previous, head, policy))
+      if (previous !== '' && previous !== 'set_config' && !NAMING.has(anchor)) {
+        add(callEffect(previous, head, policy), sessionCall(previous) === null ? null : `${previous}()`)
+      }
     } else if (kind === Kind.close && calls.pop() === 'set_config') {
-      // set_config('a', 'b', true) is a SET LOCAL.
-      add(previous === 'true' ? 'transaction' : 'taints')
+      // set_config('a', 'b', true) is a SET LOCAL: the last argument is this word, and nothing else.
+      add(previous === 'true' && keyword === 'true' && argument === 1 ? 'transaction' : 'taints', 'set_config()')
     }
-    if (word !== '') add(keywordEffect(word, previous, head))
-    if (lexer.value.startsWith('pg_temp')) add('taints')
+    argument = kind === Kind.comma || kind === Kind.open || kind === Kind.close ? 0 : argument + 1
+    if (word !== '') add(keywordEffect(word, previous, head), head === 'explain' ? null : (KEPT.get(word) ?? null))
+    if (lexer.value.startsWith('pg_temp')) add('taints', 'a temporary object')
     previous = kind === Kind.word || kind === Kind.name ? lexer.value : ''
     if (previous === '') {
       if (kind !== Kind.dot) anchor = ''
@@ -99,8 +117,14 @@ export function effectOf(sql: string, verdict: Verdict, policy: NamePolicy): Eff
     position++
   }
   // The last word had no other behind it: SET and the like need one, so this is no valid statement.
-  return effect
+  return { effect, state }
 }
+
+const KEPT: ReadonlyMap<string, string> = new Map([
+  ['temp', 'a temporary object'],
+  ['temporary', 'a temporary object'],
+  ['hold', 'a cursor WITH HOLD'],
+])
 
 function secondWord(head: string, word: string): Effect | undefined {
   const rule = SECOND_WORDS.get(head)
@@ -128,11 +152,14 @@ function callEffect(name: string, head: string, policy: NamePolicy): Effect | un
   return queries && !ROLES.has(name) && !LISTS.has(name) && isOpaqueCall(name) ? 'taints' : undefined
 }
 
+/** PostgreSQL takes READ UNCOMMITTED for READ COMMITTED. */
+export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
+
 /** How a transaction begins, as far as it matters where it may run. */
 export interface Opening {
   readonly readOnly: boolean
   /** Null: the session's default. */
-  readonly isolation: 'read committed' | 'repeatable read' | 'serializable' | null
+  readonly isolation: Isolation | null
 }
 
 /** BEGIN or START TRANSACTION in any spelling -> how it begins; null: it is neither, or more than that. */
@@ -227,10 +254,10 @@ export function harmsElsewhere(sql: string, effect: Effect): boolean {
   return effect === 'taints' || /advisory/i.test(sql)
 }
 
-/** What a statement that shapes a transaction makes of it, as far as another server cannot be told. */
-export function traitsOf(sql: string): { readonly cursor: boolean; readonly keepsSnapshot: boolean } {
-  return {
-    cursor: /\b(?:declare|fetch|move)\b/i.test(sql),
-    keepsSnapshot: /\bisolation\s+level\s+(?:repeatable|serializable)/i.test(sql),
-  }
+/** The isolation level that a statement gives its transaction; null: it says nothing of that. */
+export function isolationIn(sql: string): Isolation | null {
+  const [, level] = /\bisolation\s+level\s+(serializable|repeatable|read)\b/i.exec(sql) ?? []
+  if (level === undefined) return null
+  const word = level.toLowerCase()
+  return word === 'serializable' ? word : word === 'repeatable' ? 'repeatable read' : 'read committed'
 }

@@ -3,31 +3,28 @@ import { EventEmitter, once } from 'node:events'
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net'
 import type { Client } from 'pg'
 import { Scope } from '../../src/core/session/causal-scope.js'
-import { reset, type WireEvents, watch, wireOf } from '../../src/pg/wire.js'
+import { Fact, type ServerSession, type Texts } from '../../src/core/session/server-session.js'
+import { reset } from '../../src/pg/socket.js'
+import { type SessionListener, sessionOf, watch } from '../../src/pg/watch.js'
 import { systemClock } from '../../src/runtime/clock.js'
 import { eventually } from '../support/pools.js'
 
-const silent: WireEvents = {
-  ended() {},
-  acknowledged() {},
-  doubted() {},
-  notified() {},
+const silent: SessionListener = { heard() {}, notified() {}, standby() {}, legible() {} }
+const NOTHING: Texts = {
   writes: () => false,
   undone: () => 'whole',
-  read() {},
-  standby() {},
   defines: () => false,
-  defined() {},
-  legible() {},
+  effect: () => 'none',
+  reads: true,
 }
 
-/** As much of a pg client as a wire needs: an emitter with a connection that has a stream. */
+/** As much of a pg client as a session needs: an emitter with a connection that has a stream. */
 function clientOn(stream: Socket): { client: Client; connection: EventEmitter } {
   const connection = Object.assign(new EventEmitter(), { stream })
   return { client: Object.assign(new EventEmitter(), { connection }) as unknown as Client, connection }
 }
 
-describe('wire: reset', () => {
+describe('socket: reset', () => {
   let server: Server
   beforeEach(async () => {
     server = createServer((socket) => socket.on('error', () => {}).resume())
@@ -41,7 +38,7 @@ describe('wire: reset', () => {
   async function connected(): Promise<{ socket: Socket; client: Client }> {
     const socket = new Socket()
     const { client } = clientOn(socket)
-    watch(client, systemClock, silent)
+    watch(client, systemClock, NOTHING, silent)
     socket.on('error', () => {})
     socket.connect((server.address() as AddressInfo).port, '127.0.0.1')
     await once(socket, 'connect')
@@ -60,7 +57,7 @@ describe('wire: reset', () => {
     await once(listener, 'listening')
     const socket = new Socket()
     const { client } = clientOn(socket)
-    watch(client, systemClock, silent)
+    watch(client, systemClock, NOTHING, silent)
     socket.connect((listener.address() as AddressInfo).port, '127.0.0.1')
     await once(socket, 'connect')
     socket.write('insert')
@@ -84,7 +81,7 @@ describe('wire: reset', () => {
   it('closes a socket that is still connecting', async () => {
     const socket = new Socket()
     const { client } = clientOn(socket)
-    watch(client, systemClock, silent)
+    watch(client, systemClock, NOTHING, silent)
     socket.on('error', () => {})
     socket.connect((server.address() as AddressInfo).port, '127.0.0.1')
     reset(client)
@@ -92,7 +89,7 @@ describe('wire: reset', () => {
   })
 })
 
-describe('wire: what it notices', () => {
+describe('session: what it notices', () => {
   function watched() {
     const { client, connection } = clientOn(new Socket())
     let acknowledged = 0
@@ -103,27 +100,33 @@ describe('wire: what it notices', () => {
     const ended: string[] = []
     const legible: boolean[] = []
     let defined = 0
-    watch(client, systemClock, {
-      ended: (text) => ended.push(text),
-      acknowledged: () => acknowledged++,
-      doubted: () => doubted++,
-      notified: () => notified++,
-      read: () => read++,
+    const texts: Texts = {
       writes: (text) => text === null || /^(?:insert|create|call|select f)/.test(text),
       undone: (text) => (text.startsWith('call') ? 'parts' : /dblink/.test(text) ? 'outside' : 'whole'),
-      standby: (is) => standby.push(is),
       defines: (text) => text.startsWith('create'),
-      defined: () => defined++,
+      effect: () => 'none',
+      reads: true,
+    }
+    watch(client, systemClock, texts, {
+      heard(_, facts, text) {
+        if (facts & Fact.ended && text !== null) ended.push(text)
+        if (facts & Fact.acknowledged) acknowledged++
+        if (facts & Fact.doubted) doubted++
+        if (facts & Fact.read) read++
+        if (facts & Fact.defined) defined++
+      },
+      notified: () => notified++,
+      standby: (is) => standby.push(is),
       legible: (is) => legible.push(is),
     })
     connection.emit('readyForQuery', { status: 'I' })
-    const wire = wireOf(client)
-    assert.ok(wire)
+    const session: ServerSession | undefined = sessionOf(client)
+    assert.ok(session)
     const begin = (text: string) => Object.assign(client, { _activeQuery: { text }, readyForQuery: false })
     const run = (text: string, status: string, tag = text.split(' ')[0]?.toUpperCase()) => {
       begin(text)
       connection.emit('commandComplete', { text: tag })
-      const completed = wire.exchange.completed > 0
+      const completed = session.exchange.completed > 0
       connection.emit('readyForQuery', { status })
       return completed
     }
@@ -140,7 +143,7 @@ describe('wire: what it notices', () => {
       read: () => read,
       definitions: () => defined,
     }
-    return { connection, wire, ended, standby, legible, begin, run, fail, ...counts }
+    return { connection, session, ended, standby, legible, begin, run, fail, ...counts }
   }
 
   it('a write counts as acknowledged when the session is idle again, not before', () => {
@@ -195,11 +198,11 @@ describe('wire: what it notices', () => {
       run('rollback', 'I')
       assert.equal(acknowledged(), 1, text)
     }
-    const { acknowledged, run, fail, wire } = watched()
+    const { acknowledged, run, fail, session } = watched()
     run('begin', 'T')
     fail('select f from dblink_exec(1)', 'E')
     run('rollback', 'I')
-    assert.deepEqual([acknowledged(), wire.landed], [1, 1])
+    assert.deepEqual([acknowledged(), session.landed], [1, 1])
   })
   it('a COMMIT that the server refuses does not count, and a COMMIT before an error does', () => {
     const { acknowledged, doubted, connection, begin, run, fail } = watched()
@@ -232,8 +235,8 @@ describe('wire: what it notices', () => {
     assert.equal(acknowledged(), 1)
   })
   it('what failed, and what a broken connection may have left, waits for no position', () => {
-    const { wire, connection, acknowledged, doubted, begin, fail, run } = watched()
-    wire.capturing = 'statement'
+    const { session, connection, acknowledged, doubted, begin, fail, run } = watched()
+    session.captures()
     begin('call work()')
     connection.emit('errorMessage', {})
     assert.deepEqual([acknowledged(), doubted()], [0, 1], 'told with the error, before the server is ready')
@@ -241,14 +244,14 @@ describe('wire: what it notices', () => {
     assert.equal(acknowledged(), 1, 'the server lives: what it has committed stays')
     run('select f', 'I')
     assert.equal(acknowledged(), 1)
-    wire.capturing = 'statement'
+    session.captures()
     fail('insert into t values (1)', 'I')
     run('select f', 'I')
     assert.equal(acknowledged(), 1)
-    wire.capturing = 'statement'
+    session.captures()
     begin('insert into t values (1)')
     connection.emit('end')
-    assert.deepEqual([acknowledged(), doubted(), wire.capturing], [1, 2, null])
+    assert.deepEqual([acknowledged(), doubted(), session.capturing], [1, 2, null])
   })
   it('what the server cut in the middle of a part stays in doubt: no answer of a living server follows', () => {
     const { connection, acknowledged, doubted, begin } = watched()
@@ -288,9 +291,9 @@ describe('wire: what it notices', () => {
     assert.equal(notified(), 1)
   })
   it('reads of sessions are told where they ran on the primary; what only shapes a transaction is none', () => {
-    const { wire, run, read } = watched()
+    const { session, run, read } = watched()
     run('select 1', 'I')
-    wire.scopes = new Set([new Scope(null)])
+    session.begins(false, new Scope(null))
     run('begin', 'T')
     run('select 1', 'T')
     run('commit', 'I')
@@ -298,15 +301,15 @@ describe('wire: what it notices', () => {
     run('insert into t values (1)', 'I')
     assert.equal(read(), 1, 'what is acknowledged is looked for as a write')
     run('begin', 'T')
-    wire.scopes = new Set([new Scope(null)])
+    session.begins(false, new Scope(null))
     run('insert into t values (1)', 'T')
     assert.equal(read(), 1, 'a write shows no rows')
     run('insert into t values (1) returning n', 'T')
     assert.equal(read(), 2)
   })
   it("our own question behind a statement is nobody else's", () => {
-    const { wire, run, acknowledged } = watched()
-    wire.capturing = 'statement'
+    const { session, run, acknowledged } = watched()
+    session.captures()
     run('insert into t values (1)', 'I')
     run('select f', 'I')
     assert.equal(acknowledged(), 1)
@@ -347,15 +350,15 @@ describe('wire: what it notices', () => {
   })
   it('becoming ready is no statement', () => assert.equal(watched().acknowledged(), 0))
   it('what the pool knows to be a read does not count', () => {
-    const { wire, acknowledged, run } = watched()
-    wire.reading = true
+    const { session, acknowledged, run } = watched()
+    session.asks()
     run('select f()', 'I')
     assert.equal(acknowledged(), 0)
   })
   it('CommandComplete is noticed until the session is ready', () => {
-    const { wire, run } = watched()
+    const { session, run } = watched()
     assert.equal(run('select 1', 'I'), true)
-    assert.equal(wire.exchange.completed, 0)
+    assert.equal(session.exchange.completed, 0)
   })
   it('a session on a standby writes nothing, until it says that it is on none any more', () => {
     const { connection, acknowledged, standby, run } = watched()

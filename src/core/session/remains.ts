@@ -1,0 +1,117 @@
+// What a session is left with when its connection is given back: state that its user has set, and what the server waits for. Decides
+// whether the next user may get it. Fed by the effects of the texts that were sent, and by what the server said of them.
+
+import type { Effect } from '../sql/effects.js'
+
+interface Reader {
+  effect(text: string): Effect
+  readonly reads: boolean
+}
+
+/** Texts of the time before the second server was known are kept, to be read when it matters; more than these are not. */
+const MOST_UNREAD = 50
+
+/** pg waits for the server only: a portal with rows left, or a COPY, waits for its reader or writer. */
+export type Wait = 'portal' | 'copy-in' | 'copy-out'
+
+export class Remains {
+  readonly #reader: Reader
+  #isTainted = false
+  /** A statement of query() has left state: as with pg, it stays for the next user of the connection. */
+  #isShared = false
+  /** A hook has set something up here, as on every connection: DISCARD ALL would undo that here alone. */
+  #isHooked = false
+  #isWiped = false
+  #waits: Wait | null = null
+  /** The transaction under way may only read. */
+  #mayOnlyRead = false
+  /** Why the connection is not kept, whatever becomes of it. */
+  #spoilt: 'stale plan' | 'read only' | null = null
+  #unread: string[] = []
+
+  constructor(reader: Reader) {
+    this.#reader = reader
+  }
+
+  /** State is left behind, or may be. */
+  get isTainted(): boolean {
+    for (const text of this.#unread.splice(0)) this.#note(text)
+    return this.#isTainted
+  }
+
+  /** query() has left state that the next user of the connection gets. */
+  get isShared(): boolean {
+    return this.#isShared && this.isTainted
+  }
+
+  /** What the server waits for; null: nothing. */
+  get waits(): Wait | null {
+    return this.#waits
+  }
+
+  /** A text is sent; null: it is not known. */
+  sends(text: string | null): void {
+    if (this.#isTainted) return
+    // With one server nothing can be borrowed, and nothing is read.
+    if (text === null) this.#isTainted = true
+    else if (this.#reader.reads) this.#note(text)
+    else if (this.#unread.length < MOST_UNREAD) this.#unread.push(text)
+    else this.#isTainted = true
+  }
+
+  /** A text that leaves state for sure was sent by query(). */
+  shares(): void {
+    this.#isTainted = this.#isShared = true
+  }
+
+  /** A hook sends this. */
+  hooks(text: string | null): void {
+    if (text === null || this.#reader.effect(text) !== 'none') this.#isHooked = true
+  }
+
+  /** A DISCARD ALL of its own has succeeded. */
+  discards(): void {
+    this.#isTainted = this.#isHooked
+    this.#isShared = false
+    this.#unread = []
+  }
+
+  #note(text: string): void {
+    if (!this.#isTainted) this.#isTainted = this.#reader.effect(text) === 'taints'
+  }
+
+  // What the server says.
+
+  /** CommandComplete. */
+  completes(tag: string, underWay: { readonly text: string | null }): void {
+    this.#waits = null
+    if (tag === 'DISCARD ALL') this.#isWiped = true
+    else if (tag === 'BEGIN' || tag === 'START TRANSACTION' || tag === 'SET') {
+      if (READ_ONLY.test(underWay.text ?? '')) this.#mayOnlyRead = true
+    }
+  }
+
+  waitsFor(wait: Wait | null): void {
+    this.#waits = wait
+  }
+
+  failed(code: string | undefined, routine: string | undefined): void {
+    // A prepared statement whose result type has changed: prepared once more under its name it would fail again, for ever.
+    if (code === '0A000' && routine === 'RevalidateCachedQuery') this.#spoilt ??= 'stale plan'
+    // The server has become a standby, or the session reads only by default.
+    if (code === '25006' && !this.#mayOnlyRead) this.#spoilt ??= 'read only'
+  }
+
+  ready(status: string): void {
+    this.#waits = null
+    if (status === 'I') this.#mayOnlyRead = false
+  }
+
+  /** May the next user have the connection, as far as its session is concerned? The state of a replica's session is no user's. */
+  mayStay(isReplica: boolean): boolean {
+    if (this.#spoilt !== null || this.#waits !== null || (this.#isWiped && this.#isHooked)) return false
+    return !isReplica || !this.isTainted
+  }
+}
+
+const READ_ONLY = /\bread\s+only\b/i

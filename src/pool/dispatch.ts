@@ -1,0 +1,321 @@
+// One statement of query() on one client: sent, with a question before or behind it where one is needed, answered, and its client
+// given back. Chooses no client.
+
+import type { Client, PoolClient } from 'pg'
+import { parseLsn } from '../core/cluster/lsn.js'
+import type { Node } from '../core/cluster/node.js'
+import { phaseOf } from '../core/session/commit.js'
+import { isPromoted, type ServerSession } from '../core/session/server-session.js'
+import { stepsOf } from '../core/sql/steps.js'
+import { errorOf } from '../core/thrown.js'
+import { clearOutcome } from '../errors.js'
+import type { Place } from '../herd/herd.js'
+import type { Internals, Notice } from '../pg/internals.js'
+import { ask } from '../pg/own-query.js'
+import type { Pair } from '../pg/pipeline.js'
+import { withFreeName } from '../pg/prepared.js'
+import { writtenOn } from '../pg/socket.js'
+import { isSubmittable, withOwn } from '../pg/submittable.js'
+import { heardOn, mark, sourceOf, sourceOfStatement } from '../pg/tap.js'
+import { isFree, free as whenReady } from '../pg/turn.js'
+import type { Statement } from '../router/statement.js'
+import { onAbort } from '../runtime/abort.js'
+import { inContext } from '../runtime/context.js'
+import type { Parts, Sending } from './parts.js'
+import { COMMITTED, INSERTED, REPLAYED, replayedIn } from './questions.js'
+import { notOnPrimary, staleError } from './refusals.js'
+
+export interface Ends {
+  readonly resolve: (result: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** What a client of ours does with a statement of query(): pg's query(), past what its holder's would go through. */
+export const STRAIGHT: unique symbol = Symbol('straight')
+
+interface Ours {
+  [STRAIGHT](first: unknown, values: unknown, done: (error: Error | null | undefined, result: unknown) => void): unknown
+}
+
+/** What the connections of one node have to say about a place on it. */
+export interface Site {
+  readonly parts: Parts
+  readonly node: Node
+  /** Chosen as a replica, it is none any more, and has not become the primary: what it shows may be of a fork. */
+  hasLeft(place: Place, session: ServerSession): boolean
+  /** The error of that; the client goes. */
+  leaves(client: PoolClient, place: Place): Error
+  cancel(client: Client): Promise<void>
+}
+
+const CLOSED = 'the client that borrowed was closed'
+
+export class Dispatch {
+  readonly #site: Site
+  readonly #client: PoolClient
+  readonly #session: ServerSession
+  readonly #place: Place
+  readonly #statement: Statement
+  readonly #reading: boolean
+  readonly #sending: Sending | undefined
+
+  constructor(
+    site: Site,
+    client: PoolClient,
+    session: ServerSession,
+    place: Place,
+    statement: Statement,
+    reading: boolean,
+    sending: Sending | undefined
+  ) {
+    this.#site = site
+    this.#client = client
+    this.#session = session
+    this.#place = place
+    this.#statement = statement
+    this.#reading = reading
+    this.#sending = sending
+  }
+
+  /** It must not run here, or not any more: an abort, a promotion. Gives the error, and has the client released. */
+  refusal(): { readonly error: unknown } | null {
+    const { signal } = this.#statement
+    if (signal?.aborted || this.#sending?.isClosed) {
+      this.#client.release()
+      return { error: signal?.aborted ? signal.reason : new Error(CLOSED) }
+    }
+    if (this.#reading && this.#site.hasLeft(this.#place, this.#session)) {
+      return { error: this.#site.leaves(this.#client, this.#place) }
+    }
+    // Promoted since it was looked at: a write that insists on a replica would be done here.
+    if (!this.#reading && isPromoted(this.#place.node, this.#session)) {
+      this.#client.release()
+      return { error: notOnPrimary(this.#site.node.key) }
+    }
+    return null
+  }
+
+  /** `pair`: the statement is one of two in a trip; null: it goes alone. */
+  run(pair: Pair | null, ends: Ends): void {
+    if (this.#sending === undefined) this.#send(pair, ends)
+    else this.#overheard(this.#sending.notice, ends, (inner) => this.#send(pair, inner))
+  }
+
+  #send(pair: Pair | null, { resolve, reject }: Ends): void {
+    const [client, session, place, statement] = [this.#client, this.#session, this.#place, this.#statement]
+    const reading = this.#reading
+    const { signal, query } = statement
+    let settled = false
+    let isGivenUp = false
+    const since = mark()
+    const heard = heardOn(client)
+    // The caller is answered at once; the client comes back when its server has said what became of the statement.
+    const giveUp = (reason: unknown) => {
+      isGivenUp = true
+      void this.#site.cancel(client)
+      reject(reason)
+    }
+    const settle = (error: Error | null | undefined, result: unknown) => {
+      if (settled) return
+      settled = true
+      client.removeListener('error', settle)
+      unsubscribe?.()
+      detach?.()
+      if (error && place.phase === 'handed') this.#judge(error, since, heard)
+      session.ends()
+      const over = (broken: boolean) => {
+        // Its server says so with the reply to the first statement that it ends after its promotion.
+        if (reading && this.#site.hasLeft(place, session)) return reject(this.#site.leaves(client, place))
+        if (!error) this.#warn()
+        try {
+          // A cancel request may come late: the next statement must not be the one that it hits.
+          client.release(broken || isGivenUp ? true : (error as Error))
+        } finally {
+          if (error) reject(error)
+          else resolve(result)
+        }
+      }
+      // Acknowledged: the caller is told together with the position behind it.
+      if (!error && session.capturing && !isGivenUp) session.trails(over)
+      // The server says behind its error whether it still is what it was.
+      else if (error && reading && session.standby === true && typeof place.source === 'object')
+        whenReady(client).then(() => over(false))
+      else over(false)
+    }
+    client.once('error', settle)
+    const unsubscribe = signal && onAbort(signal, () => giveUp(signal.reason))
+    const detach = this.#sending?.onClose(() => giveUp(new Error(CLOSED)))
+    session.begins(reading, statement.scope)
+    if (!reading) this.#leavesState()
+    const written = isSubmittable(query) ? writtenOn(client) : null
+    try {
+      place.phase = 'handed'
+      place.letGo?.()
+      // The callback form takes exactly what the user gave, submittables included.
+      ;(client as unknown as Ours)[STRAIGHT](this.#first, statement.values, settle)
+      if (pair !== null && !reading) this.#capture(pair)
+    } catch (error) {
+      // What submits itself, or a client class of the application's, may have sent something before it threw.
+      if (isFree(client) || (written !== null && written === writtenOn(client))) place.phase = 'connect'
+      settle(errorOf(error, 'query()') as Error, undefined)
+    } finally {
+      pair?.sent()
+    }
+  }
+
+  /** What goes to pg's query() first: the caller's own object, where nothing else is asked of it. */
+  get #first(): unknown {
+    const { query } = this.#statement
+    const sent = this.#sending === undefined ? query : withOwn(query, { types: typesOf(query, this.#sending) })
+    // Callers that never share a connection of the primary may share one of a replica.
+    return this.#reading && this.#place.node.state.kind === 'replica' ? withFreeName(this.#client, sent) : sent
+  }
+
+  /** What made the error, and how far the statement was. */
+  #judge(error: Error, since: number, heard: number): void {
+    const [client, place, { query, text }] = [this.#client, this.#place, this.#statement]
+    place.source = isSubmittable(query)
+      ? sourceOf(error, client, since)
+      : sourceOfStatement(error, client, since, heard)
+    // Until then only what cannot be put into bytes has failed, which says so itself.
+    if (place.source === 'unproven' && heardOn(client) > heard) clearOutcome(error)
+    place.phase = reached(client, this.#session, text)
+  }
+
+  /** As with pg, what it leaves in the session of the primary stays for whatever gets the connection next. */
+  #leavesState(): void {
+    const { router } = this.#site.parts
+    const { remains } = this.#session
+    remains.sends(this.#statement.sql)
+    if (!router.reads || this.#statement.effect !== 'taints') return
+    const state = router.stateLeftBy(this.#statement.sql)
+    if (state === null) return
+    remains.shares()
+    router.warnOfState(state)
+  }
+
+  #warn(): void {
+    const { router } = this.#site.parts
+    if (router.reads && this.#session.exchange.status !== 'I') router.warnOfState('an open transaction')
+  }
+
+  #capture(pair: Pair): void {
+    const { router } = this.#site.parts
+    const session = this.#session
+    session.captures()
+    const { text } = this.#statement
+    pair.ask(router.causality.isAsynchronous(text) ? INSERTED : COMMITTED, (_, [row]) => {
+      const then = session.captured()
+      const lsn = parseLsn(row?.answer)
+      router.causality.captured(session, this.#place.node, lsn)
+      // Null: the statement itself failed or was given up, and its client went with it.
+      then?.(lsn === null)
+    })
+  }
+
+  /** In one trip: how far the replica is, and the rows, which count if that is far enough. */
+  guard(pair: Pair, { resolve, reject }: Ends): void {
+    const { router, clock } = this.#site.parts
+    const [session, place] = [this.#session, this.#place]
+    const { required, node } = place
+    const askedAt = clock.now()
+    let behind = false
+    let confirmed: Promise<boolean> | null = null
+    const stale = () => {
+      behind = true
+      // Nothing has been done for the caller: the rows will not be looked at.
+      place.phase = 'connect'
+      place.source = 'pgherd'
+      reject(staleError(node.key))
+    }
+    pair.ask(REPLAYED, (_, [row]) => {
+      const { lsn, receiver } = replayedIn(row?.answer)
+      // It is in recovery no longer.
+      if (lsn === null && row !== undefined) return stale()
+      if (lsn === null || required === null) return
+      session.shows(lsn)
+      router.shown(node, { lsn, askedAt }, receiver, required, required)
+      if (lsn < required.lsn) stale()
+      else if (!router.herd.vouches(place)) confirmed = router.herd.confirms(place)
+    })
+    this.run(pair, {
+      resolve: (result) => {
+        if (behind) return
+        // The guard itself failed, and so proved nothing.
+        if (session.proven === null || required === null || session.proven < required.lsn) stale()
+        else if (confirmed === null) resolve(result)
+        else confirmed.then((is) => (is ? resolve(result) : stale()), reject)
+      },
+      reject: (error) => {
+        if (!behind) reject(error)
+      },
+    })
+  }
+
+  /** Notices of the statement are told to the client that it is run for. */
+  #overheard(notice: Notice, { resolve, reject }: Ends, run: (ends: Ends) => void): void {
+    const client = this.#client
+    client.on('notice', notice)
+    const ending = <T>(end: (value: T) => void) => {
+      return (value: T) => {
+        client.removeListener('notice', notice)
+        end(value)
+      }
+    }
+    run({ resolve: ending(resolve), reject: ending(reject) })
+  }
+}
+
+/**
+ * A connection younger than its node's known position may lead to a server that crashed and went backwards: it shows its own.
+ * `reject` has the client released.
+ */
+export function prove(
+  { parts, node }: Site,
+  client: PoolClient,
+  session: ServerSession,
+  place: Place,
+  run: () => void,
+  reject: (error: unknown) => void
+): void {
+  const { router, clock } = parts
+  const { required } = place
+  const askedAt = clock.now()
+  const since = mark()
+  const go = inContext(run)
+  session.asks()
+  ask(client, REPLAYED, (error, [row]) => {
+    session.answered()
+    const { lsn, receiver } = replayedIn(row?.answer)
+    session.shows(lsn)
+    if (lsn !== null && required !== null) {
+      router.shown(node, { lsn, askedAt }, receiver, required, place.reason === 'guarded' ? required : null)
+      if (lsn >= required.lsn && router.herd.vouches(place)) return go()
+    }
+    client.release((error as Error | null) ?? undefined)
+    place.source = error ? sourceOf(error, client, since) : 'pgherd'
+    reject(error ?? staleError(node.key))
+  })
+}
+
+function typesOf(query: unknown, { types }: Sending): unknown {
+  return (query as { readonly types?: unknown }).types ?? types
+}
+
+/** How far the statement was that has failed now. */
+function reached(client: Client, { exchange, ending, reading }: ServerSession, text: string | null): Place['phase'] {
+  const { readyForQuery } = client as unknown as Internals
+  // Answered to its end, and its rows could not be read.
+  if (readyForQuery) return ending === 'committed' ? 'committed' : 'completed'
+  if (exchange.completed === 0) return 'handed'
+  const phase = phaseOf(text === null ? null : stepsOf(text), exchange)
+  // What only reads may run again elsewhere.
+  return reading && phase === 'committed' ? 'completed' : phase
+}
+
+/** pg sends what follows without waiting for it: no cursor, nothing that may turn the connection over to COPY. */
+export function isPairable({ text, query }: Statement): boolean {
+  return (
+    text !== null && !isSubmittable(query) && !(query as { readonly rows?: unknown }).rows && !/\bcopy\b/i.test(text)
+  )
+}

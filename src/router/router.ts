@@ -1,0 +1,449 @@
+// The main path of every statement, for all faces: what a statement needs, which node it may use, what a failure means, what is
+// remembered of it. It holds the herd, the routing, what was written and seen, and what is told of all that; it holds no connection.
+
+import type { Config } from '../config/config.js'
+import type { NodeAddress } from '../core/cluster/address.js'
+import type { Change } from '../core/cluster/changes.js'
+import type { Required } from '../core/cluster/horizon.js'
+import { elapsed } from '../core/cluster/instant.js'
+import type { Node } from '../core/cluster/node.js'
+import type { Position, Receiver } from '../core/cluster/sighting.js'
+import type { Topology } from '../core/cluster/topology.js'
+import type { Scope, Written } from '../core/session/causal-scope.js'
+import { Fact, type ServerSession, type Texts } from '../core/session/server-session.js'
+import { type Effect, onlyShapes } from '../core/sql/effects.js'
+import type { Undone } from '../core/undone.js'
+import { Herd, type Place, type Sessions } from '../herd/herd.js'
+import { explanationOf, refusalsOf } from '../report/snapshot.js'
+import type { Explanation } from '../report/types.js'
+import { abortable } from '../runtime/abort.js'
+import type { Clock } from '../runtime/clock.js'
+import type { Complain } from '../runtime/complaints.js'
+import { inContext } from '../runtime/context.js'
+import type { Task } from '../telemetry/journey.js'
+import type { Connections, Gauges } from '../telemetry/meters.js'
+import { outside } from '../telemetry/spans.js'
+import { Telemetry } from '../telemetry/telemetry.js'
+import { Causality, type Scopes, type TokenLost } from './causality.js'
+import { Decisions } from './decisions.js'
+import { NOWHERE, ON_PRIMARY, type Routed, Routing } from './routing.js'
+import { mayInsist, queryArgs, type RouteOptions, Statement } from './statement.js'
+
+/** What the router needs of its face. */
+export interface Face {
+  readonly clock: Clock
+  readonly complain: Complain
+  /** Which session of the application the code that runs now belongs to. */
+  readonly scopes: Scopes
+  /** A caller holds a connection. */
+  busy(): boolean
+  /** The face's own sessions with a node. */
+  sessions(key: Node['key']): Sessions
+  connections(): Iterable<Connections>
+  /** The one connection that all statements share has state that a caller has set, so reads must run on it, too. */
+  sharesSession(): boolean
+  readonly limits: Pick<Gauges, 'max' | 'min' | 'namespace'>
+  tokenLost(lost: TokenLost): void
+}
+
+/** How a whole transaction begins. */
+export interface Beginning {
+  readonly text: string
+  readonly readOnly: boolean
+  readonly isSerializable: boolean
+}
+
+/** One attempt of a request: on this node, `reading` only or perhaps not. */
+export type RunOn<T> = (place: Place, reading: boolean) => Promise<T>
+
+const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
+const INSISTING: RouteOptions = { route: 'replica' }
+const SHARED = 'only reads, but the one connection of the pool has session state'
+
+export class Router implements Texts {
+  readonly herd: Herd
+  readonly routing: Routing
+  readonly causality: Causality
+  readonly decisions = new Decisions()
+  readonly telemetry: Telemetry
+  readonly #config: Config
+  readonly #face: Face
+  /** Sessions that read string literals in another way than the lexer. */
+  #oddSessions = 0
+
+  constructor(config: Config, face: Face) {
+    this.#config = config
+    this.#face = face
+    const { clock, complain } = face
+    this.herd = new Herd(config, {
+      clock,
+      complain,
+      busy: () => face.busy(),
+      sessions: (key) => face.sessions(key),
+      unreadable: (message) => this.routing.warnings.unreadable(message),
+      unproven: () => this.routing.tellUnproven(),
+      heard: (event) => this.telemetry.heard(event),
+      apart: inContext(outside),
+    })
+    this.routing = new Routing(config, this.herd)
+    this.causality = new Causality(config, this.herd, clock, face.scopes, (lost) => face.tokenLost(lost))
+    this.telemetry = new Telemetry({
+      ...face.limits,
+      clock,
+      queryText: config.traceQueryText,
+      topology: () => this.herd.topology,
+      connections: () => face.connections(),
+      freshness: () => this.herd.freshness,
+      decisions: () => (config.routing === 'observe' ? [] : this.decisions.list()),
+      waiting: () => this.herd.waiting,
+    })
+  }
+
+  /** A call of query(), as a statement. Throws where its config is refused. */
+  statement(options: RouteOptions, query: unknown, second?: unknown, third?: unknown): Statement {
+    return new Statement(this.routing.texts, options, queryArgs(query, second, third), this.causality.scope)
+  }
+
+  /** One server is known: all runs there, and nothing is read, unless a statement insists on a replica. */
+  get isAlone(): boolean {
+    return !this.herd.topology.plural && this.#config.attributes === 'any'
+  }
+
+  /** A stand-alone statement. */
+  run(statement: Statement, runOn: RunOn<unknown>): Promise<unknown> {
+    // One server: nothing to decide, and nothing to remember for another.
+    if (this.isAlone) {
+      if (statement.route !== 'replica') {
+        const routed = statement.text === null ? ON_PRIMARY : this.routing.onlyServer(statement)
+        return this.#attempt(routed, statement, runOn, null)
+      }
+      if (!this.herd.informed && !statement.reads) {
+        return this.herd.inform(statement.signal).then(() => this.#runRouted(statement, runOn))
+      }
+    }
+    return this.#runRouted(statement, runOn)
+  }
+
+  #runRouted(statement: Statement, runOn: RunOn<unknown>): Promise<unknown> {
+    const written = this.written(statement)
+    const routed = this.#routed(statement, written)
+    if (this.#config.routing !== 'observe') return this.#attempt(routed, statement, runOn, written)
+    this.decisions.count(this.herd.look(routed.target), routed, statement.text)
+    const stays = ON_PRIMARY.target === routed.target || routed.reason === NOWHERE
+    return this.#attempt(stays ? routed : { ...routed, target: ON_PRIMARY.target }, statement, runOn, null)
+  }
+
+  /** `written`: what the statement must see; null: it is not routed. */
+  #attempt(first: Routed, statement: Statement, runOn: RunOn<unknown>, written: Written | null): Promise<unknown> {
+    const { signal, text, scope } = statement
+    let routed = first
+    const attempt = (place: Place) => {
+      if (written !== null) this.decisions.count(place, routed)
+      const answer = runOn(place, routed.reading && !place.doubtful)
+      return scope === undefined ? answer : answer.then((result) => this.#sawRead(place, statement, result))
+    }
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    // A cursor or a stream lives as long as its reader pleases.
+    const endless = text === null ? true : undefined
+    if (written === null) {
+      const isPlain = endless === undefined && signal === undefined
+      return this.#request('statement', text, isPlain ? routed : { ...routed, endless, signal }, attempt)
+    }
+    const again = () => {
+      routed = this.#routed(statement, this.#anew(written, scope))
+      return routed
+    }
+    return this.#request('statement', text, { ...routed, again, endless, signal }, attempt)
+  }
+
+  #routed(statement: Statement, written: Written): Routed {
+    const routed = this.routing.route(statement, written)
+    if (routed.target.role === 'primary' || statement.route === 'replica' || !this.#face.sharesSession()) return routed
+    const { attributes } = this.#config
+    return attributes === 'any' ? { ...routed, target: ON_PRIMARY.target, reason: SHARED } : routed
+  }
+
+  /** Whatever it was sent as: what a session has seen must be there from then on. */
+  #sawRead({ node }: Place, { text, reads, scope }: Statement, result: unknown): unknown {
+    if (text === null || reads) this.causality.readOn(node, scope)
+    return result
+  }
+
+  /** A connection to hold. `discard`: it came when its caller had given up. */
+  async connect<T>(
+    options: RouteOptions,
+    signal: AbortSignal | undefined,
+    runOn: (place: Place) => Promise<T>,
+    discard: (late: T) => void
+  ): Promise<T> {
+    const { attributes } = this.#config
+    const { scope } = this.causality
+    const written = this.causality.written(scope)
+    const otherwise = options.route === 'replica' ? await this.#whereNoReplica(signal) : 'refuse'
+    const again = (): Routed => {
+      const routed = this.#config.routing === 'on' && this.herd.topology.plural
+      const insists = attributes === 'any' && options.route === 'replica'
+      const onReplica = attributes === 'standby' || (insists && (routed || this.isAlone))
+      if (!onReplica) return ON_PRIMARY
+      return this.routing.anyReplica(options, this.#anew(written, scope), this.isAlone ? otherwise : 'refuse')
+    }
+    signal?.throwIfAborted()
+    return this.#request('connect', null, { ...again(), again, signal }, runOn, discard)
+  }
+
+  /** A whole transaction: `begin` on a connection of its own, and what follows from that. */
+  async transaction<C, T>(
+    options: RouteOptions,
+    { readOnly, isSerializable, text }: Beginning,
+    begin: (place: Place) => Promise<C>,
+    then: (begun: C) => Promise<T>
+  ): Promise<T> {
+    const { scope } = this.causality
+    const written = this.causality.written(scope)
+    const otherwise = options.route === 'replica' ? await this.#whereNoReplica() : 'refuse'
+    let errand = ON_PRIMARY
+    const again = () => {
+      const routed = this.#config.routing === 'on' && this.herd.topology.plural && !isSerializable
+      const since = this.#anew(written, scope)
+      errand = { ...this.routing.whole(options, since, readOnly && routed, this.isAlone ? otherwise : 'refuse'), again }
+      return errand
+    }
+    again()
+    const attempt = (place: Place) => {
+      this.decisions.count(place, errand)
+      return begin(place)
+    }
+    return this.#observed('transaction', text, errand, attempt, then)
+  }
+
+  /**
+   * With one server a client that insists on a replica is of that server, where `whenStale` lets the primary serve reads. What
+   * is a read there the catalogue tells, so that is waited for.
+   */
+  async #whereNoReplica(signal?: AbortSignal): Promise<'primary' | 'refuse'> {
+    if (!this.isAlone || this.#config.whenStale !== 'primary') return 'refuse'
+    if (!this.herd.informed) await this.herd.inform(signal)
+    return this.isAlone ? 'primary' : 'refuse'
+  }
+
+  // What a client that is held may borrow.
+
+  /** There are replicas to borrow, and clients may. */
+  get lends(): boolean {
+    return this.herd.topology.plural && this.#config.routeClients && this.#config.attributes === 'any'
+  }
+
+  /** A replica would serve this now: a read, or a READ ONLY transaction. Gives the request for it; null: none would. */
+  borrows(statement: Statement): Routed | null {
+    const routed = this.#lent(statement)
+    if (routed === null) return null
+    if (this.#config.routing === 'on') return this.herd.prefersReplica(routed.target) ? routed : null
+    // Nothing is lent: what would have been is only told.
+    this.decisions.count(this.herd.look(routed.target), routed, statement.text)
+    return null
+  }
+
+  #lent(statement: Statement): Routed | null {
+    const written = this.written(statement)
+    const { routing } = this
+    const routed = statement.reads ? routing.route(statement, written) : routing.transaction(statement, written)
+    if (routed?.target.role !== 'replica') return routed
+    // What no replica serves at once the client's own connection does: nothing is waited for.
+    return { ...routed, target: { ...routed.target, otherwise: 'primary' } }
+  }
+
+  /**
+   * Runs what `borrows()` on a replica; `then`: what follows from the answer of `runOn` belongs to it. `discard`: that came when the
+   * caller had given up.
+   */
+  borrow<R, T>(
+    statement: Statement,
+    first: Routed,
+    signal: AbortSignal | undefined,
+    runOn: (place: Place) => Promise<R>,
+    then: (answer: R) => T | Promise<T>,
+    discard?: (late: R) => void
+  ): Promise<T> {
+    let routed = first
+    const again = () => {
+      routed = this.#lent(statement) ?? routed
+      return routed
+    }
+    const attempt = (place: Place) => {
+      if (place.node.state.kind === 'replica') this.decisions.count(place, routed)
+      return runOn(place)
+    }
+    const { reads, text } = statement
+    return this.#observed(reads ? 'statement' : 'borrow', text, { ...routed, again, signal }, attempt, then, discard)
+  }
+
+  /** Makes the attempts of a request until its caller gives up; tells of them where spans, metrics or channels are in use. */
+  #request<T>(
+    kind: Task['kind'],
+    text: string | null,
+    routed: Routed,
+    attempt: (place: Place) => Promise<T>,
+    discard?: (late: T) => void
+  ): Promise<T> {
+    const { signal } = routed
+    const go = (observed: typeof attempt) => {
+      const answer = this.herd.run(routed, observed)
+      return signal === undefined ? answer : abortable(answer, signal, discard)
+    }
+    if (!this.telemetry.active) return go(attempt)
+    return this.telemetry.run(this.#task(kind, text, routed), attempt, go)
+  }
+
+  /** The same; `then`: what follows from the answer belongs to it. */
+  async #observed<R, T>(
+    kind: Task['kind'],
+    text: string | null,
+    routed: Routed,
+    attempt: (place: Place) => Promise<R>,
+    then: (answer: R) => T | Promise<T>,
+    discard?: (late: R) => void
+  ): Promise<T> {
+    const { signal } = routed
+    const go = async (observed: typeof attempt) => {
+      const answer = this.herd.run(routed, observed)
+      return then(await (signal === undefined ? answer : abortable(answer, signal, discard)))
+    }
+    return this.telemetry.active ? this.telemetry.run(this.#task(kind, text, routed), attempt, go) : go(attempt)
+  }
+
+  #task(kind: Task['kind'], text: string | null, { reading, reason }: Routed): Task {
+    const isStatement = text !== null && kind === 'statement'
+    const intent = isStatement ? this.routing.texts.read(text).intent : reading ? 'read' : 'write'
+    return this.telemetry.task(kind, text, { intent, reason })
+  }
+
+  explain(statement: Statement): Explanation {
+    const verdict = statement.class
+    const alone = this.isAlone && statement.route !== 'replica'
+    const { target, reason } = alone ? ALONE : this.#routed(statement, this.written(statement))
+    const choice = this.herd.look(this.#config.routing === 'observe' ? ON_PRIMARY.target : target)
+    return explanationOf({
+      intent: verdict?.intent ?? 'write',
+      word: verdict?.readable ? verdict.word : '',
+      reason,
+      node: choice.node?.key ?? null,
+      guarded: choice.node !== null && choice.reason === 'guarded',
+      refused: refusalsOf(this.herd.topology, choice),
+    })
+  }
+
+  /** What a statement must see. */
+  written({ scope, wroteAt }: Statement): Written {
+    return this.causality.written(scope, wroteAt)
+  }
+
+  /** What a statement must see was decided when it was called; what has become of its token is not. */
+  #anew(written: Written, scope: Scope | undefined): Written {
+    return scope === undefined ? written : { ...written, ...this.causality.fate(scope) }
+  }
+
+  /** Not to be sent over a session that is not a replica's: it must run on a replica, and is not taken for a read. */
+  refusesOnPrimary(first: unknown, insists: boolean): boolean {
+    // Asked of every statement of a client: most say nothing of where they shall run.
+    if (first === null || first === undefined || !(insists || mayInsist(first))) return false
+    return !this.routing.mayRunOnPrimary(this.statement(insists ? INSISTING : {}, first))
+  }
+
+  // What texts do, asked by the sessions of connections.
+
+  get reads(): boolean {
+    return this.herd.topology.plural
+  }
+
+  /** While there is one server no reader could miss it, and nothing is read; an open transaction counts when there are more. */
+  writes(text: string | null, sentAsWrite: boolean): boolean {
+    if (text === null || !this.herd.topology.plural) return true
+    if (onlyShapes(text)) return false
+    const { intent, hint } = this.routing.texts.read(text)
+    return sentAsWrite || intent !== 'read' || hint === 'primary'
+  }
+
+  undone(text: string): Undone {
+    return this.routing.texts.read(text).undone
+  }
+
+  defines(text: string): boolean {
+    return this.herd.informs && this.routing.texts.read(text).defines
+  }
+
+  effect(text: string): Effect {
+    return this.routing.texts.effect(text)
+  }
+
+  /** What of a text of query() stays in the session of its connection for sure; null: nothing. */
+  stateLeftBy(text: string | null): string | null {
+    return text === null ? null : this.routing.texts.stateLeftBy(text)
+  }
+
+  warnOfState(what: string): void {
+    this.routing.warnings.sessionState(what)
+  }
+
+  // What connections tell.
+
+  heard(session: ServerSession, facts: number, text: string | null): void {
+    if (facts & Fact.ended && text !== null) this.causality.noticeText(text)
+    if (facts & Fact.read) this.causality.read(session)
+    if (facts & Fact.acknowledged) this.causality.acknowledged(session)
+    if (facts & Fact.doubted) this.causality.doubted(session)
+    if (facts & Fact.defined) this.herd.report({ kind: 'defined' })
+  }
+
+  legible(is: boolean): void {
+    this.#oddSessions += is ? -1 : 1
+    this.#noticeLegible(this.herd.topology)
+  }
+
+  #noticeLegible({ nodes }: Topology): void {
+    const reads = (node: Node) => node.seen?.detail?.standardConformingStrings !== false
+    this.routing.setLegible(this.#oddSessions === 0 && [...nodes.values()].every(reads))
+  }
+
+  /** A replica has shown its position to a read that needs `required`; `guess`: the same, where the read was one. */
+  shown(
+    { key, generation }: Node,
+    position: Position,
+    receiver: Receiver | null,
+    required: Required,
+    guess: Required | null
+  ): void {
+    const judged = (need: Required) => ({
+      passed: position.lsn >= need.lsn,
+      ageMillis: elapsed(need.takenAt, position.askedAt),
+    })
+    const guard = guess === null ? null : judged(guess)
+    this.herd.report({ kind: 'shown', key, generation, position, receiver, known: required.lsn, guard })
+  }
+
+  /** A new connection has said which server it leads to. `asynchronous`: its commits are. */
+  identified({ key }: Node, startedAt: string, asynchronous: boolean): void {
+    if (asynchronous) this.causality.noticeAsynchronous()
+    this.herd.report({ kind: 'identified', key, startedAt })
+  }
+
+  isReplica(key: Node['key']): boolean {
+    return this.herd.topology.nodes.get(key)?.state.kind === 'replica'
+  }
+
+  isPrimary(key: Node['key']): boolean {
+    return this.herd.topology.primary === key
+  }
+
+  get primaryAddress(): NodeAddress | undefined {
+    const { primary, nodes } = this.herd.topology
+    return primary === null ? undefined : nodes.get(primary)?.address
+  }
+
+  /** The picture has changed. */
+  follow(after: Topology, before: Topology, found: readonly Change[]): void {
+    this.telemetry.follow(after, before, found)
+    if (after.plural && !before.plural) this.causality.becamePlural()
+    this.#noticeLegible(after)
+    this.routing.texts.forget(this.#face.clock.mono())
+  }
+}
