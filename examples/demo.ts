@@ -1,5 +1,5 @@
 // npm run demo: a primary and two replicas, one Pool, a small workload. The primary is killed, a replica promoted, the
-// old primary comes back as a replica; then what the writers were told is compared with what is there.
+// old primary comes back as a replica; then the acknowledgements that the writers got are compared with the rows that are there.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { Pool } from 'pgherd'
@@ -38,7 +38,7 @@ async function main(screen: Screen): Promise<boolean> {
 }
 
 /**
- * A commit counts once a second node has it, so that nothing acknowledged dies with the primary. It is set on the first
+ * A commit is acknowledged once a second node has it, so that no acknowledged row dies with the primary. This is set on the first
  * primary only: the promoted one must not wait for replicas that it does not have yet, as with any failover manager.
  */
 async function acknowledgeOnTwo(cluster: Cluster): Promise<void> {
@@ -83,7 +83,7 @@ async function story(screen: Screen, cluster: Cluster, pool: Pool): Promise<bool
     return summary(screen, await workload.account(), gapOf(workload.acknowledgedAt, failover), readsBy)
   } finally {
     clearInterval(drawing)
-    // After a failure nobody waits for the workers here: they end with the pool, and some may wait for a primary.
+    // After a failure the demo does not wait for the workers: they end with the pool, and some may wait for a primary.
     void workload.stop()
   }
 }
@@ -109,7 +109,7 @@ async function receivedBy(cluster: Cluster, index: number): Promise<bigint> {
   return BigInt(rows[0]?.bytes ?? 0)
 }
 
-/** What the old primary wrote and nobody received cannot be kept: then its data is copied anew. */
+/** Rows that the old primary wrote and no replica received cannot be kept: then its data directory is copied anew. */
 async function rejoin(screen: Screen, cluster: Cluster, index: number, primary: number): Promise<void> {
   try {
     await cluster.follow(index, primary)
@@ -134,7 +134,7 @@ function gapOf(acknowledgedAt: readonly number[], { promotedAt }: Failover): Gap
   return { before: promotedAt - last, after: first - promotedAt }
 }
 
-/** False: something is wrong. */
+/** False: the result is not as promised. */
 function summary(screen: Screen, account: Account, gap: Gap, readsBy: readonly string[]): boolean {
   const { acknowledged, found, lost, doubled, unknown, resurrected, reads, missed, failed } = account
   const wrong = lost + doubled + resurrected + missed + failed.length
@@ -168,7 +168,7 @@ function nameOf(index: number): string {
   return NAMES[index] ?? '?'
 }
 
-// The demo has its own servers: libpq's variables, such as PGSSLMODE, speak of others.
+// The demo has its own servers: libpq's variables, such as PGSSLMODE, are meant for other servers.
 for (const name of Object.keys(process.env)) if (/^PG(?!HERD_)/.test(name)) delete process.env[name]
 
 const screen = new Screen()
@@ -176,7 +176,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     screen.clear()
     screen.say('interrupted: the servers are stopped and removed')
-    // The cluster goes with this process, however that ends.
+    // The cluster is removed with this process, however the process ends.
     process.exit(signal === 'SIGINT' ? 130 : 143)
   })
 }

@@ -22,7 +22,7 @@ try {
   client.release()
 }
 
-// What pgherd knows, and where the statements went.
+// What pgherd knows of the servers, and where the statements ran.
 console.table(pool.topology().nodes, ['key', 'state', 'lagMillis'])
 console.table(pool.decisions(), ['node', 'role', 'reason', 'choice', 'count'])
 await pool.end()

@@ -1,4 +1,4 @@
-// One insert every 100 ms until Ctrl-C. Stop the primary meanwhile and promote a replica: this program goes on.
+// One insert every 100 ms until Ctrl-C. Stop the primary meanwhile and promote a replica: this program continues.
 //   DATABASE_URL=postgres://app@db-a,db-b,db-c/shop node dist/examples/failover.js
 
 import { setTimeout as pause } from 'node:timers/promises'
@@ -19,7 +19,8 @@ while (running) {
     await pool.query('insert into beats values ($1, now())', [id]) // waits while there is no primary
   } catch (error) {
     const { outcome, message } = error as Error & { outcome?: string }
-    // 'unknown': it may have been executed, so only the program can tell what to do: look, or use an idempotent statement.
+    // 'unknown': it may have been executed, so the application must decide: look whether the row is there, or use an idempotent
+    // statement.
     const { rowCount } = await pool.query({ text: 'select from beats where id = $1', values: [id], route: 'primary' })
     console.log(`${message} (outcome: ${outcome}); the row is ${rowCount === 0 ? 'not there' : 'there'}`)
   }

@@ -1,6 +1,6 @@
-// Express: is this process alive, is it ready, and how does it see the cluster?
+// Express endpoints: is this process alive, is it ready, and how does it see the cluster?
 //   app.use('/health', health(pool))
-// Or on its own, to be looked at in a browser:
+// Or on its own, to be opened in a browser:
 //   DATABASE_URL=postgres://app@db-a,db-b,db-c/shop PORT=8080 node dist/examples/health.js
 
 import { once } from 'node:events'
@@ -9,14 +9,14 @@ import { pathToFileURL } from 'node:url'
 import express, { type Router } from 'express'
 import { type NodeSnapshot, Pool, type TopologySnapshot } from 'pgherd'
 
-/** /live, /ready and /topology. The last one names servers, so it is for colleagues only. */
+/** /live, /ready and /topology. The last one names servers, so do not make it public. */
 export function health(pool: Pool): Router {
   const router = express.Router()
-  // A database that fails over is no reason to restart this process, so it is not even asked.
+  // A failover of the database is not a reason to restart this process, so this endpoint does not ask the pool.
   router.get('/live', (_req, res) => {
     res.type('text').send('alive\n')
   })
-  // Ready while a read would be served: writes wait meanwhile, which is better than an error.
+  // Ready while a read would be served. Writes wait during a failover, which is better than an error.
   router.get('/ready', (_req, res) => {
     const found = pool.health()
     res.status(found.readable ? 200 : 503).json(found)
@@ -56,7 +56,7 @@ function row(tag: 'td' | 'th', texts: readonly string[], attributes = ''): strin
   return `<tr${attributes}>${texts.map((text) => `<${tag}>${escaped(text)}</${tag}>`).join('')}</tr>`
 }
 
-/** The words of a failure are a server's own. */
+/** The text of a failure comes from a server, so it is escaped. */
 function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`)
 }

@@ -1,4 +1,5 @@
-// Before you turn it on: everything runs on the primary, and at the end it tells what would have gone where, and why.
+// Before you turn routing on: every statement runs on the primary, and at the end the program prints where each would have gone,
+// and why.
 //   DATABASE_URL=postgres://app@db-a,db-b,db-c/shop node dist/examples/observe.js
 
 import { setTimeout as pause } from 'node:timers/promises'

@@ -1,4 +1,4 @@
-// A read sees every write acknowledged before it through this pool, wherever it runs; explain() tells where that is.
+// A read sees every write that was acknowledged through this pool before it, wherever the read runs; explain() says where.
 //   DATABASE_URL=postgres://app@db-a,db-b,db-c/shop node dist/examples/read-after-write.js
 
 import { setTimeout as pause } from 'node:timers/promises'
@@ -17,7 +17,7 @@ for (let i = 0; i < 3; i++) {
   console.log('a little later goes to:', pool.explain(count).node)
 }
 
-// This statement may be older, that one must not be old at all.
+// The first statement may be older than the pool's bound, the second must run on the primary.
 await pool.query({ text: count, maxLagMillis: 10_000 })
 await pool.query({ text: count, route: 'primary' })
 await pool.end()

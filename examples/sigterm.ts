@@ -1,4 +1,4 @@
-// A service that ends on SIGTERM without cutting anybody off, also in the middle of a failover. /ready is for a readiness
+// A service that ends on SIGTERM without cutting off a request, also in the middle of a failover. /ready is for a readiness
 // probe, /alive for a liveness probe.
 //   DATABASE_URL=postgres://app@db-a,db-b,db-c/shop PORT=8080 node dist/examples/sigterm.js
 
@@ -8,11 +8,11 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Pool } from 'pgherd'
 
-/** Load balancers need this long to notice that /ready says no: until then requests still come. */
+/** Load balancers need this long to notice that /ready says no; until then requests still arrive. */
 const NOTICE_MILLIS = Number(process.env.NOTICE_MILLIS ?? 5000)
-/** Requests have this long to finish, a little more than one may wait for a primary. */
+/** Requests have this long to finish: a little longer than a statement may wait for a primary. */
 const FINISH_MILLIS = 12_000
-/** What is still running then has this long. All together less than terminationGracePeriodSeconds, which is 30. */
+/** pool.end() has this long. All three together must be less than terminationGracePeriodSeconds, which is 30. */
 const END_MILLIS = 5000
 
 const pool = new Pool({ connectionString: process.env.DATABASE_URL, failoverTimeoutMillis: 10_000 })
@@ -25,16 +25,18 @@ async function order(res: ServerResponse): Promise<void> {
   } catch (error) {
     const { outcome } = error as { outcome?: string }
     console.error(error)
-    // Everything but this surely did not happen, so the caller may simply try again.
-    if (outcome === 'unknown') res.writeHead(500).end('perhaps ordered\n')
+    // 'committed': the order is there, and only the rest of the reply was lost. 'unknown': it may be there. With any other outcome
+    // it is not, so the caller may simply try again.
+    if (outcome === 'committed') res.writeHead(201).end('ordered\n')
+    else if (outcome === 'unknown') res.writeHead(500).end('perhaps ordered\n')
     else res.writeHead(503, { 'retry-after': '1' }).end('not ordered\n')
   }
 }
 
 async function answer({ url }: IncomingMessage, res: ServerResponse): Promise<void> {
-  // A database that fails over is no reason to restart this process.
+  // A failover of the database is not a reason to restart this process.
   if (url === '/alive') res.writeHead(200).end('alive\n')
-  // Ready while a read would be served: writes wait meanwhile, which is better than an error.
+  // Ready while a read would be served. Writes wait during a failover, which is better than an error.
   else if (url === '/ready') res.writeHead(!stopping && pool.health().readable ? 200 : 503).end()
   else await order(res)
 }
@@ -50,9 +52,10 @@ async function stop(): Promise<void> {
   server.close() // takes no more connections, and lets requests finish
   const closed = once(server, 'close')
   await within(FINISH_MILLIS, closed)
-  // Whoever still waits for a primary is told so now; what runs, and clients that are out, may finish.
+  // Statements that still wait for a primary are rejected now; running statements and checked-out clients may finish.
   const ended = Promise.all([pool.end(), closed])
-  // A frozen server is given up after silentMillis; a statement that takes an hour, or a client that is never given back, is not.
+  // end() gives up a frozen server after silentMillis. It does not give up a statement that takes an hour, or a client that is never
+  // released.
   const done = await within(END_MILLIS, ended)
   process.exit(done ? 0 : 1)
 }

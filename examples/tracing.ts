@@ -1,6 +1,6 @@
-// What pgherd tells OpenTelemetry, printed to the console: a span per statement and its node, and the metrics once at the end.
+// What pgherd reports to OpenTelemetry, printed to the console: a span for each statement with its node, and the metrics once at the end.
 //   DATABASE_URL=postgres://app@db-a,db-b,db-c/shop node dist/examples/tracing.js
-// The SDK comes first; @opentelemetry/instrumentation-pg may be registered beside it, and its spans nest below these.
+// Register the SDK first. @opentelemetry/instrumentation-pg may be registered beside it; its spans nest below pgherd's.
 
 import { metrics, trace } from '@opentelemetry/api'
 import { ConsoleMetricExporter, MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'

@@ -1,4 +1,4 @@
-// Which node serves how much: differences of pool.decisions(), which counts every statement where it went.
+// Which node serves how many statements: differences of pool.decisions(), which counts every statement at its node.
 
 import type { Decision, NodeSnapshot, Pool } from 'pgherd'
 import type { Frame, NodeRow } from './screen.js'

@@ -50,7 +50,7 @@ export class Screen {
     return `\x1b[${styles.map((style) => STYLES[style]).join(';')}m${text}\x1b[0m`
   }
 
-  /** Something happened: a line that stays, with the time since the start. */
+  /** An event: a line that stays, with the time since the start. */
   say(text: string, ...styles: readonly Style[]): void {
     const seconds = ((performance.now() - this.#startedAt) / 1000).toFixed(1).padStart(5)
     this.print(`${this.paint(`${seconds} s`, 'dim')}  ${this.paint(text, ...styles)}`)

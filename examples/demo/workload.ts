@@ -1,5 +1,5 @@
-// Writers that number their rows and keep an account of what they were told; readers that look for the newest row
-// acknowledged so far. The table has no unique constraint: a row written twice must show, not fail.
+// Writers that number their rows and record which of them were acknowledged; readers that look for the newest row acknowledged
+// so far. The table has no unique constraint: a row that is written twice must show, not fail.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Pool } from 'pgherd'
@@ -13,7 +13,7 @@ export interface Account {
   readonly doubled: number
   /** Rejected with `outcome: 'unknown'`: the reply was lost, so the row may be there or not. */
   readonly unknown: number
-  /** Rejected as surely not executed, and there all the same. */
+  /** Rejected as surely not executed, and there nevertheless. */
   readonly resurrected: number
   readonly reads: number
   /** Reads that did not see a row acknowledged before they were sent. */
@@ -102,7 +102,7 @@ export class Workload {
     }
   }
 
-  /** Compares what the writers were told with what the primary holds. */
+  /** Compares the acknowledgements that the writers got with the rows on the primary. */
   async account(): Promise<Account> {
     const text = 'select id, count(*)::int as copies from ledger group by id'
     const { rows } = await this.#pool.query<{ id: number; copies: number }>({ text, route: 'primary' })

@@ -1,4 +1,4 @@
-// Drizzle. Its statements are pool.query()'s, and its transactions begin on a client of connect(): both are routed.
+// Drizzle. It sends statements by pool.query(), and begins transactions on a client of connect(): both are routed.
 //   import { Pool } from 'pgherd' // was: from 'pg'
 //   const pool = new Pool({ connectionString: 'postgres://app@db-a,db-b/shop' }) // was: one host
 
@@ -17,24 +17,24 @@ export async function withDrizzle(pool: Pool) {
   const db = drizzle({ client: pool })
   const tea = eq(orders.item, 'tea')
 
-  // The primary.
+  // Runs on the primary.
   await db.insert(orders).values([
     { item: 'tea', price: 3 },
     { item: 'jam', price: 5 },
   ])
 
-  // Replicas, as soon as one is proven to have that; the primary until then.
+  // Run on replicas as soon as one is proven to have those rows; on the primary until then.
   const items = await db.select({ item: orders.item }).from(orders).orderBy(asc(orders.id))
   const [found] = await db.select().from(orders).where(tea)
 
-  // The primary, with its reads: they see what the transaction has written, and what it locked.
+  // The whole transaction runs on the primary: its reads see what it has written, and what it locked.
   const raised = await db.transaction(async (tx) => {
     await tx.update(orders).set({ price: 4 }).where(tea)
     const [row] = await tx.select().from(orders).where(tea)
     return row?.price
   })
 
-  // One replica for the whole transaction, since it says that it only reads.
+  // The whole transaction runs on one replica, since it is READ ONLY.
   const total = await db.transaction(
     async (tx) => {
       const [row] = await tx.select({ total: sum(orders.price) }).from(orders)

@@ -1,4 +1,4 @@
-// Kysely. It takes a client of connect() for everything: a plain read on it borrows a replica, a write does not.
+// Kysely. It takes a client of connect() for every statement: a plain read on it borrows a replica, a write does not.
 //   import { Pool } from 'pgherd' // was: from 'pg'
 //   const pool = new Pool({ connectionString: 'postgres://app@db-a,db-b/shop' }) // was: one host
 
@@ -12,7 +12,7 @@ export interface Shop {
 export async function withKysely(pool: Pool) {
   const db = new Kysely<Shop>({ dialect: new PostgresDialect({ pool }) })
 
-  // The primary.
+  // Runs on the primary.
   await db
     .insertInto('orders')
     .values([
@@ -21,17 +21,17 @@ export async function withKysely(pool: Pool) {
     ])
     .execute()
 
-  // Replicas, as soon as one is proven to have that; the primary until then.
+  // Run on replicas as soon as one is proven to have those rows; on the primary until then.
   const items = await db.selectFrom('orders').select('item').orderBy('id').execute()
   const found = await db.selectFrom('orders').selectAll().where('item', '=', 'tea').executeTakeFirstOrThrow()
 
-  // The primary, with its reads: they see what the transaction has written, and what it locked.
+  // The whole transaction runs on the primary: its reads see what it has written, and what it locked.
   const raised = await db.transaction().execute(async (trx) => {
     await trx.updateTable('orders').set({ price: 4 }).where('item', '=', 'tea').execute()
     return trx.selectFrom('orders').select('price').where('item', '=', 'tea').executeTakeFirstOrThrow()
   })
 
-  // One replica for the whole transaction, since it says that it only reads.
+  // The whole transaction runs on one replica, since it is READ ONLY.
   const { total } = await db
     .transaction()
     .setAccessMode('read only')

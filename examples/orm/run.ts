@@ -1,4 +1,5 @@
-// One of these, on your servers. It drops the table `orders` and makes its own: take a database that has none of yours.
+// Runs one of these programs on your servers. It drops the table `orders` and makes its own: use a database that has no such
+// table of yours.
 //   DATABASE_URL=postgres://app@db-a,db-b/trial node dist/examples/orm/run.js kysely
 
 import { Pool } from 'pgherd'

@@ -1,5 +1,5 @@
-// TypeORM. It makes its own pool, of the module it is given, and takes a client of connect() for everything: a plain read
-// on it borrows a replica, a write does not.
+// TypeORM. It makes its own pool, of the module that it is given, and takes a client of connect() for every statement: a plain
+// read on it borrows a replica, a write does not.
 //   import pgherd from 'pgherd'
 //   new DataSource({ type: 'postgres', driver: pgherd, url: 'postgres://app@db-a,db-b/shop' }) // was: no driver, one host
 
@@ -26,7 +26,7 @@ export function dataSourceWith(extra: PoolConfig): DataSource {
   return new DataSource({ type: 'postgres', driver: pgherd, extra, entities: [Orders] })
 }
 
-/** What TypeORM has made: for topology(), decisions(), ready() and the events. */
+/** The pool that TypeORM has made: for topology(), decisions(), ready() and the events. */
 export function poolOf({ driver }: DataSource): Pool {
   return (driver as unknown as { readonly master: Pool }).master
 }
@@ -35,17 +35,17 @@ export function poolOf({ driver }: DataSource): Pool {
 export async function withTypeorm(source: DataSource) {
   const orders = source.getRepository(Orders)
 
-  // The primary. TypeORM puts it into a transaction.
+  // Runs on the primary. TypeORM puts it into a transaction.
   await orders.save([
     { item: 'tea', price: 3 },
     { item: 'jam', price: 5 },
   ])
 
-  // Replicas, as soon as one is proven to have that; the primary until then.
+  // Run on replicas as soon as one is proven to have those rows; on the primary until then.
   const items = await orders.find({ order: { id: 'asc' } })
   const found = await orders.findOneBy({ item: 'tea' })
 
-  // The primary, with its reads: they see what the transaction has written, and what it locked.
+  // The whole transaction runs on the primary: its reads see what it has written, and what it locked.
   const raised = await source.transaction(async (manager) => {
     await manager.update(Orders, { item: 'tea' }, { price: 4 })
     return manager.findOneBy(Orders, { item: 'tea' })
@@ -57,7 +57,7 @@ export async function withTypeorm(source: DataSource) {
 
 type Runner = ReturnType<DataSource['createQueryRunner']>
 
-/** One replica for the whole transaction. TypeORM cannot say that it only reads, so it is said in SQL. */
+/** The whole transaction runs on one replica. TypeORM has no option for READ ONLY, so the program says it in SQL. */
 async function readOnly<T>(source: DataSource, work: (runner: Runner) => Promise<T>): Promise<T> {
   const runner = source.createQueryRunner()
   try {

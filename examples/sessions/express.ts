@@ -1,4 +1,4 @@
-// Express: each request is a session of the pool, and a cookie carries its token to the next one, whichever process serves that.
+// Express: each request is a session of the pool, and a cookie carries its token to the next one, whichever process serves it.
 //   app.use(express.json(), sessions(pool))
 
 import { AsyncResource } from 'node:async_hooks'
@@ -8,7 +8,7 @@ import express, { type Express, type RequestHandler, type Response } from 'expre
 import type { Pool } from 'pgherd'
 import { cookieOf, tokenIn, tokenSoon } from './cookie.js'
 
-/** Comes behind what parses bodies, and before the routes. */
+/** Use it after the middleware that parses bodies, and before the routes. */
 export function sessions(pool: Pool): RequestHandler {
   return (req, res, next) => {
     const brought = tokenIn(req.headers.cookie)
@@ -21,12 +21,12 @@ export function sessions(pool: Pool): RequestHandler {
 }
 
 /**
- * The cookie is a header, and headers are gone with the first byte of the body. json(), send() and end() send everything at
- * once, so there it is early enough. A route that streams asks for the token itself, before its first write().
+ * The cookie is a header, and headers are sent before the first byte of the body. json(), send() and end() send everything at
+ * once, so asking for the token there is early enough. A route that streams asks for the token itself, before its first write().
  */
 function carryAtEnd(res: Response, pool: Pool, brought: string | undefined): void {
   const end = res.end.bind(res) as (...given: unknown[]) => Response
-  // Whoever calls end(), and from wherever: it is this session's token.
+  // This is the session's token, whichever code calls end().
   const ask = AsyncResource.bind(() => tokenSoon(pool))
   let carried: Promise<void> | undefined
   const carry = async () => {

@@ -1,4 +1,4 @@
-// Fastify: each request is a session of the pool, and a cookie carries its token to the next one, whichever process serves that.
+// Fastify: each request is a session of the pool, and a cookie carries its token to the next one, whichever process serves it.
 //   sessions(app, pool)
 
 import { AsyncResource } from 'node:async_hooks'
@@ -7,13 +7,13 @@ import type { Pool } from 'pgherd'
 import { cookieOf, tokenIn, tokenSoon } from './cookie.js'
 
 export function sessions(app: FastifyInstance, pool: Pool): void {
-  /** A request that is refused before its handler has none. */
+  /** A request that is refused before its handler runs has none. */
   const tokens = new WeakMap<FastifyRequest, () => Promise<string | null>>()
 
-  // In no earlier hook: the one behind the body's end is called by the socket, and knows no session.
+  // Not in an earlier hook: the hook at the end of the body is called by the socket, outside of the session.
   app.addHook('preHandler', (request, _reply, done) => {
     const begin = () => {
-      // Whoever calls send(), and from wherever: it is this session's token.
+      // This is the session's token, whichever code calls send().
       const ask = () => tokenSoon(pool)
       tokens.set(request, AsyncResource.bind(ask))
       done()
@@ -21,7 +21,7 @@ export function sessions(app: FastifyInstance, pool: Pool): void {
     pool.session(tokenIn(request.headers.cookie), begin, { invalidToken: 'ignore' })
   })
 
-  // The cookie is a header: this is the last hook before those are sent, also for a stream, of which nothing is read yet.
+  // The cookie is a header. This is the last hook before headers are sent, also for a stream, of which nothing has been read yet.
   app.addHook('onSend', async (request, reply) => {
     const token = await tokens.get(request)?.()
     if (token && token !== tokenIn(request.headers.cookie)) reply.header('set-cookie', cookieOf(token))

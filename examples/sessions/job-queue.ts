@@ -1,6 +1,6 @@
-// A job carries the token of the session that made it: the worker, in another process, reads from replicas and yet finds what
-// the job is about. The queue may be any: Redis, SQS, a file. One in the same database needs no token where the worker takes
-// its job by an update through its pool, since a read behind a write sees all that was there before.
+// A job carries the token of the session that made it: the worker, in another process, reads from replicas and still finds the
+// row that the job is about. Any queue will do: Redis, SQS, a file. A queue in the same database needs no token if the worker takes
+// its job by an update through its pool, since a read behind a write sees everything that was committed before.
 
 import type { Pool } from 'pgherd'
 
@@ -23,12 +23,12 @@ export async function order(pool: Pool, queue: Queue, item: string): Promise<voi
   })
 }
 
-/** The item that was ordered; null: there is no job, or no such order. */
+/** The item that was ordered; null: there is no job, or the order does not exist. */
 export async function work(pool: Pool, queue: Queue): Promise<string | null> {
   const text = await queue.pop()
   if (!text) return null
   const job: Job = JSON.parse(text)
-  // This text is our own: one that is no token is a mistake, and shall be an error.
+  // This text comes from our own process: if it is not a token, that is a mistake, and should be an error.
   return pool.session(job.token, async () => {
     const { rows } = await pool.query<{ item: string }>('select item from orders where id = $1', [job.order])
     return rows[0]?.item ?? null

@@ -1,4 +1,4 @@
-// A shop in two processes, here two pools with a port each. Somebody orders in one, and looks at the orders in the other.
+// A shop in two processes, here two pools with a port each. A visitor orders in one process, and reads the orders in the other.
 //   DATABASE_URL=postgres://app@db-a,db-b/shop node dist/examples/sessions/run.js express
 
 import { Pool } from 'pgherd'

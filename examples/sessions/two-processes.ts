@@ -1,4 +1,4 @@
-// Two processes: one writes, the other reads with and without the token that it was given.
+// Two processes: one writes, the other reads with and without the token of the first.
 //   DATABASE_URL=postgres://app@db-a,db-b,db-c/shop node dist/examples/sessions/two-processes.js
 
 import { fork } from 'node:child_process'
