@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import type pg from 'pg'
 import type { Client, QueryResult } from 'pg'
-import type { Pool } from '../../src/index.js'
+import type { Pool, PoolConfig } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { allIdle, ENTRIES, ENTRY_NAMES, type EntryName, type Seen, type Server, settled } from '../support/entries.js'
 import { endOracles, oracleOn } from '../support/oracle.js'
@@ -12,31 +12,37 @@ import { endPools, eventually, poolOn } from '../support/pools.js'
 import type { Case, Servers } from '../support/statement-case.js'
 import { FIELDS } from '../support/statement-fields.js'
 
+const OPTIONS: PoolConfig = {
+  maxLagMillis: Infinity,
+  readYourWrites: 'off',
+  replicaSafeFunctions: ['inet_server_port'],
+}
+
 describe('the fields of a statement at every entry', () => {
   let cluster: Cluster
   let admins: readonly Client[]
   let oracle: pg.Pool
-  let pool: Pool | null = null
+  let pool: Pool
   before(async () => {
     cluster = await startCluster({ replicas: 1 })
     await cluster.streaming(0, 1)
     admins = await Promise.all([cluster.connect(0, 'postgres'), cluster.connect(1, 'postgres')])
   })
+  /** One for all entries of a case, and another one when a test has failed: what that has left is not for the next. */
+  let isFresh = false
   beforeEach(async () => {
     oracle = oracleOn(cluster)
-    pool ??= poolOn(cluster, {
-      maxLagMillis: Infinity,
-      readYourWrites: 'off',
-      replicaSafeFunctions: ['inet_server_port'],
-    })
+    if (!isFresh) pool = poolOn(cluster, OPTIONS)
+    isFresh = true
     await pool.ready({ replicas: 1 })
   })
+  const renew = async () => {
+    isFresh = false
+    await endPools()
+  }
   afterEach(async function () {
     await endOracles()
-    if (this.currentTest?.state !== 'failed') return
-    // What a test that failed has left is not for the next one.
-    pool = null
-    await endPools()
+    if (this.currentTest?.state === 'failed') await renew()
   })
   after(async () => {
     await endPools()
@@ -64,7 +70,6 @@ describe('the fields of a statement at every entry', () => {
   }
 
   async function answers(test: Case, name: EntryName): Promise<void> {
-    assert.ok(pool)
     const entry = ENTRIES[name]
     const but = test.but?.[name]
     const run = (on: pg.Pool) => entry.use(on, (face) => settled(() => test.ask(face, servers)))
@@ -77,6 +82,7 @@ describe('the fields of a statement at every entry', () => {
   for (const [field, cases] of Object.entries(FIELDS)) {
     for (const [title, test] of Object.entries(cases)) {
       describe(`${field}: ${title}`, () => {
+        after(renew)
         for (const name of ENTRY_NAMES) {
           if (!test.but?.[name]?.absent) it(name, () => answers(test, name))
         }

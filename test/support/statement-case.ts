@@ -1,5 +1,7 @@
 // What the tables of statement-fields.ts and statement-options.ts are made of.
 
+import { once } from 'node:events'
+import type pg from 'pg'
 import type { QueryResult } from 'pg'
 import type { EntryName, Face, Server } from './entries.js'
 
@@ -49,3 +51,10 @@ export const onPrimary = (reason: string): But => ({ server: 'primary', reason }
 export const NAMED = {
   'a borrowed read': onPrimary('drop-in.md: a client borrows for no statement with a name'),
 } as const
+
+/** What a query object answers: its own event, or the promise that query() of a pool gives for it. */
+export async function answerOf(face: Face, query: pg.Query): Promise<unknown> {
+  const ended = once(query, 'end').then(([result]) => result)
+  const given = face.query(query)
+  return given === query ? ended : given
+}

@@ -2,13 +2,12 @@
 // every entry of entries.ts, and on pg.Pool, whose answer is the expected one. There is no way for a field to be tested at some
 // entries only: where an entry differs on purpose, the case says why.
 
-import { once } from 'node:events'
 import pg from 'pg'
 import Cursor from 'pg-cursor'
 import QueryStream from 'pg-query-stream'
 import type { StatementOptions } from '../../src/index.js'
 import type { Face } from './entries.js'
-import { type Cases, calledBack, GIVEN, NAMED, onPrimary, promised, TEA } from './statement-case.js'
+import { answerOf, type Cases, calledBack, GIVEN, NAMED, onPrimary, promised, TEA } from './statement-case.js'
 import { ROUTE_CASES, SIGNAL_CASES } from './statement-options.js'
 
 /** Those that pg's types name, pgherd's own, and those that pg reads all the same. A field that is added must be added here. */
@@ -85,13 +84,6 @@ const SUBMITTED = {
 const NO_CLIENT = {
   'query()': { absent: true, reason: 'there is no client before the call; a connect listener can do it' },
 } as const
-
-/** What a query object answers: its own event, or the promise that query() of a pool gives for it. */
-async function answerOf(face: Face, query: pg.Query): Promise<unknown> {
-  const ended = once(query, 'end').then(([result]) => result)
-  const given = face.query(query)
-  return given === query ? ended : given
-}
 
 async function streamed(face: Face, stream: QueryStream): Promise<unknown> {
   const given = face.query(stream)

@@ -3,6 +3,7 @@
 
 import pg from 'pg'
 import {
+  answerOf,
   type But,
   type Case,
   type Cases,
@@ -176,6 +177,24 @@ export const ROUTE_CASES = {
   route: {
     ...routed('primary', { server: 'primary', but: { 'a client of a replica view': NOT_JUDGED } }),
     ...routed('replica', { server: 'replica', but: { 'transaction()': WRITES_TOO } }),
+    'primary, as the hint of a query object': {
+      ask: (face) => answerOf(face, new pg.Query(`/* pgherd:primary */ ${TEA}`)),
+      server: 'primary',
+      but: { 'a client of a replica view': NOT_JUDGED },
+    },
+    'primary, of a query object': {
+      ask: (face) => answerOf(face, Object.assign(new pg.Query(TEA), { route: 'primary' })),
+      server: 'primary',
+      but: { 'a client of a replica view': NOT_JUDGED },
+    },
+    'replica, of a query object': {
+      ask: (face) => answerOf(face, Object.assign(new pg.Query(TEA), { route: 'replica' })),
+      server: 'replica',
+      but: {
+        'transaction()': WRITES_TOO,
+        'a borrowed read': onPrimary('drop-in.md: a client borrows for no submittable outside of a transaction'),
+      },
+    },
     auto: { ask: (face) => promised(face, { text: TEA, route: 'auto' }) },
     'that is none': {
       ask: async (face) => promised(face, { text: TEA, route: 'somewhere' }),
