@@ -25,17 +25,17 @@ const ROWS = 1000
 
 /** Every call out of the pool, gone. */
 const WITHOUT: readonly Mistake[] = [
-  { file: 'pool/pool.js', right: 'if (!this.#telemetry.active)', wrong: 'if (true)' },
-  { file: 'pool/pool.js', right: 'this.#telemetry.active ?', wrong: 'false ?' },
-  { file: 'pool/pool.js', right: 'this.#telemetry.follow(after, before, found);', wrong: '' },
-  { file: 'pool/pool.js', right: 'this.#telemetry.heard(event)', wrong: 'undefined' },
+  { file: 'router/router.js', right: 'if (!this.telemetry.active)', wrong: 'if (true)' },
+  { file: 'router/router.js', right: 'return this.telemetry.active ?', wrong: 'return false ?' },
+  { file: 'router/router.js', right: 'this.telemetry.follow(after, before, found);', wrong: '' },
+  { file: 'router/router.js', right: 'this.telemetry.heard(event)', wrong: 'undefined' },
   {
-    file: 'pool/pool.js',
-    right: "if (event === 'acquire')\n                this.#telemetry.connection(event, pool.address, first);",
+    file: 'pool/events.js',
+    right: "if (event === 'acquire')\n            telemetry.connection(event, from.address, first);",
     wrong: '',
   },
-  { file: 'pool/pool.js', right: 'this.#telemetry.connection(event, pool.address, second);', wrong: '' },
-  { file: 'pool/node-pool.js', right: 'telemetry.measures ? clock.mono() : null', wrong: 'null' },
+  { file: 'pool/events.js', right: 'telemetry.connection(event, from.address, second);', wrong: '' },
+  { file: 'pool/checkout.js', right: 'telemetry.measures ? clock.mono() : null', wrong: 'null' },
 ]
 
 interface Onlooker {

@@ -124,17 +124,26 @@ export function isOdd(first: unknown, second: unknown): boolean {
   return typeof text !== 'string' || Boolean(name) || (Boolean(values) && !Array.isArray(values))
 }
 
-/** What pg cannot put into bytes it does not send, but for the word to forget it. */
-export function watchBinding(client: Client): void {
-  const { connection } = client as unknown as { connection?: { bind(...args: unknown[]): unknown } }
+/** What pg cannot put into bytes it does not send, but for the word to forget it. The session learns of portals that are opened. */
+export function watchBinding(client: Client, { remains }: ServerSession): void {
+  const { connection } = client as unknown as {
+    connection?: { bind(...args: unknown[]): unknown; execute?(...args: unknown[]): unknown }
+  }
   if (connection === undefined) return
   const bind = connection.bind.bind(connection)
   connection.bind = (...args) => {
     try {
+      remains.binds()
       return bind(...args)
     } catch (error) {
       noteOutcome(error, 'not-sent')
       throw error
     }
+  }
+  const execute = connection.execute?.bind(connection)
+  if (execute === undefined) return
+  connection.execute = (...args) => {
+    remains.executes()
+    return execute(...args)
   }
 }

@@ -62,3 +62,13 @@ export function withoutCallback(config: unknown): unknown {
   if (typeof config !== 'object' || config === null || !('callback' in config)) return config
   return withOwn(config, {})
 }
+
+/** What submits itself parses its values by `types`, unless it has parsers of its own: pg gives it those of the client it is sent on. */
+export function parseBy(submittable: unknown, types: unknown): void {
+  const { _result, cursor } = submittable as {
+    _result?: { _types?: unknown }
+    cursor?: { _result?: { _types?: unknown } }
+  }
+  const result = _result ?? cursor?._result
+  if (result && !result._types) result._types = types
+}

@@ -37,8 +37,12 @@ export function isReadTimeout(error: unknown): boolean {
 export function outcomeOn(client: PoolClient, args: Sent): Promise<Answer> {
   const query = client.query.bind(client) as unknown as Send
   return new Promise((resolve) => {
+    // pg calls back twice for what it cannot put into bytes: with the error, and when the server is ready again.
+    let isTold = false
     try {
       query(withoutCallback(args.query), args.values, async (error: unknown, value: unknown) => {
+        if (isTold) return
+        isTold = true
         if (error && !isReadTimeout(error)) await free(client)
         resolve({ error: error ?? null, value })
       })
@@ -60,8 +64,11 @@ export function runOn(client: Client, send: Send, { args, second, third, settle 
       free(client).then(done)
       return
     }
+    let isTold = false
     try {
       send(withoutCallback(args.query), args.values, (error: unknown, value: unknown) => {
+        if (isTold) return
+        isTold = true
         settle(error, value)
         if (error && !isReadTimeout(error)) free(client).then(done)
         else done()

@@ -21,8 +21,8 @@ import type { Place } from '../herd/herd.js'
 import { judged } from '../pg/calls.js'
 import type { Internals, Notice } from '../pg/internals.js'
 import { withFreeName } from '../pg/prepared.js'
-import { isSubmittable, withOwn, withoutCallback } from '../pg/submittable.js'
-import { isFree, outcomeOn, runOn, type Send, type Sent, type Turn } from '../pg/turn.js'
+import { isSubmittable, parseBy, withOwn, withoutCallback } from '../pg/submittable.js'
+import { isFree, outcomeOn, runOn, type Send, type Sent, type Turn, free as whenReady } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
 import { type Callback, NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../router/statement.js'
 import { onAbort } from '../runtime/abort.js'
@@ -94,7 +94,7 @@ export class Borrower {
     const { lends } = router
     // Nothing to borrow, nothing to wait for, nothing to abort: as in pg.
     if (!lends && !this.#working && this.#loan === null && !hasSignal(first) && !mayDiscard(first)) {
-      this.#session.remains.sends(textIn(first))
+      this.#leaves(first, textIn(first))
       return verdict === null ? this.#send(first, second, third) : this.#judged(first, second, third, verdict)
     }
     const scope = router.causality.scope ?? this.#session.hold?.scope ?? undefined
@@ -109,7 +109,7 @@ export class Borrower {
     if (isLate || this.#working || statement.signal !== undefined || this.#discards(statement)) {
       return this.#enqueue({ args: statement, routed, second, third, settle: null }, verdict)
     }
-    this.#session.remains.sends(statement.sql)
+    this.#leaves(first, statement.sql)
     return verdict === null ? this.#send(first, second, third) : this.#judged(first, second, third, verdict)
   }
 
@@ -126,6 +126,16 @@ export class Borrower {
     else tell()
   }
 
+  /** Statements of its holder wait in line. */
+  get isBusy(): boolean {
+    return this.#working
+  }
+
+  /** What its last holder has left on a replica waits for that holder. */
+  get isStuck(): boolean {
+    return this.#loan?.isStuck === true
+  }
+
   /** A caller takes the client, perhaps through a view of the pool. */
   held(options: RouteOptions): void {
     this.#options = options
@@ -133,6 +143,8 @@ export class Borrower {
 
   /** The client goes back to its pool. What was sent is still answered; an open transaction on a replica is not left open. */
   released(): void {
+    // A cursor or a COPY that is read no further keeps the line from going on.
+    if (this.#loan?.isStuck) this.#abandon()
     if (this.#working || this.#loan !== null) {
       this.#line.push('released')
       void this.#work()
@@ -267,6 +279,12 @@ export class Borrower {
     rested()
   }
 
+  /** What is sent may leave state in the session. What has neither text nor name pg refuses. */
+  #leaves(query: unknown, sql: string | null): void {
+    const isSent = sql !== null || isSubmittable(query) || Boolean((query as { readonly name?: unknown }).name)
+    if (isSent) this.#session.remains.sends(sql)
+  }
+
   /** DISCARD ALL, whose success has to be seen. */
   #discards({ text, effect }: Statement): boolean {
     return text !== null && mayDiscard(text) && this.#isTainted && effect === 'discards'
@@ -283,7 +301,7 @@ export class Borrower {
   async #runHere(entry: Entry): Promise<void> {
     const { args, settle } = entry
     const discards = this.#discards(args)
-    this.#session.remains.sends(args.sql)
+    this.#leaves(args.query, args.sql)
     const told: Entry['settle'] =
       settle &&
       ((error, value) => {
@@ -293,6 +311,8 @@ export class Borrower {
     const { signal } = args
     const run = (settle: Entry['settle']) => runOn(this.#client, this.#send, { ...entry, settle })
     if (signal === undefined || told === null) return run(told)
+    // What was sent before is not to be cancelled.
+    if (!(await isTurnOf(this.#client, signal))) return told(reasonOf(signal))
     await interruptible(signal, told, run, () => this.#parts.cancel(this.#client))
   }
 
@@ -323,7 +343,12 @@ export class Borrower {
     }
     if (opening === null || client === null) return this.#runHere(entry)
     const isolation = opening.isolation ?? (await isolationOf(client))
-    const loan = new Lent(client, begun(args, isolation ?? 'read committed'), this.#notice)
+    const lagMillis = args.maxLagMillis ?? router.maxLagMillis
+    const loan = new Lent(
+      client,
+      begun<Sent>(args, args.text ?? '', isolation ?? 'read committed', lagMillis),
+      this.#notice
+    )
     const isUnfit = isolation === null || isolation === 'serializable'
     const result = isUnfit ? null : await outcomeOn(client, args)
     if (result === null || loan.hasLeft || (result.error !== null && loan.status !== 'T')) {
@@ -350,6 +375,7 @@ export class Borrower {
     const { client } = loan
     if (settle === null) {
       loan.state = withStream(loan.state)
+      parseBy(args.query, (this.#client as unknown as Internals)._types)
       await runOn(client, client.query.bind(client) as unknown as Send, entry)
       return this.#endIfOver(loan)
     }
@@ -479,6 +505,18 @@ async function interruptible(
     unsubscribe()
     await cancelled
   }
+}
+
+/** Resolves when nothing is under way on the client any more; false: the signal was aborted before. */
+function isTurnOf(client: Client, signal: AbortSignal): Promise<boolean> {
+  if (isFree(client)) return Promise.resolve(!signal.aborted)
+  return new Promise((resolve) => {
+    const unsubscribe = onAbort(signal, () => resolve(false))
+    void whenReady(client).then(() => {
+      unsubscribe()
+      resolve(!signal.aborted)
+    })
+  })
 }
 
 /** An entry takes what is falsy for no error, and `abort(null)` is one. */

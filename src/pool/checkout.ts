@@ -266,16 +266,15 @@ export class Checkout {
       this.acquire(wanted)
     })
     // What waits for a reader or a writer that has gone would keep the next user waiting, too.
+    const borrower = borrowerOf(client)
     const look = () => {
       if (isOver) return
-      if (session.remains.waits === null) this.#parts.clock.alarm(LOOK_MILLIS, look, 'process')
-      else over(false)
+      if (session.remains.waits !== null || borrower?.isStuck) over(false)
+      else this.#parts.clock.alarm(LOOK_MILLIS, look, 'process')
     }
-    const ready = () => {
-      if (!isFree(client)) look()
-      void whenReady(client).then(() => over(true))
-    }
-    borrowerOf(client)?.whenFree(ready)
+    const ready = () => void whenReady(client).then(() => over(true))
+    borrower?.whenFree(ready)
+    if (!isOver && (!isFree(client) || borrower?.isBusy)) look()
   }
 }
 

@@ -21,12 +21,12 @@ import { sourceOf, tap } from '../pg/tap.js'
 import { isFree } from '../pg/turn.js'
 import { type SessionListener, watch } from '../pg/watch.js'
 import { authRule, type ClientClass } from '../pg/weak-auth.js'
-import { mayInsist, refused, textIn } from '../router/statement.js'
+import { refused, textIn } from '../router/statement.js'
 import type { Clock } from '../runtime/clock.js'
 import { Borrower } from './borrower.js'
 import { STRAIGHT } from './dispatch.js'
 import type { Parts } from './parts.js'
-import { notOnPrimary, onReplica, promotedUnder } from './refusals.js'
+import { notOnPrimary, promotedUnder } from './refusals.js'
 
 /** What the connections of one node are told by their clients. */
 export interface ClientOwner {
@@ -68,7 +68,7 @@ export function clientClass(owner: ClientOwner): ClientClass {
       const status = () => super.getTransactionStatus?.() ?? null
       tap(client, owner, intake)
       this.#session = watch(client, clock, router, listener)
-      watchBinding(client)
+      watchBinding(client, this.#session)
       this.#borrower = new Borrower(client, this.#session, send, status, parts)
       client.on('error', (error) => owner.failed(client, error, sourceOf(error, client, 0), isEnding(client)))
       client.on('end', () => this.#borrower.ended())
@@ -101,9 +101,6 @@ export function clientClass(owner: ClientOwner): ClientClass {
         return refused(first, second, third, notOnPrimary(key))
       }
       if (!hold?.isReplica) return this.#borrower.query(first, second, third)
-      if (isReplica && first && mayInsist(first) && router.statement({}, first).route === 'primary') {
-        return refused(first, second, third, onReplica(key))
-      }
       // What a replica shows that was promoted meanwhile may be of a fork: its holder gets an error instead.
       if (this.#isForked && judges(first)) return refused(first, second, third, promotedUnder(key, 'not-sent'))
       return this.#borrower.query(first, second, third, () => {

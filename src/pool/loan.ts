@@ -17,6 +17,7 @@ export class Lent {
   state: Loan<Sent>
   /** The error that its connection broke with; null: it has not. */
   #broken: unknown = null
+  #isOver = false
   readonly #notice: Notice
   readonly #failed = (error: unknown) => {
     this.#broken ??= error
@@ -44,8 +45,15 @@ export class Lent {
     return session !== undefined && isPromoted(session.hold?.node ?? null, session)
   }
 
+  /** A reader or a writer that has gone keeps it from going on. */
+  get isStuck(): boolean {
+    return sessionOf(this.client)?.remains.waits != null
+  }
+
   /** Gives the connection back, as it is. */
   end(error?: Error | boolean): void {
+    if (this.#isOver) return
+    this.#isOver = true
     this.client.removeListener('error', this.#failed)
     this.client.removeListener('notice', this.#notice)
     this.client.release(error)

@@ -48,16 +48,6 @@ export function notPrimary(key: NodeKey): PgherdError {
   return new PgherdError('PGHERD_NOT_PRIMARY', `${key} is in recovery: it is no primary`)
 }
 
-/** On a client of a replica: the statement must run on the primary, and is sent nowhere. */
-export function onReplica(key: NodeKey): PgherdError {
-  return new PgherdError(
-    'PGHERD_ON_REPLICA',
-    `the primary was asked for (route: 'primary'), and this client is one of the replica ${key}. Send the statement with ` +
-      'pool.query(), or on a client of the pool itself.',
-    { outcome: 'not-sent' }
-  )
-}
-
 /** Not sent anywhere: a replica would take its own lock, or change its own session, and nobody would notice. */
 export function pinned(): PgherdError {
   return new PgherdError(

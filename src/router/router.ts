@@ -226,6 +226,11 @@ export class Router implements Texts {
     return this.isAlone ? 'primary' : 'refuse'
   }
 
+  /** The pool's bound of lag, in milliseconds. */
+  get maxLagMillis(): number {
+    return this.#config.maxLagMillis
+  }
+
   // What a client that is held may borrow.
 
   /** There are replicas to borrow, and clients may. */

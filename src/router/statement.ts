@@ -42,7 +42,9 @@ export class Statement implements QueryArgs {
   readonly text: string | null
   /** The statement's own word; undefined: none. */
   readonly ownRoute: Route | undefined
-  /** Its own bound, else that of its view, in milliseconds; undefined: the pool's. */
+  /** Its own bound, in milliseconds; undefined: none. */
+  readonly ownLagMillis: number | undefined
+  /** Its own bound, else that of its view; undefined: the pool's. */
   readonly maxLagMillis: number | undefined
   readonly signal: AbortSignal | undefined
   /** The session that it belongs to. */
@@ -71,7 +73,8 @@ export class Statement implements QueryArgs {
     this.text = args.text
     const config = typeof query === 'object' ? (query as ConfigLike | null) : null
     this.ownRoute = config === null ? undefined : routeOf(config)
-    this.maxLagMillis = (config === null ? undefined : lagOf(config)) ?? options.maxLagMillis
+    this.ownLagMillis = config === null ? undefined : lagOf(config)
+    this.maxLagMillis = this.ownLagMillis ?? options.maxLagMillis
     this.signal = config === null ? undefined : signalOf(config)
     this.scope = scope
     this.wroteAt = wroteAt
@@ -122,7 +125,8 @@ export class Statement implements QueryArgs {
 
   /** Of a text only a comment at its beginning is read for it. */
   get hint(): Hint | null {
-    this.#hint ??= this.text !== null && isCommented(this.text) ? hintOf(this.text) : null
+    const { sql } = this
+    this.#hint ??= sql !== null && isCommented(sql) ? hintOf(sql) : null
     return this.#hint
   }
 

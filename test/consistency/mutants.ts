@@ -37,7 +37,7 @@ export const MUTATIONS: readonly Mutation[] = [
       },
       { file: 'core/cluster/horizon.js', from: 'insert ? sample.insert : sample.flush', to: 'sample.flush' },
       {
-        file: 'pool/node-pool.js',
+        file: 'pool/questions.js',
         from: "case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'",
         to: 'case when false',
       },
@@ -54,12 +54,12 @@ export const MUTATIONS: readonly Mutation[] = [
         to: 'pg_last_wal_receive_lsn()::pg_catalog.text as replay',
       },
       {
-        file: 'pool/node-pool.js',
+        file: 'pool/questions.js',
         from: 'then pg_catalog.pg_last_wal_replay_lsn() end,',
         to: 'then pg_catalog.pg_last_wal_receive_lsn() end,',
       },
       {
-        file: 'pool/node-pool.js',
+        file: 'pool/questions.js',
         from: 'pg_catalog.pg_last_wal_replay_lsn()) as answer',
         to: 'pg_catalog.pg_last_wal_receive_lsn()) as answer',
       },
@@ -88,11 +88,15 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'a write counts from CommandComplete on',
     edits: [
       {
-        file: 'pg/wire.js',
-        from: "connection.on('commandComplete', ({ text = '' }) => exchange.complete(text));",
-        to: "connection.on('commandComplete', () => { if (!wire.reading && wire.standby !== true) events.acknowledged(wire); });",
+        file: 'pg/watch.js',
+        from: 'exchange.complete(text);',
+        to: 'if (!session.reading && session.standby !== true) listener.heard(session, 4, null);',
       },
-      { file: 'pg/wire.js', from: "if (acts === 'outside' || (committed && wire.wrote))", to: 'if (false)' },
+      {
+        file: 'core/session/server-session.js',
+        from: "const landed = acts === 'outside' || (committed && this.#wrote);",
+        to: 'const landed = false;',
+      },
     ],
     scenario: 'a commit that takes its time',
     combination: on(300),
@@ -118,8 +122,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "a node's position counts for connections opened later",
     edits: [
       {
-        file: 'pool/node-pool.js',
-        from: 'return wire.readyAt === null || askedAt === undefined || wire.readyAt.mono >= askedAt.mono;',
+        file: 'pool/checkout.js',
+        from: 'return readyAt === null || askedAt === undefined || readyAt.mono >= askedAt.mono;',
         to: 'return false;',
       },
     ],

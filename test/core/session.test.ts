@@ -186,7 +186,7 @@ describe('session: what a READ ONLY transaction on a replica cannot do there', (
   }
 
   it('cursors and snapshots cannot be told to another server', () => {
-    const loan = begun('begin read only', 'read committed')
+    const loan = begun('begin read only', 'begin read only', 'read committed', 1000)
     const kept = (sql: string) => {
       const asked = { text: sql, sql, sqlClass: inspect(sql), route: undefined, isNamed: false, isSubmittable: false }
       const { isFixed, isolation } = after(loan, { ...asked, effect: 'transaction' }, sql)

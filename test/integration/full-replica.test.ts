@@ -175,29 +175,23 @@ describe('a replica that has no connection left for a client that is out', () =>
     client.release()
   })
 
-  describe('where idle_session_timeout ends the client’s own session while that rests', () => {
+  describe('where the client’s own session ends while that rests', () => {
     const RESTS = { min: 0, idleTimeoutMillis: 0 }
     let pool: Pool
     let client: PoolClient
     let pid: number
-    before(function () {
-      if (cluster.major < 14) this.skip()
-    })
     beforeEach(async () => {
-      // Of the primary's connections only, and not of the pool's own probes.
-      const onConnect = async (each: object) => {
-        const { port, query } = each as Client
-        if (port === ports()[0]) await Reflect.apply(query, each, ['set idle_session_timeout = 500'])
-      }
-      pool = await ready({ ...RESTS, onConnect } as PoolConfig)
+      pool = await ready({ ...RESTS })
       client = await pool.connect()
       client.on('error', () => {})
       pid = (client as unknown as { readonly processID: number }).processID
     })
-    const lost = () =>
-      eventually('its session has ended', async () => {
+    const lost = async () => {
+      await onPrimary.query('select pg_terminate_backend($1)', [pid])
+      await eventually('its session has ended', async () => {
         return (await onPrimary.query('select 1 from pg_stat_activity where pid = $1', [pid])).rowCount === 0
       })
+    }
     /** A read of the replica that ends when this is called. */
     const gate = async () => {
       await onReplica.query('select pg_advisory_lock($1)', [GATE])
@@ -267,6 +261,61 @@ describe('a replica that has no connection left for a client that is out', () =>
       assert.notEqual(next, client)
       assert.equal((await next.query("insert into drinks values ('milk')")).rowCount, 1)
       next.release()
+    })
+  })
+
+  describe('where the primary ends sessions that rest (idle_session_timeout)', () => {
+    let pool: Pool
+    before(async function () {
+      if (cluster.major < 14) this.skip()
+    })
+    beforeEach(async () => {
+      // Of the primary's connections only, and not of the pool's own probes.
+      const onConnect = async (each: object) => {
+        const { port, query } = each as Client
+        if (port === ports()[0]) await Reflect.apply(query, each, ['set idle_session_timeout = 300'])
+      }
+      pool = await ready({ min: 0, idleTimeoutMillis: 0, onConnect } as PoolConfig)
+    })
+    /** By the server's clock, longer than any session may rest. */
+    const longer = async () => {
+      const now = async () =>
+        Number((await onPrimary.query('select extract(epoch from clock_timestamp()) as s')).rows[0].s)
+      const from = await now()
+      await eventually('a second is over', async () => (await now()) - from > 1)
+    }
+
+    for (const [what, begin] of [
+      ['a transaction on a replica', 'begin read only'],
+      ['a transaction on a replica that has read', 'begin isolation level repeatable read read only'],
+    ] as const) {
+      it(`the session of a client lives as long as ${what}, which is its work`, async () => {
+        const client = await pool.connect()
+        await client.query(begin)
+        if (what.endsWith('read')) assert.equal(await portOf(client), ports()[1])
+        await longer()
+        assert.equal((await client.query('commit')).command, 'COMMIT')
+        assert.equal((await client.query("insert into drinks values ('kept')")).rowCount, 1)
+        client.release()
+      })
+    }
+
+    it('and as long as a borrowed read; one that reads again and again has a session to write in', async () => {
+      const client = await pool.connect()
+      await onReplica.query('select pg_advisory_lock($1)', [GATE])
+      const answer = client.query(WAITS)
+      await longer()
+      await onReplica.query('select pg_advisory_unlock($1)', [GATE])
+      await answer
+      assert.equal((await client.query("insert into drinks values ('kept')")).rowCount, 1)
+      const seen = new Set<unknown>()
+      const over = longer().then(() => seen.add('over'))
+      while (!seen.has('over')) seen.add(await portOf(client))
+      await over
+      assert.ok(seen.has(ports()[1]), 'some are borrowed')
+      assert.equal((await client.query("insert into drinks values ('kept')")).rowCount, 1)
+      await onPrimary.query("delete from drinks where drink = 'kept'")
+      client.release()
     })
   })
 })

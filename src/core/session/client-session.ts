@@ -25,6 +25,8 @@ export interface Asked {
   readonly sqlClass: Verdict | null
   readonly effect: Effect
   readonly route: 'primary' | 'replica' | 'auto' | undefined
+  /** Its own bound of lag, in milliseconds; undefined: none. */
+  readonly ownLagMillis?: number | undefined
   /** The server keeps it under a name. */
   readonly isNamed: boolean
   /** A cursor or a stream: it answers its own way, as long as its reader pleases. */
@@ -36,6 +38,9 @@ export interface Loan<S = Asked> {
   /** The statements so far that shape the transaction: what another server must be told to get where this one is. */
   readonly shape: readonly S[]
   readonly isolation: Isolation
+  readonly isDeferrable: boolean
+  /** The bound of lag that its replica was chosen by, in milliseconds. */
+  readonly lagMillis: number
   /** It has read, so it may have a snapshot. */
   readonly hasRead: boolean
   /** It has what cannot be told to another server: cursors. */
@@ -69,11 +74,15 @@ export function plan(asked: Asked, own: Own): Plan {
 
 /** Where a statement goes of a caller that is. `status`: of that transaction, as its server said last. */
 export function planOnLoan(asked: Asked, loan: Loan<unknown>, status: string): Plan {
-  const { sql, sqlClass: verdict, effect, route } = asked
+  const { sql, sqlClass: verdict, effect, route, ownLagMillis, isSubmittable } = asked
   if (sql !== null && closingOf(sql)?.chains) return 'chain'
   if (status !== 'T') return 'lent'
-  const wants = route === 'primary' && effect !== 'transaction'
-  if (!wants && sql !== null && verdict !== null && !needsPrimary(sql, verdict, effect)) return 'lent'
+  // A bound that is narrower than the one that the replica was chosen by: nothing proves it.
+  const isNarrow = ownLagMillis !== undefined && ownLagMillis < loan.lagMillis
+  const wants = (route === 'primary' || isNarrow) && effect !== 'transaction'
+  // What shapes the transaction is kept, to be sent again elsewhere; of what submits itself nothing can be.
+  const isKept = !isSubmittable || verdict?.intent === 'read'
+  if (!wants && isKept && sql !== null && verdict !== null && !needsPrimary(sql, verdict, effect)) return 'lent'
   if (!isPinned(loan)) return 'move'
   // The rest is refused by the replica in the same words, since the transaction only reads.
   return wants || sql === null || harmsElsewhere(sql, effect) ? 'refuse' : 'lent'
@@ -91,8 +100,10 @@ function isPlainRead({ sqlClass: verdict, route, isNamed }: Asked): boolean {
   return verdict !== null && verdict.intent === 'read' && verdict.single && !isNamed && route !== 'primary'
 }
 
-export function begun<S>(opening: S, isolation: Isolation): Loan<S> {
-  return { shape: [opening], isolation, hasRead: false, isFixed: false }
+/** `sql`: its BEGIN. `isolation`: what that says, or the session's default. `lagMillis`: the bound that its replica was chosen by. */
+export function begun<S>(opening: S, sql: string, isolation: Isolation, lagMillis: number): Loan<S> {
+  const isDeferrable = deferrableIn(sql) ?? false
+  return { shape: [opening], isolation, isDeferrable, lagMillis, hasRead: false, isFixed: false }
 }
 
 /** A statement succeeded in the transaction. `kept`: the same, to be sent again elsewhere. */
@@ -101,7 +112,9 @@ export function after<S>(loan: Loan<S>, { sql, sqlClass: verdict, effect }: Aske
     return loan.hasRead ? loan : { ...loan, hasRead: true }
   }
   const isFixed = loan.isFixed || /\b(?:declare|fetch|move)\b/i.test(sql)
-  return { ...loan, isFixed, isolation: isolationIn(sql) ?? loan.isolation, shape: [...loan.shape, kept] }
+  const isolation = isolationIn(sql) ?? loan.isolation
+  const isDeferrable = deferrableIn(sql) ?? loan.isDeferrable
+  return { ...loan, isFixed, isolation, isDeferrable, shape: [...loan.shape, kept] }
 }
 
 /** A cursor or a stream was handed out in it. */
@@ -120,6 +133,12 @@ export function isPinned(loan: Loan<unknown>): boolean {
 }
 
 /** What AND CHAIN begins: the next transaction has the characteristics of the one before. */
-export function chained({ isolation }: Pick<Loan, 'isolation'>): string {
-  return `begin isolation level ${isolation} read only`
+export function chained({ isolation, isDeferrable }: Pick<Loan, 'isolation' | 'isDeferrable'>): string {
+  return `begin isolation level ${isolation} read only${isDeferrable ? ' deferrable' : ''}`
+}
+
+/** Null: it says nothing of that. */
+function deferrableIn(sql: string): boolean | null {
+  const [, not, word] = /\b(not\s+)?(deferrable)\b/i.exec(sql) ?? []
+  return word === undefined ? null : not === undefined
 }

@@ -23,6 +23,8 @@ export class Remains {
   #isHooked = false
   #isWiped = false
   #waits: Wait | null = null
+  /** A portal was opened, and none of it asked for yet. */
+  #isBound = false
   /** The transaction under way may only read. */
   #mayOnlyRead = false
   /** Why the connection is not kept, whatever becomes of it. */
@@ -46,7 +48,7 @@ export class Remains {
 
   /** What the server waits for; null: nothing. */
   get waits(): Wait | null {
-    return this.#waits
+    return this.#waits ?? (this.#isBound ? 'portal' : null)
   }
 
   /** A text is sent; null: it is not known. */
@@ -80,6 +82,15 @@ export class Remains {
     if (!this.#isTainted) this.#isTainted = this.#reader.effect(text) === 'taints'
   }
 
+  binds(): void {
+    this.#isBound = true
+  }
+
+  executes(): void {
+    this.#isBound = false
+    this.#waits = null
+  }
+
   // What the server says.
 
   /** CommandComplete. */
@@ -104,12 +115,13 @@ export class Remains {
 
   ready(status: string): void {
     this.#waits = null
+    this.#isBound = false
     if (status === 'I') this.#mayOnlyRead = false
   }
 
   /** May the next user have the connection, as far as its session is concerned? The state of a replica's session is no user's. */
   mayStay(isReplica: boolean): boolean {
-    if (this.#spoilt !== null || this.#waits !== null || (this.#isWiped && this.#isHooked)) return false
+    if (this.#spoilt !== null || this.waits !== null || (this.#isWiped && this.#isHooked)) return false
     return !isReplica || !this.isTainted
   }
 }
