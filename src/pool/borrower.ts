@@ -22,11 +22,12 @@ import { judged } from '../pg/calls.js'
 import type { Internals, Notice } from '../pg/internals.js'
 import { withFreeName } from '../pg/prepared.js'
 import { isSubmittable, parseBy, withOwn, withoutCallback } from '../pg/submittable.js'
-import { isFree, outcomeOn, runOn, type Send, type Sent, type Turn, free as whenReady } from '../pg/turn.js'
+import { isFree, outcomeOn, runOn, type Send, type Sent, statusOf, type Turn, free as whenReady } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
 import { type Callback, NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../router/statement.js'
 import { onAbort } from '../runtime/abort.js'
 import { inContext } from '../runtime/context.js'
+import { Inside, type Opening } from './inside.js'
 import { KeepAlive } from './keep-alive.js'
 import { isolationOf, Lent } from './loan.js'
 import type { Parts } from './parts.js'
@@ -66,6 +67,8 @@ export class Borrower {
   /** Ends the wait for a borrowed read. */
   #interrupt: ((error: unknown) => void) | null = null
   #options: RouteOptions = NO_OPTIONS
+  /** The client of a replica is in a transaction that pgherd has begun. */
+  #inside: Inside | null = null
 
   constructor(client: Client, session: ServerSession, send: Send, status: () => string | null, parts: Parts) {
     this.#client = client
@@ -79,6 +82,7 @@ export class Borrower {
 
   /** As getTransactionStatus() has it: that of the transaction which the holder of the client is in. */
   get status(): string | null {
+    if (this.#inside?.moved) return statusOf(this.#inside.moved)
     return this.#loan === null ? this.#status() : this.#loan.status
   }
 
@@ -93,7 +97,14 @@ export class Borrower {
     const { router } = this.#parts
     const { lends } = router
     // Nothing to borrow, nothing to wait for, nothing to abort: as in pg.
-    if (!lends && !this.#working && this.#loan === null && !hasSignal(first) && !mayDiscard(first)) {
+    if (
+      !lends &&
+      !this.#working &&
+      this.#loan === null &&
+      this.#inside === null &&
+      !hasSignal(first) &&
+      !mayDiscard(first)
+    ) {
       this.#leaves(first, textIn(first))
       return verdict === null ? this.#send(first, second, third) : this.#judged(first, second, third, verdict)
     }
@@ -105,7 +116,7 @@ export class Borrower {
     // Behind others it is asked in its turn.
     const isBehind = this.#working || this.#loan !== null
     const routed = isBehind || verdict !== null ? undefined : this.#routed(statement)
-    const isLate = routed !== null && verdict === null
+    const isLate = (routed !== null && verdict === null) || this.#inside !== null
     if (isLate || this.#working || statement.signal !== undefined || this.#discards(statement)) {
       return this.#enqueue({ args: statement, routed, second, third, settle: null }, verdict)
     }
@@ -141,8 +152,16 @@ export class Borrower {
     this.#options = options
   }
 
+  /** pgherd has begun a transaction on this client of a replica, which may go on at the primary. */
+  began(opening: Opening): void {
+    const client = this.#client as PoolClient
+    this.#inside = new Inside(client, opening, () => this.#parts.takePrimary(), this.#notice)
+  }
+
   /** The client goes back to its pool. What was sent is still answered; an open transaction on a replica is not left open. */
-  released(): void {
+  released(error: Error | boolean | undefined): void {
+    this.#inside?.end(error)
+    this.#inside = null
     // A cursor or a COPY that is read no further keeps the line from going on.
     if (this.#loan?.isStuck) this.#abandon()
     if (this.#working || this.#loan !== null) {
@@ -171,7 +190,7 @@ export class Borrower {
     const judge = (settle: NonNullable<Entry['settle']>): Entry['settle'] => {
       if (verdict === null || (args.text !== null && onlyShapes(args.text))) return settle
       return (error, value) => {
-        const refusal = error ? null : verdict()
+        const refusal = error || this.#inside?.moved ? null : verdict()
         if (refusal === null) settle(error, value)
         else settle(refusal)
       }
@@ -211,6 +230,7 @@ export class Borrower {
     if (signal?.aborted && settle !== null) return settle(reasonOf(signal))
     const loan = this.#loan
     if (loan !== null) return this.#runOnLoan(entry, loan)
+    if (this.#inside !== null) return this.#runInside(entry, this.#inside)
     const routed = entry.routed === undefined ? this.#routed(args) : entry.routed
     if (routed === null || settle === null) return this.#runHere(entry)
     if (args.reads) return this.#borrow(args, routed, settle)
@@ -314,6 +334,20 @@ export class Borrower {
     // What was sent before is not to be cancelled.
     if (!(await isTurnOf(this.#client, signal))) return told(reasonOf(signal))
     await interruptible(signal, told, run, () => this.#parts.cancel(this.#client))
+  }
+
+  async #runInside(entry: Entry, inside: Inside): Promise<void> {
+    const { args, settle } = entry
+    const moved = await inside.clientFor(args, this.#status())
+    if (moved !== null) return runOn(moved, moved.query.bind(moved) as unknown as Send, entry)
+    if (settle === null) inside.note(args, args)
+    const told: Entry['settle'] =
+      settle &&
+      ((error, value) => {
+        if (!error) inside.note(args, kept(args))
+        settle(error, value)
+      })
+    return this.#runHere({ ...entry, settle: told })
   }
 
   async #openLoan(entry: Entry, routed: Routed): Promise<void> {

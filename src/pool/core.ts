@@ -103,6 +103,7 @@ export class Core {
       freed: (key) => this.pools.freed(key),
       poolOf: (place) => this.#poolOf(place),
       cancel: (client) => this.pools.cancel(client),
+      takePrimary: () => this.#open({ route: 'primary' }, undefined),
     })
     this.router.herd.subscribe((after, before, found) => this.#follow(after, before, found))
   }
@@ -139,17 +140,18 @@ export class Core {
   connect(options: RouteOptions, asked: OnConnect | ConnectOptions | null | undefined, isEnded: boolean): unknown {
     const callback = typeof asked === 'function' ? asked : undefined
     const signal = typeof asked === 'object' && asked !== null ? signalOf(asked) : undefined
-    const open = (place: Place) => this.#poolOf(place).connect(place, options)
-    const client =
-      isEnded || this.ending
-        ? Promise.reject(endedError())
-        : this.router.connect(options, signal, open, (late) => late.release())
+    const client = isEnded || this.ending ? Promise.reject(endedError()) : this.#open(options, signal)
     if (!callback) return this.promised(client)
     client.then(
       (ready) => process.nextTick(callback, undefined, ready, ready.release),
       (error) => process.nextTick(callback, errorOf(error, CALLED), undefined, () => {})
     )
     return undefined
+  }
+
+  #open(options: RouteOptions, signal: AbortSignal | undefined): Promise<PoolClient> {
+    const open = async (place: Place) => this.#poolOf(place).connect(place, options)
+    return this.router.connect(options, signal, open, (late) => late.release())
   }
 
   async transaction<T>(
@@ -165,7 +167,9 @@ export class Core {
     const text = beginOf(given ?? {})
     const own = routeOptions({ maxLagMillis: maxLagMillis ?? view.maxLagMillis })
     const options = { ...view, maxLagMillis: own.maxLagMillis }
-    const begin = { text, keepsSnapshot: isolation === 'repeatable read' }
+    const lagMillis = options.maxLagMillis ?? this.config.maxLagMillis
+    const mayMove = readOnly && options.route !== 'replica' && this.config.attributes === 'any'
+    const begin = { text, isolation: isolation ?? null, lagMillis, mayMove }
     return this.router.transaction(
       options,
       { text, readOnly, isSerializable: isolation === 'serializable' },

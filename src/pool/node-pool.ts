@@ -22,15 +22,15 @@ import { borrowerOf, isLeftInTransaction } from './borrower.js'
 import { Checkout, needsProof } from './checkout.js'
 import { type ClientOwner, clientClass } from './client.js'
 import { Dispatch, isPairable, prove, type Site } from './dispatch.js'
+import type { Opening } from './inside.js'
 import type { Lendable, Parts, Sending } from './parts.js'
 import { dropped, notPrimary, notReplica, promotedError } from './refusals.js'
 import { begun } from './transaction.js'
 
 /** How a transaction begins. */
-export interface Begin {
-  readonly text: string
-  /** All its reads are of one snapshot: REPEATABLE READ. */
-  readonly keepsSnapshot: boolean
+export interface Begin extends Opening {
+  /** On a replica, it may go on at the primary. */
+  readonly mayMove: boolean
 }
 
 /** How a connection is held. */
@@ -69,7 +69,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
       // Tracers listen to the pool whose connect() they see: this one.
       if (this.inner.listenerCount(event) > 0) tell(event, first, second)
       if (event === 'error' && this.#ending.has(second as Client)) return false
-      if (event === 'release') this.#judge(second as Client)
+      if (event === 'release') this.#judge(second as Client, first as Error | boolean | undefined)
       return parts.relay(this, event, first, second)
     }
   }
@@ -117,7 +117,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
   }
 
   /** It is being given back. May the next user have it? What its server said, and what was sent, decides. */
-  #judge(client: Client): void {
+  #judge(client: Client, error: Error | boolean | undefined): void {
     const session = sessionOf(client)
     if (session === undefined) return
     const { causality } = this.parts.router
@@ -130,7 +130,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
     const isReplica = this.parts.router.isReplica(this.key)
     if (isHeld) {
       session.releases()
-      borrowerOf(client)?.released()
+      borrowerOf(client)?.released(error)
     }
     // With pg a transaction that query() has begun is still open for the next user of the one connection.
     const isOpen = (isHeld || isReplica) && isLeftInTransaction(client)
@@ -155,7 +155,8 @@ export class NodePool implements Site, ClientOwner, Lendable {
     })
     const session = sessionOf(client)
     if (session !== undefined && this.hasLeft(place, session)) throw this.leaves(client, place)
-    if (begin.keepsSnapshot) session?.wantsSnapshot()
+    if (begin.isolation === 'repeatable read') session?.wantsSnapshot()
+    if (begin.mayMove && place.node.state.kind === 'replica') borrowerOf(client)?.began(begin)
     return client
   }
 

@@ -40,6 +40,8 @@ export interface Parts {
   freed(key: NodeKey): void
   /** The connections of a node as it was when it was chosen. */
   poolOf(place: Place): Lendable
+  /** A client of the primary, to hold. */
+  takePrimary(): Promise<PoolClient>
   /** Has the server of this client cancel what it does; resolves when that was said. */
   cancel(client: Client): Promise<void>
 }

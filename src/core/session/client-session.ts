@@ -74,18 +74,22 @@ export function plan(asked: Asked, own: Own): Plan {
 
 /** Where a statement goes of a caller that is. `status`: of that transaction, as its server said last. */
 export function planOnLoan(asked: Asked, loan: Loan<unknown>, status: string): Plan {
-  const { sql, sqlClass: verdict, effect, route, ownLagMillis, isSubmittable } = asked
+  const { sql, sqlClass: verdict, effect, isSubmittable } = asked
   if (sql !== null && closingOf(sql)?.chains) return 'chain'
   if (status !== 'T') return 'lent'
-  // A bound that is narrower than the one that the replica was chosen by: nothing proves it.
-  const isNarrow = ownLagMillis !== undefined && ownLagMillis < loan.lagMillis
-  const wants = (route === 'primary' || isNarrow) && effect !== 'transaction'
+  const wants = asksElsewhere(asked, loan)
   // What shapes the transaction is kept, to be sent again elsewhere; of what submits itself nothing can be.
   const isKept = !isSubmittable || verdict?.intent === 'read'
   if (!wants && isKept && sql !== null && verdict !== null && !needsPrimary(sql, verdict, effect)) return 'lent'
   if (!isPinned(loan)) return 'move'
   // The rest is refused by the replica in the same words, since the transaction only reads.
   return wants || sql === null || harmsElsewhere(sql, effect) ? 'refuse' : 'lent'
+}
+
+/** The primary was asked for, or a bound that is narrower than the one that the replica was chosen by: nothing proves that. */
+export function asksElsewhere({ route, ownLagMillis, effect }: Asked, { lagMillis }: Loan<unknown>): boolean {
+  const isNarrow = ownLagMillis !== undefined && ownLagMillis < lagMillis
+  return (route === 'primary' || isNarrow) && effect !== 'transaction'
 }
 
 /** A statement that begins a READ ONLY transaction; null: it does not, or must not leave the primary. */
