@@ -3,42 +3,33 @@
 // out what core/session/client-session.ts plans. Chooses no node.
 
 import type { Client, PoolClient } from 'pg'
-import {
-  after,
-  begun,
-  chained,
-  isPinned,
-  keepsSnapshot,
-  openingIn,
-  plan,
-  planOnLoan,
-  withStream,
-} from '../core/session/client-session.js'
+import { plan } from '../core/session/client-session.js'
 import type { ServerSession } from '../core/session/server-session.js'
-import { closingOf, onlyShapes } from '../core/sql/effects.js'
+import { onlyShapes } from '../core/sql/effects.js'
 import { noteOutcome } from '../errors.js'
 import type { Place } from '../herd/herd.js'
 import { judged } from '../pg/calls.js'
 import type { Internals, Notice } from '../pg/internals.js'
-import { withFreeName } from '../pg/prepared.js'
-import { isSubmittable, parseBy, withOwn, withoutCallback } from '../pg/submittable.js'
-import { isFree, outcomeOn, runOn, type Send, type Sent, statusOf, type Turn, free as whenReady } from '../pg/turn.js'
+import { isSubmittable, withoutCallback } from '../pg/submittable.js'
+import { isFree, runOn, type Send, statusOf } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
 import { type Callback, NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../router/statement.js'
-import { onAbort } from '../runtime/abort.js'
 import { inContext } from '../runtime/context.js'
+import {
+  type Entry,
+  failing,
+  hasSignal,
+  interruptible,
+  isTurnOf,
+  kept,
+  mayDiscard,
+  reasonOf,
+  type Settle,
+} from './entry.js'
 import { Inside, type Opening } from './inside.js'
 import { KeepAlive } from './keep-alive.js'
-import { isolationOf, Lent } from './loan.js'
+import { type Home, OnLoan } from './on-loan.js'
 import type { Parts } from './parts.js'
-import { pinned, promoted } from './refusals.js'
-
-/** A statement that waits for its turn. */
-interface Entry extends Turn {
-  readonly args: Statement
-  /** The request for a replica that would serve it now; null: none; undefined: to be asked when what is before it is over. */
-  readonly routed: Routed | null | undefined
-}
 
 /** Judges the answer of a statement on a client of a replica; null: it is as good as it came. */
 export type Verdict = () => Error | null
@@ -63,7 +54,7 @@ export class Borrower {
   readonly #rest: KeepAlive
   readonly #notice: Notice = (message) => this.#client.emit('notice', message as never)
   #working = false
-  #loan: Lent | null = null
+  readonly #onLoan: OnLoan
   /** Ends the wait for a borrowed read. */
   #interrupt: ((error: unknown) => void) | null = null
   #options: RouteOptions = NO_OPTIONS
@@ -77,13 +68,14 @@ export class Borrower {
     this.#status = status
     this.#parts = parts
     this.#rest = new KeepAlive(client, session, parts.clock)
+    this.#onLoan = new OnLoan(this.#home(), parts)
     borrowers.set(client, this)
   }
 
   /** As getTransactionStatus() has it: that of the transaction which the holder of the client is in. */
   get status(): string | null {
     if (this.#inside?.moved) return statusOf(this.#inside.moved)
-    return this.#loan === null ? this.#status() : this.#loan.status
+    return this.#onLoan.lent === null ? this.#status() : this.#onLoan.lent.status
   }
 
   /** That of the client's own session, whatever runs on a replica for it. */
@@ -100,7 +92,7 @@ export class Borrower {
     if (
       !lends &&
       !this.#working &&
-      this.#loan === null &&
+      this.#onLoan.lent === null &&
       this.#inside === null &&
       !hasSignal(first) &&
       !mayDiscard(first)
@@ -114,7 +106,7 @@ export class Borrower {
     if (args.callback !== undefined && typeof args.callback !== 'function') return this.#send(first, second, third)
     const statement = new Statement(router.routing.texts, this.#options, args, scope, this.#session.wroteAt)
     // Behind others it is asked in its turn.
-    const isBehind = this.#working || this.#loan !== null
+    const isBehind = this.#working || this.#onLoan.lent !== null
     const routed = isBehind || verdict !== null ? undefined : this.#routed(statement)
     const isLate = (routed !== null && verdict === null) || this.#inside !== null
     if (isLate || this.#working || statement.signal !== undefined || this.#discards(statement)) {
@@ -144,7 +136,7 @@ export class Borrower {
 
   /** What its last holder has left on a replica waits for that holder. */
   get isStuck(): boolean {
-    return this.#loan?.isStuck === true
+    return this.#onLoan.lent?.isStuck === true
   }
 
   /** A caller takes the client, perhaps through a view of the pool. */
@@ -163,8 +155,8 @@ export class Borrower {
     this.#inside?.end(error)
     this.#inside = null
     // A cursor or a COPY that is read no further keeps the line from going on.
-    if (this.#loan?.isStuck) this.#abandon()
-    if (this.#working || this.#loan !== null) {
+    if (this.#onLoan.lent?.isStuck) this.#onLoan.abandon()
+    if (this.#working || this.#onLoan.lent !== null) {
       this.#line.push('released')
       void this.#work()
     }
@@ -176,9 +168,7 @@ export class Borrower {
     const { _ending } = this.#client as unknown as Internals
     if (!_ending) return
     this.#interrupt?.(new Error('Connection terminated'))
-    const loan = this.#loan
-    this.#loan = null
-    loan?.end(true)
+    this.#onLoan.abandon()
   }
 
   #enqueue(entry: Entry, verdict: Verdict | null): unknown {
@@ -187,7 +177,7 @@ export class Borrower {
       this.#push(entry)
       return args.query
     }
-    const judge = (settle: NonNullable<Entry['settle']>): Entry['settle'] => {
+    const judge = (settle: Settle): Entry['settle'] => {
       if (verdict === null || (args.text !== null && onlyShapes(args.text))) return settle
       return (error, value) => {
         const refusal = error || this.#inside?.moved ? null : verdict()
@@ -217,7 +207,7 @@ export class Borrower {
     if (this.#working) return
     this.#working = true
     for (let turn = this.#line.shift(); turn !== undefined; turn = this.#line.shift()) {
-      if (turn === 'released') this.#abandon()
+      if (turn === 'released') this.#onLoan.abandon()
       else await turn()
     }
     this.#working = false
@@ -228,13 +218,13 @@ export class Borrower {
     const { args, settle } = entry
     const { signal } = args
     if (signal?.aborted && settle !== null) return settle(reasonOf(signal))
-    const loan = this.#loan
-    if (loan !== null) return this.#runOnLoan(entry, loan)
+    const { lent } = this.#onLoan
+    if (lent !== null) return this.#onLoan.run(entry, lent)
     if (this.#inside !== null) return this.#runInside(entry, this.#inside)
     const routed = entry.routed === undefined ? this.#routed(args) : entry.routed
     if (routed === null || settle === null) return this.#runHere(entry)
-    if (args.reads) return this.#borrow(args, routed, settle)
-    return this.#openLoan(entry, routed)
+    if (args.reads) return this.#borrow(entry, routed, settle)
+    return this.#onLoan.open(entry, routed)
   }
 
   /** The request for a replica, where one would serve this statement now; null: it stays here. */
@@ -257,7 +247,8 @@ export class Borrower {
   }
 
   /** A read on a replica. It is answered as on the client's own connection: its parsers, its notices. */
-  async #borrow(args: Statement, routed: Routed, settle: NonNullable<Entry['settle']>): Promise<void> {
+  async #borrow(entry: Entry, routed: Routed, settle: Settle): Promise<void> {
+    const { args } = entry
     const { router } = this.#parts
     const types = (this.#client as unknown as Internals)._types
     let onClosed: (() => void) | null = null
@@ -279,7 +270,12 @@ export class Borrower {
       router.causality.readOn(place.node, args.scope)
       return answer
     }
-    const here = (answer: unknown) => (answer === HERE ? this.#here(args) : answer)
+    const here = (answer: unknown) =>
+      answer !== HERE
+        ? answer
+        : new Promise((resolve, reject) => {
+            void this.#runHere({ ...entry, settle: (error, value) => (error ? reject(error) : resolve(value)) })
+          })
     const interrupted = new Promise<never>((_, reject) => {
       this.#interrupt = (error) => {
         sending.isClosed = true
@@ -310,12 +306,26 @@ export class Borrower {
     return text !== null && mayDiscard(text) && this.#isTainted && effect === 'discards'
   }
 
-  #here(args: Sent): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#send(withoutCallback(args.query), args.values, (error: unknown, result: unknown) =>
-        error ? reject(error) : resolve(result)
-      )
-    })
+  /** The client, as what it borrows needs it. */
+  #home(): Home {
+    const client = this.#client as unknown as Internals
+    return {
+      notice: this.#notice,
+      get types() {
+        return client._types
+      },
+      here: ({ query, values }) =>
+        new Promise((resolve, reject) => {
+          this.#send(withoutCallback(query), values, (error: unknown, result: unknown) =>
+            error ? reject(error) : resolve(result)
+          )
+        }),
+      runHere: (entry) => this.#runHere(entry),
+      rests: (does) => {
+        if (does) this.#rest.start()
+        else this.#rest.stop()
+      },
+    }
   }
 
   async #runHere(entry: Entry): Promise<void> {
@@ -349,219 +359,6 @@ export class Borrower {
       })
     return this.#runHere({ ...entry, settle: told })
   }
-
-  async #openLoan(entry: Entry, routed: Routed): Promise<void> {
-    const { args } = entry
-    const opening = openingIn(args)
-    const lend = (place: Place) => {
-      const pool = place.node.state.kind === 'replica' ? this.#parts.poolOf(place) : null
-      return pool?.hasRoom ? pool.lend(place, args) : Promise.resolve(null)
-    }
-    const { router } = this.#parts
-    const client =
-      opening === null
-        ? null
-        : await router
-            .borrow(
-              args,
-              routed,
-              args.signal,
-              lend,
-              (lent) => lent,
-              (late) => late?.release()
-            )
-            .catch(() => null)
-    if (args.signal?.aborted) {
-      client?.release()
-      return entry.settle?.(reasonOf(args.signal))
-    }
-    if (opening === null || client === null) return this.#runHere(entry)
-    const isolation = opening.isolation ?? (await isolationOf(client))
-    const lagMillis = args.maxLagMillis ?? router.maxLagMillis
-    const loan = new Lent(
-      client,
-      begun<Sent>(args, args.text ?? '', isolation ?? 'read committed', lagMillis),
-      this.#notice
-    )
-    const isUnfit = isolation === null || isolation === 'serializable'
-    const result = isUnfit ? null : await outcomeOn(client, args)
-    if (result === null || loan.hasLeft || (result.error !== null && loan.status !== 'T')) {
-      // Nothing has begun: the primary can do it as well.
-      if (isolation === 'serializable') router.routing.setAside('isolation')
-      loan.end(isolation !== 'serializable')
-      return this.#runHere(entry)
-    }
-    this.#loan = loan
-    this.#rest.start()
-    entry.settle?.(result.error, result.value)
-  }
-
-  async #runOnLoan(entry: Entry, loan: Lent): Promise<void> {
-    const { args, settle } = entry
-    if (loan.broken !== null) return this.#refuseBroken(entry, loan)
-    const next = planOnLoan(args, loan.state, loan.status)
-    if (next === 'refuse') throw pinned()
-    if (next === 'chain') return this.#chain(entry, loan)
-    if (next === 'move') {
-      await this.#move(loan)
-      return this.#runHere(entry)
-    }
-    const { client } = loan
-    if (settle === null) {
-      loan.state = withStream(loan.state)
-      parseBy(args.query, (this.#client as unknown as Internals)._types)
-      await runOn(client, client.query.bind(client) as unknown as Send, entry)
-      return this.#endIfOver(loan)
-    }
-    const wasOpen = (args.text === null || closingOf(args.text) === null) && loan.status === 'T'
-    const types = (args.query as { readonly types?: unknown }).types ?? (this.#client as unknown as Internals)._types
-    const sent = { query: withFreeName(client, withOwn(args.query, { types })), values: args.values }
-    const run = async (tell: Entry['settle']) => {
-      const { error, value } = await outcomeOn(client, sent)
-      const { hasRead } = loan.state
-      if (wasOpen && loan.hasLeft && !(hasRead && keepsSnapshot(loan.state))) {
-        return this.#leave({ ...entry, settle: tell }, loan)
-      }
-      if (error === null) loan.state = after(loan.state, args, kept(args))
-      this.#endIfOver(loan)
-      tell?.(error, value)
-    }
-    if (args.signal === undefined) return run(settle)
-    await interruptible(args.signal, settle, run, () => this.#parts.cancel(client))
-  }
-
-  /** The transaction goes on at the primary. Whatever fails there is the failure of the statement that needs it. */
-  async #move(loan: Lent): Promise<void> {
-    this.#over(loan)
-    try {
-      for (const sent of loan.state.shape) await this.#here(sent)
-      // What may only stand before the first query must not be possible now, either.
-      if (loan.state.hasRead) await this.#here(QUERY)
-    } finally {
-      await loan.giveBack()
-    }
-  }
-
-  /** What the statement has shown may be of a fork, and is not told. A snapshot of before the promotion stays good. */
-  async #leave(entry: Entry, loan: Lent): Promise<void> {
-    if (isPinned(loan.state)) throw promoted()
-    await this.#move(loan)
-    await this.#runHere(entry)
-  }
-
-  /**
-   * AND CHAIN begins the next transaction in the same breath. It would have to look for a replica anew; so it is the primary's.
-   * Behind an error the server forgets READ ONLY for the next one (PostgreSQL 12 to 18), and there must be an error for that.
-   */
-  async #chain(entry: Entry, loan: Lent): Promise<void> {
-    const failed = loan.status === 'E'
-    const commits = closingOf(entry.args.sql ?? '')?.commits === true
-    this.#over(loan)
-    const end = { query: commits ? 'commit' : 'rollback', values: undefined }
-    const ended = failed ? null : await outcomeOn(loan.client, end)
-    if (ended === null) await loan.giveBack()
-    else loan.end(ended.error !== null)
-    await this.#here({ query: chained(loan.state), values: undefined })
-    if (ended !== null) return entry.settle?.(ended.error, ended.value)
-    await this.#here(FAILING).catch(() => {})
-    return this.#runHere(entry)
-  }
-
-  #endIfOver(loan: Lent): void {
-    if (loan.broken !== null || loan.status !== 'I') return
-    this.#over(loan)
-    loan.end()
-  }
-
-  /** As with a connection of one's own that broke, until the transaction is ended. */
-  #refuseBroken(entry: Entry, loan: Lent): void {
-    const { text } = entry.args
-    if (text !== null && closingOf(text) !== null) {
-      this.#over(loan)
-      loan.end(true)
-    }
-    noteOutcome(loan.broken, 'not-sent')
-    failing(entry)(loan.broken)
-  }
-
-  /** The client was given back inside a transaction on a replica. */
-  #abandon(): void {
-    const loan = this.#loan
-    if (loan === null) return
-    this.#over(loan)
-    loan.end(true)
-  }
-
-  #over(loan: Lent): void {
-    if (this.#loan === loan) this.#loan = null
-    this.#rest.stop()
-  }
-}
-
-const QUERY: Sent = { query: 'select 1', values: undefined }
-const FAILING: Sent = { query: 'select 1 operator(pg_catalog./) 0', values: undefined }
-
-/** To be sent again elsewhere: as it was when it was sent here. */
-function kept({ query, text, values }: Statement): Sent {
-  const own = values ?? (query as { readonly values?: unknown }).values
-  return { query: text, values: Array.isArray(own) ? [...own] : own }
-}
-
-function hasSignal(first: unknown): boolean {
-  return (first as { readonly signal?: unknown }).signal !== undefined
-}
-
-function mayDiscard(first: unknown): boolean {
-  const text = textIn(first)
-  return text !== null && /^[^a-z]*discard\b/i.test(text)
-}
-
-/**
- * A statement whose caller is told at once when the signal is aborted; it is over when the server has heard of that, and is ready
- * again.
- */
-async function interruptible(
-  signal: AbortSignal,
-  settle: NonNullable<Turn['settle']>,
-  run: (settle: NonNullable<Turn['settle']>) => Promise<void>,
-  cancel: () => Promise<void>
-): Promise<void> {
-  let cancelled: Promise<void> | undefined
-  const unsubscribe = onAbort(signal, () => {
-    settle(reasonOf(signal))
-    cancelled = cancel()
-  })
-  try {
-    await run((error, value) => {
-      if (cancelled === undefined) settle(error, value)
-    })
-  } finally {
-    unsubscribe()
-    await cancelled
-  }
-}
-
-/** Resolves when nothing is under way on the client any more; false: the signal was aborted before. */
-function isTurnOf(client: Client, signal: AbortSignal): Promise<boolean> {
-  if (isFree(client)) return Promise.resolve(!signal.aborted)
-  return new Promise((resolve) => {
-    const unsubscribe = onAbort(signal, () => resolve(false))
-    void whenReady(client).then(() => {
-      unsubscribe()
-      resolve(!signal.aborted)
-    })
-  })
-}
-
-/** An entry takes what is falsy for no error, and `abort(null)` is one. */
-function reasonOf(signal: AbortSignal | undefined): unknown {
-  return signal?.reason || new DOMException('This operation was aborted', 'AbortError')
-}
-
-/** Tells an error in the entry's own way. */
-function failing({ settle, args }: Entry): (error: unknown) => void {
-  if (settle !== null) return settle
-  return (error) => (args.query as { handleError?: (error: unknown) => void }).handleError?.(error)
 }
 
 /** The client was given back, and nothing that was sent will end its transaction. */

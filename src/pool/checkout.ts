@@ -19,6 +19,7 @@ import { inContext } from '../runtime/context.js'
 import { borrowerOf, isLeftInTransaction } from './borrower.js'
 import { Ceiling } from './ceiling.js'
 import type { Parts } from './parts.js'
+import { needsProof } from './proof.js'
 import { IDENTITY, identityIn } from './questions.js'
 import { dropped, movedError, notPrimary, staleError } from './refusals.js'
 
@@ -212,7 +213,7 @@ export class Checkout {
     }
     if (!this.#isOver && !isDemoted(place, session)) {
       if (session.use === 'released') this.#settled(client, session, wanted)
-      else if (!session.isIdentified && router.reads) this.#identify(client, session, wanted)
+      else if (!session.isIdentified && router.facts.reads) this.#identify(client, session, wanted)
       else use(client, session)
       return
     }
@@ -245,7 +246,7 @@ export class Checkout {
       // A server that does not tell is taken for what it seems to be.
       if (identity === null) return go()
       session.identified(identity.inRecovery, identity.replayed, identity.restMillis, this.#parts.clock.mono())
-      this.#parts.router.identified(place.node, identity.startedAt, identity.isAsynchronous)
+      this.#parts.router.facts.identified(place.node, identity.startedAt, identity.isAsynchronous)
       const { state, seen } = place.node
       if (state.kind === 'primary' && identity.inRecovery) return refuse(notPrimary(key))
       const known = seen?.detail?.startedAt ?? ''
@@ -282,16 +283,6 @@ export class Checkout {
 function isDemoted({ node }: Place, { standby, standbyAt }: ServerSession): boolean {
   if (node.state.kind !== 'primary' || standby !== true || standbyAt === null) return false
   return node.probedAt !== null && standbyAt.mono > node.probedAt.mono
-}
-
-/** What was chosen as proven is not proven for this very connection. */
-export function needsProof({ required, node, reason }: Place, { proven, readyAt }: ServerSession): boolean {
-  if (required === null || node.state.kind !== 'replica') return false
-  // A position alone does not say whose it is.
-  if (reason === 'guarded') return true
-  if (proven !== null && proven >= required.lsn) return false
-  const askedAt = node.state.position?.askedAt
-  return readyAt === null || askedAt === undefined || readyAt.mono >= askedAt.mono
 }
 
 /** A place that a probe has left at a full server is free some milliseconds later: the pauses before each attempt to have it. */

@@ -46,11 +46,11 @@ export function clientClass(owner: ClientOwner): ClientClass {
   const { router, clock } = parts
   const { key, address } = node
   const intake = { refusesAuth: authRule(parts.requireAuth, address.origin) }
-  const undone = (text: string) => router.undone(text)
+  const undone = (text: string) => router.facts.undone(text)
   const listener: SessionListener = {
-    heard: (session, facts, text) => router.heard(session, facts, text),
-    notified: () => router.causality.notified(),
-    legible: (is) => router.legible(is),
+    heard: (session, facts, text) => router.facts.heard(session, facts, text),
+    notified: () => router.facts.notified(),
+    legible: (is) => router.facts.legible(is),
     standby: (is) => owner.standby(is),
   }
   return class Client extends (parts.Client as unknown as QueryableClass) {
@@ -67,7 +67,7 @@ export function clientClass(owner: ClientOwner): ClientClass {
       }
       const status = () => super.getTransactionStatus?.() ?? null
       tap(client, owner, intake)
-      this.#session = watch(client, clock, router, listener)
+      this.#session = watch(client, clock, router.facts, listener)
       watchBinding(client, this.#session)
       this.#borrower = new Borrower(client, this.#session, send, status, parts)
       client.on('error', (error) => owner.failed(client, error, sourceOf(error, client, 0), isEnding(client)))

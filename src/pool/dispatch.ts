@@ -11,7 +11,6 @@ import { errorOf } from '../core/thrown.js'
 import { clearOutcome } from '../errors.js'
 import type { Place } from '../herd/herd.js'
 import type { Internals, Notice } from '../pg/internals.js'
-import { ask } from '../pg/own-query.js'
 import type { Pair } from '../pg/pipeline.js'
 import { withFreeName } from '../pg/prepared.js'
 import { writtenOn } from '../pg/socket.js'
@@ -20,7 +19,6 @@ import { heardOn, mark, sourceOf, sourceOfStatement } from '../pg/tap.js'
 import { isFree, free as whenReady } from '../pg/turn.js'
 import type { Statement } from '../router/statement.js'
 import { onAbort } from '../runtime/abort.js'
-import { inContext } from '../runtime/context.js'
 import type { Parts, Sending } from './parts.js'
 import { COMMITTED, INSERTED, REPLAYED, replayedIn } from './questions.js'
 import { notOnPrimary, staleError } from './refusals.js'
@@ -187,16 +185,16 @@ export class Dispatch {
     const { router } = this.#site.parts
     const { remains } = this.#session
     remains.sends(this.#statement.sql)
-    if (!router.reads || this.#statement.effect !== 'taints') return
-    const state = router.stateLeftBy(this.#statement.sql)
+    if (!router.facts.reads || this.#statement.effect !== 'taints') return
+    const state = router.facts.stateLeftBy(this.#statement.sql)
     if (state === null) return
     remains.shares()
-    router.warnOfState(state)
+    router.facts.warnOfState(state)
   }
 
   #warn(): void {
     const { router } = this.#site.parts
-    if (router.reads && this.#session.exchange.status !== 'I') router.warnOfState('an open transaction')
+    if (router.facts.reads && this.#session.exchange.status !== 'I') router.facts.warnOfState('an open transaction')
   }
 
   #capture(pair: Pair): void {
@@ -234,7 +232,7 @@ export class Dispatch {
       if (lsn === null && row !== undefined) return stale()
       if (lsn === null || required === null) return
       session.shows(lsn)
-      router.shown(node, { lsn, askedAt }, receiver, required, required)
+      router.facts.shown(node, { lsn, askedAt }, receiver, required, required)
       if (lsn < required.lsn) stale()
       else if (!router.herd.vouches(place)) confirmed = router.herd.confirms(place)
     })
@@ -264,38 +262,6 @@ export class Dispatch {
     }
     run({ resolve: ending(resolve), reject: ending(reject) })
   }
-}
-
-/**
- * A connection younger than its node's known position may lead to a server that crashed and went backwards: it shows its own.
- * `reject` has the client released.
- */
-export function prove(
-  { parts, node }: Site,
-  client: PoolClient,
-  session: ServerSession,
-  place: Place,
-  run: () => void,
-  reject: (error: unknown) => void
-): void {
-  const { router, clock } = parts
-  const { required } = place
-  const askedAt = clock.now()
-  const since = mark()
-  const go = inContext(run)
-  session.asks()
-  ask(client, REPLAYED, (error, [row]) => {
-    session.answered()
-    const { lsn, receiver } = replayedIn(row?.answer)
-    session.shows(lsn)
-    if (lsn !== null && required !== null) {
-      router.shown(node, { lsn, askedAt }, receiver, required, place.reason === 'guarded' ? required : null)
-      if (lsn >= required.lsn && router.herd.vouches(place)) return go()
-    }
-    client.release((error as Error | null) ?? undefined)
-    place.source = error ? sourceOf(error, client, since) : 'pgherd'
-    reject(error ?? staleError(node.key))
-  })
 }
 
 function typesOf(query: unknown, { types }: Sending): unknown {

@@ -19,11 +19,12 @@ import { isFree } from '../pg/turn.js'
 import { sessionOf } from '../pg/watch.js'
 import { NO_OPTIONS, type RouteOptions, type Statement } from '../router/statement.js'
 import { borrowerOf, isLeftInTransaction } from './borrower.js'
-import { Checkout, needsProof } from './checkout.js'
+import { Checkout } from './checkout.js'
 import { type ClientOwner, clientClass } from './client.js'
-import { Dispatch, isPairable, prove, type Site } from './dispatch.js'
+import { Dispatch, isPairable, type Site } from './dispatch.js'
 import type { Opening } from './inside.js'
 import type { Lendable, Parts, Sending } from './parts.js'
+import { needsProof, prove } from './proof.js'
 import { dropped, notPrimary, notReplica, promotedError } from './refusals.js'
 import { begun } from './transaction.js'
 
@@ -219,7 +220,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
   #captures({ node }: Place, statement: Statement, reading: boolean): boolean {
     const { router } = this.parts
     if (reading || node.state.kind !== 'primary' || !router.causality.captures(statement.scope)) return false
-    return isPairable(statement) && router.writes(statement.text, true)
+    return isPairable(statement) && router.facts.writes(statement.text, true)
   }
 
   /** Asks the server to cancel what this client is doing. */

@@ -4,15 +4,9 @@
 import type { Config } from '../config/config.js'
 import type { NodeAddress } from '../core/cluster/address.js'
 import type { Change } from '../core/cluster/changes.js'
-import type { Required } from '../core/cluster/horizon.js'
-import { elapsed } from '../core/cluster/instant.js'
 import type { Node } from '../core/cluster/node.js'
-import type { Position, Receiver } from '../core/cluster/sighting.js'
 import type { Topology } from '../core/cluster/topology.js'
 import type { Scope, Written } from '../core/session/causal-scope.js'
-import { Fact, type ServerSession, type Texts } from '../core/session/server-session.js'
-import { type Effect, onlyShapes } from '../core/sql/effects.js'
-import type { Undone } from '../core/undone.js'
 import { Herd, type Place, type Sessions } from '../herd/herd.js'
 import { explanationOf, refusalsOf } from '../report/snapshot.js'
 import type { Explanation } from '../report/types.js'
@@ -26,6 +20,7 @@ import { outside } from '../telemetry/spans.js'
 import { Telemetry } from '../telemetry/telemetry.js'
 import { Causality, type Scopes, type TokenLost } from './causality.js'
 import { Decisions } from './decisions.js'
+import { Facts } from './facts.js'
 import { NOWHERE, ON_PRIMARY, type Routed, Routing } from './routing.js'
 import { mayInsist, queryArgs, type RouteOptions, Statement } from './statement.js'
 
@@ -60,16 +55,16 @@ const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
 const INSISTING: RouteOptions = { route: 'replica' }
 const SHARED = 'only reads, but the one connection of the pool has session state'
 
-export class Router implements Texts {
+export class Router {
   readonly herd: Herd
   readonly routing: Routing
   readonly causality: Causality
   readonly decisions = new Decisions()
   readonly telemetry: Telemetry
+  /** What the sessions of connections ask, and what they tell. */
+  readonly facts: Facts
   readonly #config: Config
   readonly #face: Face
-  /** Sessions that read string literals in another way than the lexer. */
-  #oddSessions = 0
 
   constructor(config: Config, face: Face) {
     this.#config = config
@@ -87,6 +82,7 @@ export class Router implements Texts {
     })
     this.routing = new Routing(config, this.herd)
     this.causality = new Causality(config, this.herd, clock, face.scopes, (lost) => face.tokenLost(lost))
+    this.facts = new Facts(this.herd, this.routing, this.causality)
     this.telemetry = new Telemetry({
       ...face.limits,
       clock,
@@ -354,83 +350,6 @@ export class Router implements Texts {
     return !this.routing.mayRunOnPrimary(this.statement(insists ? INSISTING : {}, first))
   }
 
-  // What texts do, asked by the sessions of connections.
-
-  get reads(): boolean {
-    return this.herd.topology.plural
-  }
-
-  /** While there is one server no reader could miss it, and nothing is read; an open transaction counts when there are more. */
-  writes(text: string | null, sentAsWrite: boolean): boolean {
-    if (text === null || !this.herd.topology.plural) return true
-    if (onlyShapes(text)) return false
-    const { intent, hint } = this.routing.texts.read(text)
-    return sentAsWrite || intent !== 'read' || hint === 'primary'
-  }
-
-  undone(text: string): Undone {
-    return this.routing.texts.read(text).undone
-  }
-
-  defines(text: string): boolean {
-    return this.herd.informs && this.routing.texts.read(text).defines
-  }
-
-  effect(text: string): Effect {
-    return this.routing.texts.effect(text)
-  }
-
-  /** What of a text of query() stays in the session of its connection for sure; null: nothing. */
-  stateLeftBy(text: string | null): string | null {
-    return text === null ? null : this.routing.texts.stateLeftBy(text)
-  }
-
-  warnOfState(what: string): void {
-    this.routing.warnings.sessionState(what)
-  }
-
-  // What connections tell.
-
-  heard(session: ServerSession, facts: number, text: string | null): void {
-    if (facts & Fact.ended && text !== null) this.causality.noticeText(text)
-    if (facts & Fact.read) this.causality.read(session)
-    if (facts & Fact.acknowledged) this.causality.acknowledged(session)
-    if (facts & Fact.doubted) this.causality.doubted(session)
-    if (facts & Fact.defined) this.herd.report({ kind: 'defined' })
-  }
-
-  legible(is: boolean): void {
-    this.#oddSessions += is ? -1 : 1
-    this.#noticeLegible(this.herd.topology)
-  }
-
-  #noticeLegible({ nodes }: Topology): void {
-    const reads = (node: Node) => node.seen?.detail?.standardConformingStrings !== false
-    this.routing.setLegible(this.#oddSessions === 0 && [...nodes.values()].every(reads))
-  }
-
-  /** A replica has shown its position to a read that needs `required`; `guess`: the same, where the read was one. */
-  shown(
-    { key, generation }: Node,
-    position: Position,
-    receiver: Receiver | null,
-    required: Required,
-    guess: Required | null
-  ): void {
-    const judged = (need: Required) => ({
-      passed: position.lsn >= need.lsn,
-      ageMillis: elapsed(need.takenAt, position.askedAt),
-    })
-    const guard = guess === null ? null : judged(guess)
-    this.herd.report({ kind: 'shown', key, generation, position, receiver, known: required.lsn, guard })
-  }
-
-  /** A new connection has said which server it leads to. `asynchronous`: its commits are. */
-  identified({ key }: Node, startedAt: string, asynchronous: boolean): void {
-    if (asynchronous) this.causality.noticeAsynchronous()
-    this.herd.report({ kind: 'identified', key, startedAt })
-  }
-
   isReplica(key: Node['key']): boolean {
     return this.herd.topology.nodes.get(key)?.state.kind === 'replica'
   }
@@ -448,7 +367,7 @@ export class Router implements Texts {
   follow(after: Topology, before: Topology, found: readonly Change[]): void {
     this.telemetry.follow(after, before, found)
     if (after.plural && !before.plural) this.causality.becamePlural()
-    this.#noticeLegible(after)
+    this.facts.follow(after)
     this.routing.texts.forget(this.#face.clock.mono())
   }
 }

@@ -122,7 +122,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "a node's position counts for connections opened later",
     edits: [
       {
-        file: 'pool/checkout.js',
+        file: 'pool/proof.js',
         from: 'return readyAt === null || askedAt === undefined || readyAt.mono >= askedAt.mono;',
         to: 'return false;',
       },

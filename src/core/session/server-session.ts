@@ -7,9 +7,9 @@ import type { Lsn } from '../cluster/lsn.js'
 import type { Node } from '../cluster/node.js'
 import { type Effect, onlyShapes } from '../sql/effects.js'
 import { actsOutside, isUndone, type Undone } from '../undone.js'
-import type { Scope } from './causal-scope.js'
 import { type Ending, Exchange } from './commit.js'
 import { Remains } from './remains.js'
+import { Usage } from './usage.js'
 
 /** What texts do, under all that is known of names. */
 export interface Texts {
@@ -38,26 +38,6 @@ export const Fact = {
   doubted: 16,
 } as const
 
-/**
- * own: a question of pgherd's. statement: one of query(). held: its holder's. released: its holder has given it back, and something
- * may still be under way.
- */
-export type Use = 'idle' | 'own' | 'statement' | 'held' | 'released'
-
-/** How a connection is held. */
-export interface Hold {
-  /** The session of the application that took it. */
-  readonly scope: Scope | null
-  /** The node as it was then. */
-  readonly node: Node
-  /** Its holder asked for a replica, whatever this is. */
-  readonly insists: boolean
-  /** Its holder has it as a client of a replica. */
-  readonly isReplica: boolean
-  /** A client of the primary has borrowed it, and judges what the server says. */
-  readonly isLent: boolean
-}
-
 /** The statement under way, as far as the connection knows it. */
 export interface UnderWay {
   /** Its text; null: it is not known, or nothing is under way. */
@@ -69,15 +49,12 @@ export interface UnderWay {
 /** The question for a position that follows a write. */
 type Trailing = (isBroken: boolean) => void
 
-export class ServerSession {
+export class ServerSession extends Usage {
   readonly exchange = new Exchange()
   readonly remains: Remains
   /** Its messages are seen; those of a native client are not. */
   readonly isWatched: boolean
   readonly #texts: Texts
-  #use: Use = 'idle'
-  #onlyReads = false
-  #hold: Hold | null = null
   #readyAt: Instant | null = null
   #standby: boolean | null = null
   #standbyAt: Instant | null = null
@@ -89,25 +66,20 @@ export class ServerSession {
   #capturing: 'statement' | 'position' | null = null
   #trailing: Trailing | null = null
   #acked: { readonly at: Instant; readonly epoch: number } | null = null
-  #scopes: Set<Scope> | null = null
-  #wroteAt: number | null = null
   #landed = 0
   #told: unknown = null
-  #snapshot: 'wanted' | 'taken' | null = null
   #isIdentified = false
   #proven: Lsn | null = null
   #restMillis = 0
   #restsSince = 0
 
   constructor(texts: Texts, isWatched = true) {
+    super()
     this.#texts = texts
     this.isWatched = isWatched
     this.remains = new Remains(texts)
   }
 
-  get use(): Use {
-    return this.#use
-  }
   /** When the session became ready: a replica's position counts for it only if it was asked for later. */
   get readyAt(): Instant | null {
     return this.#readyAt
@@ -123,9 +95,6 @@ export class ServerSession {
   /** String literals end where the lexer thinks they do. */
   get isLegible(): boolean {
     return this.#odd === 0
-  }
-  get hold(): Hold | null {
-    return this.#hold
   }
   /** How often something was committed here, or may have been: counted on, never reset. */
   get landed(): number {
@@ -147,10 +116,6 @@ export class ServerSession {
   get failedText(): string | null | undefined {
     return this.#failed?.text
   }
-  /** Of the transaction under way: REPEATABLE READ was asked for; `taken`: with a snapshot from before any promotion. */
-  get snapshot(): 'wanted' | 'taken' | null {
-    return this.#snapshot
-  }
   /** A question for the position follows the statement under way, or is what is under way; null: neither. */
   get capturing(): 'statement' | 'position' | null {
     return this.#capturing
@@ -158,14 +123,6 @@ export class ServerSession {
   /** When the write before the question for the position was acknowledged. */
   get acked(): { readonly at: Instant; readonly epoch: number } | null {
     return this.#acked
-  }
-  /** The sessions of the application whose statements run here, and ran in the transaction under way; null: none's. */
-  get scopes(): ReadonlySet<Scope> | null {
-    return this.#scopes
-  }
-  /** When a write of its holder was last acknowledged, on the monotonic clock. */
-  get wroteAt(): number | null {
-    return this.#wroteAt
   }
   /** Its server has said which one it is. */
   get isIdentified(): boolean {
@@ -183,66 +140,6 @@ export class ServerSession {
   get restsSince(): number {
     return this.#restsSince
   }
-  /** A caller holds it, or held it and may have left something under way. */
-  get isCallers(): boolean {
-    return this.#use === 'held' || this.#use === 'released'
-  }
-  /** What runs now is known to read only; false: it may write; null: pgherd does not say so of it. */
-  get reading(): boolean | null {
-    if (this.#use === 'own') return true
-    return this.#use === 'statement' ? this.#onlyReads : null
-  }
-
-  // What its user does with it.
-
-  /** A question of pgherd's begins. */
-  asks(): void {
-    this.#use = 'own'
-  }
-  answered(): void {
-    this.#use = 'idle'
-  }
-
-  /** A statement of query() begins. */
-  begins(onlyReads: boolean, scope: Scope | undefined): void {
-    this.#use = 'statement'
-    this.#onlyReads = onlyReads
-    this.#scopes = scope === undefined ? null : new Set([scope])
-  }
-  /** It has been answered. */
-  ends(): void {
-    this.#use = 'idle'
-  }
-
-  takes(hold: Hold): void {
-    this.#use = 'held'
-    this.#hold = hold
-    this.#snapshot = null
-    this.#wroteAt = null
-    this.#scopes = null
-  }
-  /** The holder sends a statement in this session of the application. */
-  sends(scope: Scope | undefined): void {
-    if (!this.isCallers) return
-    for (const each of [scope, this.#hold?.scope]) if (each) this.#scopes = (this.#scopes ?? new Set()).add(each)
-  }
-  releases(): void {
-    this.#use = 'released'
-  }
-  /** Nothing of its last holder is under way any more. */
-  settles(): void {
-    if (this.#use === 'released') this.#use = 'idle'
-  }
-
-  /** Its transaction keeps one snapshot. */
-  wantsSnapshot(): void {
-    this.#snapshot = 'wanted'
-  }
-  /** A read of its transaction was answered before the server left recovery. */
-  hasRead(): void {
-    this.#snapshot &&= 'taken'
-  }
-
   identified(inRecovery: boolean, replayed: Lsn | null, restMillis = 0, now = 0): void {
     this.#isIdentified = true
     this.#proven = replayed
@@ -276,15 +173,6 @@ export class ServerSession {
   acks(acked: { readonly at: Instant; readonly epoch: number } | null): void {
     this.#acked = acked
   }
-  writes(at: number): void {
-    this.#wroteAt = at
-  }
-
-  /** What its holder wrote so far is looked for no more. */
-  forgetsWrite(): void {
-    this.#wroteAt = null
-  }
-
   /** Something that is not known to have been undone may have been committed. */
   mayHaveLanded(): void {
     this.#landed++
@@ -350,9 +238,7 @@ export class ServerSession {
   /** `isLast`: nothing was sent behind the statement that has ended. */
   rests(status: string, isLast: boolean): void {
     this.#capturing &&= 'position'
-    if (status !== 'T') this.#snapshot = null
-    // Held for long, a connection serves any number of sessions.
-    if (this.isCallers && status === 'I' && isLast) this.#scopes = null
+    this.rest(status, isLast)
     this.#failed = null
   }
 
@@ -399,7 +285,7 @@ export class ServerSession {
   }
 
   #shows(text: string | null): boolean {
-    return this.#failed === null && this.#scopes !== null && (text === null || !onlyShapes(text))
+    return this.#failed === null && this.scopes !== null && (text === null || !onlyShapes(text))
   }
 
   /** The server has refused this text, and something of it stays all the same. */

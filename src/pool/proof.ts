@@ -1,0 +1,53 @@
+// A replica is to show its own position before what was chosen as proven is believed of this very connection.
+
+import type { PoolClient } from 'pg'
+import type { ServerSession } from '../core/session/server-session.js'
+import type { Place } from '../herd/herd.js'
+import { ask } from '../pg/own-query.js'
+import { mark, sourceOf } from '../pg/tap.js'
+import { inContext } from '../runtime/context.js'
+import type { Site } from './dispatch.js'
+import { REPLAYED, replayedIn } from './questions.js'
+import { staleError } from './refusals.js'
+
+/**
+ * A connection younger than its node's known position may lead to a server that crashed and went backwards: it shows its own.
+ * `reject` has the client released.
+ */
+export function prove(
+  { parts, node }: Site,
+  client: PoolClient,
+  session: ServerSession,
+  place: Place,
+  run: () => void,
+  reject: (error: unknown) => void
+): void {
+  const { router, clock } = parts
+  const { required } = place
+  const askedAt = clock.now()
+  const since = mark()
+  const go = inContext(run)
+  session.asks()
+  ask(client, REPLAYED, (error, [row]) => {
+    session.answered()
+    const { lsn, receiver } = replayedIn(row?.answer)
+    session.shows(lsn)
+    if (lsn !== null && required !== null) {
+      router.facts.shown(node, { lsn, askedAt }, receiver, required, place.reason === 'guarded' ? required : null)
+      if (lsn >= required.lsn && router.herd.vouches(place)) return go()
+    }
+    client.release((error as Error | null) ?? undefined)
+    place.source = error ? sourceOf(error, client, since) : 'pgherd'
+    reject(error ?? staleError(node.key))
+  })
+}
+
+/** What was chosen as proven is not proven for this very connection. */
+export function needsProof({ required, node, reason }: Place, { proven, readyAt }: ServerSession): boolean {
+  if (required === null || node.state.kind !== 'replica') return false
+  // A position alone does not say whose it is.
+  if (reason === 'guarded') return true
+  if (proven !== null && proven >= required.lsn) return false
+  const askedAt = node.state.position?.askedAt
+  return readyAt === null || askedAt === undefined || readyAt.mono >= askedAt.mono
+}
