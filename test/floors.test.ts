@@ -40,17 +40,7 @@ const NARROW: Readonly<Record<string, readonly string[]>> = {
   // A face knows the herd by herd/herd.ts alone.
   'telemetry/': ['core/', 'runtime/', 'errors', 'report/types', 'type:herd/herd'],
   // The main path of both faces: no connection, no type of pg, no socket, no emitter.
-  'router/': [
-    'core/',
-    'runtime/',
-    'errors',
-    'config/',
-    'herd/herd',
-    'report/',
-    'telemetry/',
-    'pg/submittable',
-    'type:pg/wire',
-  ],
+  'router/': ['core/', 'runtime/', 'errors', 'config/', 'herd/herd', 'report/', 'telemetry/', 'pg/submittable'],
   'pool/': ['core/', 'runtime/', 'errors', 'pg/', 'config/', 'herd/herd', 'report/', 'telemetry/', 'router/'],
 }
 

@@ -41,8 +41,8 @@ function forget(): void {
 }
 
 /**
- * Calls `hook`. A promise made in it, or within seconds by what it set going, that nobody awaits cannot become an unhandled
- * rejection; whoever does await one gets the rejection as ever. Promises of the rest of the process are left alone.
+ * Calls `hook`. A promise made in it, or within seconds by what it set going, that is not awaited cannot become an unhandled
+ * rejection; code that does await one gets the rejection as ever. Promises of the rest of the process are left alone.
  */
 export function unharmed<T>(hook: () => T, clock: Clock): T {
   watch.enable()
@@ -223,7 +223,7 @@ export function told(call: () => unknown, failed: (error: unknown) => void): unk
   }
 }
 
-/** Calls each listener as emit() would; a promise that one returns is nobody's to await. Lazy ones are not set going. */
+/** Calls each listener as emit() would; a promise that one returns is not awaited. Lazy ones are not set going. */
 export function callEach(listeners: readonly unknown[], self: unknown, values: readonly unknown[]): void {
   for (const listener of listeners) {
     const result: unknown = Reflect.apply(listener as Listener, self, values)

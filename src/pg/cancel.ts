@@ -1,5 +1,5 @@
 // Asks a server to cancel what a connection of its own is doing: a CancelRequest over a new connection, as PostgreSQL has it
-// (protocol, section 54.2.8). Nobody is told whether it came in time: the answer of the statement itself says that.
+// (protocol, section 54.2.8). PostgreSQL does not say whether it came in time: the answer of the statement itself does.
 
 import type { EventEmitter } from 'node:events'
 import type { Client } from 'pg'
@@ -36,7 +36,7 @@ const AGAIN_MILLIS = 100
 
 /**
  * `config`: how the server of `busy` is dialed. Resolves when the statement is over and no request is on its way. A request
- * that overtakes its statement finds nothing to cancel, and nobody is told: so it is sent again.
+ * that overtakes its statement finds nothing to cancel, and no answer says so: it is sent again.
  */
 export async function cancel(busy: Client, ClientOf: ClientClass, config: object, clock: Clock): Promise<void> {
   const over = free(busy).then(() => true)
@@ -61,7 +61,7 @@ function request(busy: Client, ClientOf: ClientClass, config: object, clock: Clo
   if (connection === undefined || processID === null || secretKey === null) return Promise.resolve()
   // A server has nothing to say to such a request, and what it says all the same is a stranger's input.
   tap(client, client, NO_ANSWER)
-  // A server that does not even take the connection: nobody waits for it, and it keeps no process alive.
+  // A server that does not even take the connection is not waited for, and keeps no process alive.
   const late = clock.alarm(DEADLINE_MILLIS, () => connection.stream.destroy())
   const over = new Promise<void>((resolve) => {
     connection.stream.once('close', () => {
@@ -74,7 +74,7 @@ function request(busy: Client, ClientOf: ClientClass, config: object, clock: Clo
     connection.cancel(processID, secretKey)
     connection.stream.end()
   }
-  // A server that cannot be reached does nothing for anybody any more.
+  // A server that cannot be reached does no work any more.
   connection.on('error', () => connection.stream.destroy())
   connection.once('connect', () => {
     if (!ssl) ask()

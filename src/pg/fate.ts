@@ -1,5 +1,5 @@
-// What became of a statement that somebody sent on a client of their own, and that failed: `outcome` is in the error before
-// anybody hears of it. Holds nothing up, and repeats nothing.
+// What became of a statement that a caller sent on a client that it holds, and that failed: the error has its `outcome` before
+// the caller gets it. Holds nothing up, and repeats nothing.
 
 import type { Client } from 'pg'
 import { type Failure, failureOf, type Outcome } from '../core/cluster/failure.js'

@@ -1,5 +1,5 @@
-// The pool's own words to a server: texts in, rows of texts out. They go past pg.Client's public methods, which tracers wrap to
-// count what the application does: a probe every 300 ms would be a trace every 300 ms. Decides nothing.
+// Internal queries: texts in, rows of texts out. They are sent past Client#query, so that tracers, which wrap that to record what the
+// application does, do not record them: a probe every 300 ms would be a trace every 300 ms. Decides nothing.
 
 import type { Client, Submittable } from 'pg'
 
@@ -36,7 +36,7 @@ const MOST_BYTES = 64 << 20
 const [ROW_BYTES, VALUE_BYTES] = [64, 32]
 const TOO_LONG = 'the answer to a question of pgherd is longer than any server needs'
 
-/** What pg's client tells of a text under way: pg's own Query, without what nobody here needs. */
+/** What pg's client tells of a text under way: pg's own Query, without what is not needed here. */
 class Question {
   readonly text: string
   readonly #told: ToldAll

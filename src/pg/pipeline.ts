@@ -1,4 +1,4 @@
-// Two statements in one trip: a question of ours before or behind the caller's statement, on a connection that nobody else uses
+// Two statements in one trip: a question of ours before or behind the caller's statement, on a connection that has no other user
 // meanwhile. The only file that knows how pg pipelines (`pipeline`, 8.23 and later): the flag is set while the pair is sent, and
 // while pg goes on from the first answer to the second. At any other time end() and query_timeout are those of a plain client.
 // Each has a Sync of its own, so what comes second is another transaction, and sees what the first has committed.

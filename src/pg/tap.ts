@@ -1,4 +1,4 @@
-// Who made an error object. One tap in front of pg's parser, at the only place where pg attaches it, plain and under TLS
+// What made an error object. One tap in front of pg's parser, at the only place where pg attaches it, plain and under TLS
 // (Connection#attachListeners): it hands every byte on, and remembers of each error that this connection made whether the server
 // said it, and how, or the socket, or pg. An error that it does not know was made by the application, or for another statement.
 
@@ -85,7 +85,7 @@ export function tap(client: Client, owner: object, intake: Intake = ANYTHING): v
   })
   const refuse = (fault: Fault) => {
     const error = errorOf(fault, client)
-    // It was sent, and what has become of it is for those to say who know the statement.
+    // It was sent, and what has become of it the sender of the statement says.
     if (internals._getActiveQuery?.()) openOutcome(error)
     note(error, 'pgherd')
     asking = false
@@ -244,7 +244,7 @@ function watchPassword(client: Internals, tell: (asking: boolean) => void): void
   })
 }
 
-/** Overrides one method of one object, unseen by those who list its properties. */
+/** Overrides one method of one object, unseen where its properties are listed. */
 function shadow<A>(target: object, name: string, over: (method: (argument: A) => void) => (argument: A) => void): void {
   const method = (target as Record<string, unknown>)[name]
   if (typeof method !== 'function') return
@@ -257,7 +257,7 @@ export function mark(): number {
   return count
 }
 
-/** Who made this error. `where`: the client that it was told on, or the owner of its connection. Older than `since`: not for this. */
+/** What made this error. `where`: the client that it was told on, or the owner of its connection. Older than `since`: not for this. */
 export function sourceOf(error: unknown, where: object, since: number): Source {
   const found = isObject(error) ? made.get(error) : undefined
   const { connection, native } = where as Internals
@@ -266,7 +266,7 @@ export function sourceOf(error: unknown, where: object, since: number): Source {
   return found.owner === where || found.connection === connection ? found.source : 'unproven'
 }
 
-/** Who made this error, on whatever connection: for pgherd's own questions, which share theirs with nothing. */
+/** What made this error, on whatever connection: for pgherd's own questions, which share theirs with nothing. */
 export function madeBy(error: unknown): Source {
   return (isObject(error) ? made.get(error)?.source : undefined) ?? 'unproven'
 }
@@ -290,7 +290,7 @@ function sourceOfNative(error: unknown): Source {
 }
 
 /**
- * Who made the error that a pool of pg gives instead of a connection: `owner`'s connections, a hook (which has disowned it), or
+ * What made the error that a pool of pg gives instead of a connection: `owner`'s connections, a hook (which has disowned it), or
  * that pool itself.
  */
 export function sourceOfMissing(error: unknown, owner: object, since: number): Source {

@@ -28,7 +28,7 @@ interface Answer {
   readonly value: unknown
 }
 
-/** pg's answer when query_timeout is over: the statement goes on, for nobody. */
+/** pg's answer when query_timeout is over: the statement goes on, and its answer is dropped. */
 export function isReadTimeout(error: unknown): boolean {
   return propertyOf(error, 'message') === 'Query read timeout'
 }

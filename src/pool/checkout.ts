@@ -67,7 +67,7 @@ export class Checkout {
     this.#ceiling.connected()
   }
 
-  /** The node's connections are given up: who waits for one is sent elsewhere. */
+  /** The node's connections are given up: a waiter for one is sent elsewhere. */
   giveUp(): void {
     this.#isOver = true
   }

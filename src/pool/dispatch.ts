@@ -124,7 +124,7 @@ export class Dispatch {
       const over = (broken: boolean) => {
         // Its server says so with the reply to the first statement that it ends after its promotion.
         if (reading && this.#site.hasLeft(place, session)) return reject(this.#site.leaves(client, place))
-        if (!error) this.#warn()
+        if (!error) this.#settled()
         try {
           // A cancel request may come late: the next statement must not be the one that it hits.
           client.release(broken || isGivenUp ? true : (error as Error))
@@ -185,15 +185,20 @@ export class Dispatch {
     const { router } = this.#site.parts
     const { remains } = this.#session
     remains.sends(this.#statement.sql)
-    if (!router.facts.reads || this.#statement.effect !== 'taints') return
+    // The session of a replica is not kept with state of its own.
+    const stays = router.facts.reads && this.#place.node.state.kind !== 'replica'
+    if (!stays || this.#statement.effect !== 'taints') return
     const state = router.facts.stateLeftBy(this.#statement.sql)
     if (state === null) return
     remains.shares()
     router.facts.warnOfState(state)
   }
 
-  #warn(): void {
+  /** It succeeded: what it has left in the session. */
+  #settled(): void {
     const { router } = this.#site.parts
+    const { remains } = this.#session
+    if (remains.isShared && this.#statement.effect === 'discards') remains.discards()
     if (router.facts.reads && this.#session.exchange.status !== 'I') router.facts.warnOfState('an open transaction')
   }
 

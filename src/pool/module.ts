@@ -10,7 +10,7 @@ export type PgModule<Own extends object> = Omit<typeof pg, 'Pool' | 'native'> &
   Own & { readonly Pool: PoolConstructor; readonly native: PgModule<Own> | null }
 
 /**
- * `own`: what is not pg's. `native` is as lazy as pg's own, since libpq's binding may be missed only by whoever asks for it;
+ * `own`: what is not pg's. `native` is as lazy as pg's own, since only a caller that asks for libpq's binding may miss it;
  * null where it is not installed.
  */
 export function moduleOf<Own extends object>(

@@ -228,14 +228,14 @@ export class NodePool implements Site, ClientOwner, Lendable {
     return cancel(client, this.parts.Client, this.parts.clientConfig(this.node), this.parts.clock)
   }
 
-  /** Nothing that was handed to this node may still happen; who was only waiting is told that nothing was sent. */
+  /** Nothing that was handed to this node may still happen; a caller that was only waiting hears that nothing was sent. */
   condemn(): void {
-    this.#giveUp(NOBODY)
+    this.#giveUp(NONE)
   }
 
   /**
    * As condemn(), of a server that is there to say what became of what it is at work on: that is waited for, and condemn()
-   * ends it. Whoever holds a client has the answer, and then no connection.
+   * ends it. A caller that holds a client has the answer, and then no connection.
    */
   part(): void {
     const busy = new Set(this.inner._clients.filter(isAtWork))
@@ -296,7 +296,7 @@ function isPromiseClass(given: unknown): boolean {
   }
 }
 
-const NOBODY: ReadonlySet<Client> = new Set()
+const NONE: ReadonlySet<Client> = new Set()
 
 /** It owes a caller an answer. */
 function isAtWork(client: Client): boolean {

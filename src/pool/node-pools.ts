@@ -57,7 +57,7 @@ export class NodePools {
   #obey(change: Change): void {
     switch (change.kind) {
       case 'epoch':
-        // Another primary takes writes from now on: none of those that nobody was told of may still happen.
+        // Another primary takes writes from now on: a write that was not acknowledged must not happen any more.
         for (const pool of [...this.#parting]) pool.condemn()
         break
       case 'state':
@@ -132,7 +132,7 @@ export class NodePools {
     for (const pool of [...this.#pools.values(), ...this.#leaving]) pool.finish(reason)
   }
 
-  /** Tells `reason` to everybody who waits for a client, and resolves when every client has come back. */
+  /** Tells `reason` to every waiter for a client, and resolves when every client has come back. */
   async end(reason: Error): Promise<void> {
     await Promise.all([...this.#pools.values(), ...this.#leaving].map((pool) => pool.end(reason)))
   }
@@ -226,7 +226,7 @@ export class NodePools {
     }
   }
 
-  /** Somebody holds a client, perhaps for hours: its server must be watched as long. */
+  /** A caller holds a client, perhaps for hours: its server must be watched as long. */
   get held(): boolean {
     const all = [...this.#pools.values(), ...this.#leaving]
     return all.some(({ inner }) => inner.totalCount > inner.idleCount)

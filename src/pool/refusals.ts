@@ -48,7 +48,7 @@ export function notPrimary(key: NodeKey): PgherdError {
   return new PgherdError('PGHERD_NOT_PRIMARY', `${key} is in recovery: it is no primary`)
 }
 
-/** Not sent anywhere: a replica would take its own lock, or change its own session, and nobody would notice. */
+/** The statement is not sent: a replica would take its own lock, or change its own session, unnoticed. */
 export function pinned(): PgherdError {
   return new PgherdError(
     'PGHERD_ON_REPLICA',

@@ -46,7 +46,7 @@ export interface Failover {
 }
 
 export interface Pool extends pg.Pool {
-  /** The present picture: which nodes are known, who is the primary, how far each replica is. */
+  /** The present picture: which nodes are known, which one is the primary, how far each replica is. */
   topology(): TopologySnapshot
   /** Where this statement would go now, and why; nothing is run. Takes what query() takes first: a text, or a config. */
   explain(query: string | (pg.QueryConfig<never> & StatementOptions)): Explanation

@@ -79,7 +79,7 @@ export class Causality {
   written(scope: Scope | undefined, wroteAt: number | null = null): Written {
     const own = this.#ownOf(scope)
     const mine = this.#config.readYourWrites === 'session' ? wroteAt : null
-    // Whoever was told has told others, and nobody knows in whose session: it counts for all.
+    // A listener that was told may have told others, in sessions that are not known: it counts for all.
     const heard = scope === undefined ? null : this.#heardAt
     const since = later(later(own?.since ?? null, scope?.since ?? null), later(mine, heard))
     return {
@@ -107,13 +107,13 @@ export class Causality {
 
   acknowledged(session: ServerSession): void {
     session.writes(this.#clock.mono())
-    // With one server there is nobody who could miss it; with the second, all so far counts as written then.
+    // With one server no reader could miss it; with the second, all so far counts as written then.
     if (!this.#herd.topology.plural) {
       this.#ranAlone = true
       for (const scope of session.scopes ?? []) scope.acknowledged(this.#clock.mono())
       return
     }
-    // Of what failed nobody is told together with a position.
+    // A failure is not told together with a position.
     if (session.capturing !== null && !session.hasFailed)
       session.acks({ at: this.#clock.now(), epoch: this.#herd.topology.epoch })
     else this.#acknowledged(session, this.#clock.mono())
@@ -150,7 +150,7 @@ export class Causality {
   }
 
   #askPosition({ scopes }: ServerSession): void {
-    // Where nobody will ask for it, no position is needed.
+    // Where no reader will ask for it, no position is needed.
     const { readYourWrites } = this.#config
     if (readYourWrites === 'pool' || (readYourWrites === 'session' && scopes !== null)) {
       this.#herd.report({ kind: 'acknowledged' })
@@ -185,7 +185,7 @@ export class Causality {
     if (this.#ranAlone) this.mayHaveWritten()
   }
 
-  /** Whoever sent the notification had committed: who was told of it looks for that. */
+  /** The sender of the notification had committed: a listener that was told of it looks for that. */
   notified(): void {
     this.#heardAt = this.#clock.mono()
     this.#root.acknowledged(this.#heardAt)
@@ -305,7 +305,7 @@ export class Causality {
   }
 }
 
-/** So many lost tokens in a second are told, and answered by the primary: anybody can write one. */
+/** So many lost tokens in a second are told, and answered by the primary: any client can write one. */
 const MOST_LOST = 20
 
 function tokenAt({ systemIdentifier, incumbent }: Topology, lsn: Lsn): Token | null {

@@ -89,7 +89,7 @@ export class Routing {
     const reason = this.#reasonForPrimary(reading, wish, verdict, written)
     const word = verdict?.readable ? verdict.word : ''
     if (reason !== null) {
-      // Who sends a text to the primary that looks like a read may know of a write in it.
+      // A caller that sends a text to the primary which looks like a read may know of a write in it.
       const read = reading && wish !== 'primary'
       const repeat = () => ({ read, undone })
       return { target: { role: 'primary' }, repeat, repairs: false, reading: read, reason, word }
