@@ -2,7 +2,8 @@
 // a password. What it warns of is handed on, since a terminal that is drawn on has no place for it.
 
 import pg from 'pg'
-import { type Environment, resolveConfig, type Seed } from '../config/config.js'
+import { resolveConfig } from '../config/config.js'
+import type { Environment, Seed } from '../config/hosts.js'
 import { keyOf } from '../core/cluster/address.js'
 import { printable } from '../core/words.js'
 import { createPool } from '../pool/pool.js'

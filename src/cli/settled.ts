@@ -1,6 +1,6 @@
 // Has everybody been asked who is to be asked? A function of the picture and of how long was waited.
 
-import type { Seed } from '../config/config.js'
+import type { Seed } from '../config/hosts.js'
 import type { NodeSnapshot, TopologySnapshot } from '../report/types.js'
 
 /** A replica that is not proven yet, or a claim, may be by then: some looks are more than one. */
