@@ -9,7 +9,7 @@ import { elapsed } from '../core/cluster/instant.js'
 import type { Node } from '../core/cluster/node.js'
 import type { Position, Receiver } from '../core/cluster/sighting.js'
 import type { Topology } from '../core/cluster/topology.js'
-import type { Scope, Written } from '../core/session/causal-scope.js'
+import type { ReadConstraints, Scope } from '../core/session/causal-scope.js'
 import { Fact, type ServerSession, type Texts } from '../core/session/server-session.js'
 import { type Effect, onlyShapes } from '../core/sql/effects.js'
 import type { Undone } from '../core/undone.js'
@@ -134,7 +134,12 @@ export class Router implements Texts {
   }
 
   /** `written`: what the statement must see; null: it is not routed. */
-  #attempt(first: Routed, statement: Statement, runOn: RunOn<unknown>, written: Written | null): Promise<unknown> {
+  #attempt(
+    first: Routed,
+    statement: Statement,
+    runOn: RunOn<unknown>,
+    written: ReadConstraints | null
+  ): Promise<unknown> {
     const { signal, text, scope } = statement
     let routed = first
     const attempt = (place: Place) => {
@@ -156,7 +161,7 @@ export class Router implements Texts {
     return this.#request('statement', text, { ...routed, again, endless, signal }, attempt)
   }
 
-  #routed(statement: Statement, written: Written): Routed {
+  #routed(statement: Statement, written: ReadConstraints): Routed {
     const routed = this.routing.route(statement, written)
     if (routed.target.role === 'primary' || statement.route === 'replica' || !this.#face.sharesSession()) return routed
     const { attributes } = this.#config
@@ -338,12 +343,12 @@ export class Router implements Texts {
   }
 
   /** What a statement must see. */
-  written({ scope, wroteAt }: Statement): Written {
+  written({ scope, wroteAt }: Statement): ReadConstraints {
     return this.causality.written(scope, wroteAt)
   }
 
   /** What a statement must see was decided when it was called; what has become of its token is not. */
-  #anew(written: Written, scope: Scope | undefined): Written {
+  #anew(written: ReadConstraints, scope: Scope | undefined): ReadConstraints {
     return scope === undefined ? written : { ...written, ...this.causality.fate(scope) }
   }
 

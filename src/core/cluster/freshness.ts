@@ -47,7 +47,7 @@ export interface Need {
 }
 
 /** A replica that nothing but its position could refuse. */
-export interface Runner {
+export interface Candidate {
   readonly key: NodeKey
   readonly replayed: Lsn | null
   /** Positions younger than this it probably has not reached, in milliseconds: what its guards have taught. */
@@ -79,7 +79,7 @@ export function choose(
   maxLagBytes: number,
   wal: Wal,
   epoch: number,
-  runners: readonly Runner[],
+  runners: readonly Candidate[],
   moment: Circumstances
 ): Freshness {
   const required = requiredOf(need, maxLagBytes, wal, epoch, moment.now)
@@ -97,8 +97,8 @@ export function choose(
 }
 
 /** A replica without any position has just been lost sight of: it is no candidate. */
-function likeliest(runners: readonly Runner[], ageMillis: number): Runner | undefined {
-  let best: Runner | undefined
+function likeliest(runners: readonly Candidate[], ageMillis: number): Candidate | undefined {
+  let best: Candidate | undefined
   for (const runner of runners) {
     if (runner.replayed === null || ageMillis < runner.behindMillis) continue
     if (best === undefined || runner.behindMillis < best.behindMillis) best = runner

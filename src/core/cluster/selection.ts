@@ -5,7 +5,7 @@ import type { NodeKey } from './address.js'
 import { standbysOf } from './alone.js'
 import type { BalancePolicy, Evidence, Moment } from './balance.js'
 import { isOpen, shareOf } from './breaker.js'
-import { choose, type Freshness, type Need, type Runner } from './freshness.js'
+import { type Candidate, choose, type Freshness, type Need } from './freshness.js'
 import type { Required } from './horizon.js'
 import { isBalanced } from './identity.js'
 import type { Node } from './node.js'
@@ -24,11 +24,11 @@ export type Target =
       /** Only standbys are known, and no primary ever was: serve as pg would, or refuse. Absent: refuse. */
       readonly alone?: 'serve' | 'refuse' | undefined
       /** Where the reads before this one went, so that it does not go backwards. */
-      readonly stick?: Stick | null | undefined
+      readonly stick?: StickyReplica | null | undefined
     }
 
 /** The replica that a session reads from. Any other must also have all that was acknowledged before the last read ended. */
-export interface Stick {
+export interface StickyReplica {
   readonly key: NodeKey
   readonly generation: number
   readonly losses: number
@@ -210,7 +210,7 @@ function policed(candidates: readonly Node[], policy: BalancePolicy, moment: Mom
 }
 
 /** The replica is the one that was read from, and has not gone back since, as far as anybody knows. */
-export function isSame(node: Node, stick: Stick): boolean {
+export function isSame(node: Node, stick: StickyReplica): boolean {
   return node.key === stick.key && node.generation === stick.generation && node.losses === stick.losses
 }
 
@@ -224,7 +224,7 @@ const NOTHING_KNOWN: Evidence = {
 
 function freshnessOf(topology: Topology, fit: readonly Node[], need: Need, target: Target, moment: Moment): Freshness {
   const evidence = moment.evidence ?? NOTHING_KNOWN
-  const runners = fit.map(({ key, state }): Runner => {
+  const runners = fit.map(({ key, state }): Candidate => {
     const replayed = state.kind === 'replica' ? (state.position?.lsn ?? null) : null
     // Where a guard proves nothing, none is tried.
     const blind = state.kind === 'replica' && state.direct === false

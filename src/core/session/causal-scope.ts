@@ -5,11 +5,11 @@ import type { Captured, Carried } from '../cluster/freshness.js'
 import type { Instant } from '../cluster/instant.js'
 import type { Lsn } from '../cluster/lsn.js'
 import type { Node } from '../cluster/node.js'
-import { isSame, type Stick } from '../cluster/selection.js'
+import { isSame, type StickyReplica } from '../cluster/selection.js'
 import type { Token } from '../cluster/token.js'
 
 /** Where the primary's WAL reached behind a write. */
-export interface Landed {
+export interface CapturedPosition {
   readonly lsn: Lsn
   readonly ackedAt: Instant
   readonly epoch: number
@@ -27,7 +27,7 @@ export interface Arrival {
 }
 
 /** What a read must see, beside the lag bound. Times are on the monotonic clock. */
-export interface Written {
+export interface ReadConstraints {
   /** The newest acknowledgement whose position is not known. */
   readonly since: number | null
   /** The newest loss of a write whose outcome is unknown, outside of sessions. */
@@ -36,7 +36,7 @@ export interface Written {
   /** It may have been committed asynchronously. */
   readonly asynchronous: boolean
   readonly carried: Carried | null
-  readonly stick: Stick | null
+  readonly stick: StickyReplica | null
   /** What it carries did not survive a failover: the primary is to answer. */
   readonly lost: boolean
 }
@@ -48,7 +48,7 @@ export class Scope {
   #newest = -Infinity
   #doubt: number | null = null
   #captured: Captured | null = null
-  #stick: Stick | null = null
+  #stick: StickyReplica | null = null
 
   /** A session begins with what the session around it has seen. Of the pool it knows no more than it is told. */
   constructor(parent: Scope | null, arrival: Arrival | null = null) {
@@ -78,7 +78,7 @@ export class Scope {
   }
 
   /** A write was acknowledged, and this is where the WAL reached behind it. */
-  captured(landed: Landed): void {
+  captured(landed: CapturedPosition): void {
     for (let scope: Scope | null = this; scope !== null; scope = scope.parent) scope.#capture(landed)
   }
 
@@ -98,7 +98,7 @@ export class Scope {
     }
   }
 
-  get stick(): Stick | null {
+  get stick(): StickyReplica | null {
     return this.#stick
   }
 
@@ -120,7 +120,7 @@ export class Scope {
     this.#since = Math.max(this.#since ?? at, at)
   }
 
-  #capture(landed: Landed): void {
+  #capture(landed: CapturedPosition): void {
     const before = this.#captured
     // Positions of an epoch that is over mean nothing: what they stood for is looked for by its time.
     if (before !== null && before.epoch !== landed.epoch) this.#raise(this.#newest)
