@@ -4,7 +4,8 @@
 
 import { inspect, type Verdict } from './classify.js'
 import { Kind, Lexer } from './lexer.js'
-import { type Acting, isShipped, kept, type NamePolicy, type Objection } from './names.js'
+import { type Acting, isShipped, kept, type NamePolicy } from './names.js'
+import type { Objection } from './objections.js'
 import { undoneByCall } from './undoing.js'
 
 /** What is said of one name; a name has one row per kind at most, whatever number of schemas or overloads it has. */

@@ -85,6 +85,22 @@ export const HEADS: ReadonlyMap<string, Head> = new Map([
   ['unlisten', LISTENING],
 ])
 
+/** Every other first word. */
+export const OTHER: Head = { kind: 'write', undone: 'hidden', reason: 'not a statement known to only read' }
+
+/** Of several statements in one text these end the transaction that the others share. */
+export const CONTROL: ReadonlySet<string> = new Set(['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'prepare'])
+
+export const LOCKS: ReadonlyMap<string, string> = new Map([
+  ['update', 'FOR UPDATE'],
+  ['share', 'FOR SHARE'],
+  ['no', 'FOR NO KEY UPDATE'],
+  ['key', 'FOR KEY SHARE'],
+])
+
+/** What may follow a closing parenthesis in the list of WITH, other than the statement itself. */
+export const WITH_GOES_ON: ReadonlySet<string> = new Set(['as', 'search', 'cycle'])
+
 /**
  * What CREATE and ALTER may name without changing where any statement may run. A plain CREATE TABLE is such a thing too; an
  * ALTER TABLE is not: it can make a table unlogged, or give it policies.
