@@ -1,5 +1,5 @@
-// A pool for looking only: made from a URL or the environment, never asked for a client. Tells in words what it looks at, without
-// a password. What it warns of is handed on, since a terminal that is drawn on has no place for it.
+// A pool that only probes: made from a URL or the environment, never asked for a client. Names its target in words, without a
+// password. Its warnings are handed on, since a terminal that is redrawn has no place for them.
 
 import pg from 'pg'
 import { resolveConfig } from '../config/config.js'
@@ -62,7 +62,7 @@ export async function lookAround(
 ): Promise<{ readonly snapshot: TopologySnapshot; readonly settled: boolean }> {
   const startedAt = clock.mono()
   for (;;) {
-    // Whoever asks for its health keeps the pool looking.
+    // Every call of health() keeps the pool probing.
     pool.health()
     const snapshot = pool.topology()
     const waited = clock.mono() - startedAt

@@ -1,4 +1,4 @@
-// Chooses one among nodes that are equally right. Refuses nobody: that is selection's work.
+// Chooses one of several nodes that may all serve. Refuses no node: selection.ts does.
 
 import type { NodeKey } from './address.js'
 import type { Circumstances } from './freshness.js'

@@ -1,5 +1,5 @@
-// From what was seen to what is believed: which cluster is ours, who is the primary, which replicas follow it.
-// A function of the picture and the moment of the newest event; keeps nothing, waits for nothing.
+// Derives roles from observations: which cluster is ours, which node is the primary, which replicas follow it.
+// A pure function of the topology and the time of the newest event. Keeps nothing, waits for nothing.
 
 import type { NodeKey } from './address.js'
 import { failureOf } from './failure.js'
@@ -20,7 +20,8 @@ export function settle(before: Topology, draft: Topology, at: Instant): Topology
   const named = identified(draft, at)
   const servers = serversOf(named, at)
   const claimants = claimantsOf(named, servers)
-  const judge = (topology: Topology) => (topology.systemIdentifier === null ? NOBODY : decide(topology, claimants, at))
+  const judge = (topology: Topology) =>
+    topology.systemIdentifier === null ? UNDECIDED : decide(topology, claimants, at)
   const asked = questioned(named, judge(named), claimants, at)
   const ruled = installed(asked, judge(asked), claimants, at)
   const nodes = new Map<NodeKey, Node>()
@@ -31,7 +32,7 @@ export function settle(before: Topology, draft: Topology, at: Instant): Topology
   return { ...ruled, nodes, plural: ruled.plural || servers.size > 1 }
 }
 
-const NOBODY: PrimaryVerdict = { kind: 'none' }
+const UNDECIDED: PrimaryVerdict = { kind: 'none' }
 
 /** The identifier that a hidden one counts as: pg_control_system() may be forbidden. */
 const HIDDEN = ''
@@ -133,8 +134,8 @@ function decide(topology: Topology, claimants: readonly Claimant[], at: Instant)
 }
 
 /**
- * Who follows whom decides, and that was asked of the incumbent now and then only: when it took office it had nobody. Before
- * a claim takes anything from a live one it is asked again: new statements wait for that, and what is in flight goes on.
+ * Followers decide, and the incumbent is asked about its followers only now and then: when it took office it had none. So it is
+ * asked again before a claim takes anything from a live incumbent. New statements wait for that; statements in flight go on.
  */
 function questioned(
   topology: Topology,
@@ -157,7 +158,7 @@ function questioned(
 /** An incumbent whose server now answers under another address has moved there: it is gone here. */
 function standingOf(topology: Topology, claimants: readonly Claimant[]): 'live' | 'suspect' | 'gone' {
   const node = topology.incumbent === null ? undefined : topology.nodes.get(topology.incumbent.key)
-  // Belief outlives a contest or a verdict of nobody: only a node that was convicted, or said so itself, is gone.
+  // An incumbent stays one through a contest or an open verdict: only a node that is down, or says so itself, is gone.
   if (node === undefined || !claimants.some(({ key }) => key === node.key)) return 'gone'
   return node.suspect === null ? 'live' : 'suspect'
 }

@@ -1,5 +1,5 @@
-// The codes and texts of errors that a client makes without a word of the server: of Node's sockets, resolver and TLS by their
-// code, of pg and pg-pool by their text, since theirs carry no code.
+// The codes and texts of errors that arise in this process, not in the server. Node's sockets, resolver and TLS give a code. pg and
+// pg-pool give a text only.
 
 import type { FailureKind } from './sqlstates.js'
 

@@ -1,5 +1,5 @@
-// What an event says of the history of every replica: who is proven to follow the primary, whose proof waits for another node,
-// whose is gone. Folds tracing.ts over the picture; decides nothing about who is the primary.
+// What an event says about the history of every replica: which replicas are proven to follow the primary, which proofs wait for
+// another node, which are lost. Applies tracing.ts to every node of the topology. Does not decide which node is the primary.
 
 import type { NodeKey } from './address.js'
 import { addSample, emptyWal, stepsBack, withCheckpoint } from './horizon.js'
@@ -62,7 +62,7 @@ export function withEpoch(topology: Topology, sameNumber: boolean, at: Instant):
   const epoch = topology.epoch + 1
   const primary = topology.incumbent?.key as NodeKey
   const wal = { ...emptyWal, strict: topology.rules.strictAsyncCommit }
-  // The first primary of all takes nothing over from anybody.
+  // The first primary takes nothing over from another.
   const doubtful = sameNumber && topology.epoch > 0
   return changed({ ...topology, epoch, wal }, ({ lineage }) => inEpoch(lineage, epoch, doubtful, primary, at))
 }

@@ -134,7 +134,7 @@ const RESERVED = `all analyse analyze and any array as asc asymmetric both case 
   window with`
 
 // catcode C: these may name a column, but not a function or type of the user's. On servers that do not have one of them
-// yet (json_value before 17) a function of that name could exist; nobody has been seen to write to a table in one.
+// yet (json_value before 17) a function of that name could exist. No such function that writes to a table has been seen.
 const SYNTAX = `between bigint bit boolean char character coalesce dec decimal exists extract float greatest grouping
   inout int integer interval json json_array json_arrayagg json_exists json_object json_objectagg json_query json_scalar
   json_serialize json_table json_value least merge_action national nchar none normalize nullif numeric out overlay
