@@ -65,7 +65,7 @@ export function endedError(): Error {
   return error
 }
 
-/** drain() has waited in vain. The node still gets no new statements. */
+/** drain() has timed out. The node still gets no new statements. */
 export function busyError(key: string, clients: number, millis: number): PgherdError {
   return new PgherdError(
     'PGHERD_BUSY',

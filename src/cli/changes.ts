@@ -59,7 +59,7 @@ export function changesBetween(before: TopologySnapshot, after: TopologySnapshot
 function nodeChanges(old: NodeSnapshot, node: NodeSnapshot): Change[] {
   const of = node.key
   const found: Change[] = []
-  // A primary is told of with the whole.
+  // A new primary is reported as a change of the whole.
   if (old.state !== node.state && node.state !== 'primary') {
     found.push(stateChange('state', node))
   } else if (old.suspect !== node.suspect) {

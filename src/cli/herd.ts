@@ -54,7 +54,7 @@ function mistakeOf(error: unknown): string {
 
 const POLL_MILLIS = 50
 
-/** Until every server has answered, or has been asked in vain, or time is up. */
+/** Waits until every server has answered or failed to, or time is up. */
 export async function lookAround(
   { pool, seeds }: Looking,
   clock: Clock,

@@ -61,7 +61,7 @@ class Log {
     this.#show = show
   }
 
-  /** What was found on the way here is told as it is now. */
+  /** Reports what was found before this call by its present state, and from then on every change. */
   begin(): void {
     const { pool } = this.#looking
     this.#show.begin()

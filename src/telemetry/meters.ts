@@ -46,7 +46,7 @@ export interface Decided {
 /** What is read from a pool when metrics are collected. */
 export interface Gauges {
   readonly clock: Clock
-  /** The database that the pool connects to, as far as it was told. */
+  /** The database that the pool connects to, if the options name one. */
   readonly namespace: string | null
   /** Spans show the text of statements, without values. */
   readonly queryText: boolean

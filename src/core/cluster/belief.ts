@@ -15,7 +15,7 @@ import type { Topology } from './topology.js'
 /** Every reachable seed must show one other system identifier for this long before it is believed to be ours now. */
 const NEW_CLUSTER_MILLIS = 30_000
 
-/** `before` is the last settled picture, `draft` the same with the newest event folded in. */
+/** `before` is the last settled topology, `draft` the same with the newest event folded in. */
 export function settle(before: Topology, draft: Topology, at: Instant): Topology {
   const named = identified(draft, at)
   const servers = serversOf(named, at)
@@ -107,7 +107,7 @@ function claimantsOf(topology: Topology, servers: ReadonlyMap<string, NodeKey>):
     found.push({
       key,
       timeline: seen.timeline,
-      // A plain role sees no state. A base backup keeps no primary in office.
+      // A plain role sees no state. A base backup alone keeps no node primary.
       rows: seen.detail?.senders.filter(({ state }) => state === null || state === 'streaming').length ?? 0,
       followers: 0,
       configured: node.address.origin === 'configured',
@@ -134,8 +134,8 @@ function decide(topology: Topology, claimants: readonly Claimant[], at: Instant)
 }
 
 /**
- * Followers decide, and the incumbent is asked about its followers only now and then: when it took office it had none. So it is
- * asked again before a claim takes anything from a live incumbent. New statements wait for that; statements in flight go on.
+ * Followers decide, and the incumbent is asked about them only now and then: when it became the primary it had none. So it is asked
+ * again before a claim takes anything from a live incumbent. New statements wait for that; statements in flight go on.
  */
 function questioned(
   topology: Topology,
@@ -238,8 +238,8 @@ function stateOf(topology: Topology, node: Node, servers: ReadonlyMap<string, No
 const UNSEEN: NodeState = { kind: 'unknown', failure: null }
 
 /**
- * +1 when every connection opened before must go: the node went down, is not ours, or lost the office; or its address leads to
- * another server now, and they may be the last that still reach a demoted one. With one server there is nowhere else to go,
+ * +1 when every connection opened before must go: the node went down, is not ours, or is no longer the primary; or its address leads
+ * to another server now, and they may be the last that still reach a demoted one. With one server there is nowhere else to go,
  * and connections end one by one, as with pg; but an end() does not wait for a server that is not there.
  */
 function generationOf({ plural, ended }: Topology, old: Node | undefined, node: Node, at: Instant): number {

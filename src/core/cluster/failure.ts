@@ -66,7 +66,7 @@ const OURS: Readonly<Record<string, Row>> = {
   // The node's connections were given up; a fresh connection is behind; a server asked for a readable password.
   PGHERD_DROPPED: { kind: 'dropped', accuses: false, undone: true },
   PGHERD_STALE: { kind: 'stale', accuses: false, undone: true },
-  PGHERD_MOVED: { kind: 'starting', accuses: true, undone: true }, // another server answers there: it is looked at anew
+  PGHERD_MOVED: { kind: 'starting', accuses: true, undone: true }, // another server answers there: the node is probed again
   PGHERD_NOT_PRIMARY: { kind: 'role', accuses: true, undone: true },
   PGHERD_NOT_REPLICA: { kind: 'role', accuses: true, undone: true },
   PGHERD_WEAK_AUTH: { kind: 'denied', accuses: false, undone: true },

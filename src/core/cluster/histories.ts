@@ -22,7 +22,7 @@ import {
   suspectsOf,
 } from './tracing.js'
 
-/** As belief and selection see it. */
+/** The node as belief.ts and selection.ts need it. */
 export function withLineage(node: Node, lineage: Lineage): Node {
   if (node.lineage === lineage) return node
   const { state } = node
@@ -67,7 +67,7 @@ export function withEpoch(topology: Topology, sameNumber: boolean, at: Instant):
   return changed({ ...topology, epoch, wal }, ({ lineage }) => inEpoch(lineage, epoch, doubtful, primary, at))
 }
 
-/** A node was looked at: `before` is the picture without that, `settled` the one that belief has made of it. */
+/** A node was probed: `before` is the topology without that probe, `settled` the one that belief.ts has made of it. */
 export function traced(before: Topology, settled: Topology, key: NodeKey, at: Instant): Topology {
   const node = settled.nodes.get(key)
   const old = before.nodes.get(key)
@@ -136,7 +136,7 @@ function refuted(topology: Topology, at: Instant): Topology {
   })
 }
 
-/** A replica has shown a position, beside any look. `known`: the primary is known to have been there. */
+/** A replica has shown a position outside of a probe. `known`: the primary is known to have reached it. */
 export function afterShown(topology: Topology, node: Node, known: Lsn | null): Topology {
   const at = node.lineage.last?.arrivedAt
   const nodes = new Map(topology.nodes).set(node.key, node)

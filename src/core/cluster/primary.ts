@@ -9,7 +9,7 @@ export interface Claimant {
   readonly key: NodeKey
   /** null: the role may not see it; then only incumbency decides. */
   readonly timeline: number | null
-  /** Rows that it shows in pg_stat_replication, as any role may count them. An archiver has one, too: it keeps an office, and takes none. */
+  /** Its rows in pg_stat_replication, which any role may count. An archiver has one, too: a row can keep a primary, not make one. */
   readonly rows: number
   /** Known nodes in recovery that say themselves that they follow it. */
   readonly followers: number
@@ -84,7 +84,7 @@ function besideIncumbent(claimants: readonly Claimant[], incumbent: Incumbent): 
   if (heir !== undefined && isHigher(heir, present)) return { kind: 'primary', key: heir.key }
   // A frozen node cannot be compared, and its last word may be old. It is convicted after silentMillis, or it answers.
   if (standing === 'suspect') return { kind: 'primary', key }
-  // Any row keeps the office of one that lives: a claimant that is followed by some is a test, or a fork.
+  // Any row keeps a live primary: a claimant with some of the followers is a test, or a fork.
   const serious = present.rows > 0 ? [] : rivals.filter(({ followers }) => followers > 0)
   const [rival] = serious
   if (rival === undefined) return { kind: 'primary', key }

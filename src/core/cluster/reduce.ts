@@ -195,7 +195,7 @@ function unanswered(node: Node, event: Probed, { failure, answers = 'none' }: Mi
   }
 }
 
-/** What it was, with the newest failure where nothing was known of it. */
+/** Returns the state that the node had, with the newest failure if nothing was known of it. */
 function stillOf(node: Node, failure: Failure): Node['state'] {
   return isUp(node) || node.state.kind === 'down' ? node.state : { kind: 'unknown', failure }
 }
@@ -224,7 +224,7 @@ function accused(topology: Topology, event: Accused): Topology {
   return settle(topology, { ...topology, nodes: nodes.set(event.key, { ...lost, suspect }) }, event.at)
 }
 
-/** Only of the primary as it is believed in now: positions of two timelines do not compare. */
+/** Only for the current primary: positions of two timelines do not compare. */
 function sampled(topology: Topology, event: Extract<TopologyEvent, { kind: 'sampled' }>): Topology {
   const { incumbent, primary, nodes } = topology
   if (primary !== event.key || incumbent?.timeline !== event.timeline || event.timeline === null) return topology

@@ -36,7 +36,7 @@ export const SESSION: Readonly<Record<string, Meaning>> = {
   '57P03': { kind: 'starting', accuses: true, undone: true },
   // database_dropped while connected
   '57P04': { kind: 'lost', accuses: false, undone: true },
-  // idle_session_timeout: the statement came too late to be looked at, and a new session takes it.
+  // idle_session_timeout: the statement came too late to be read, and a new session takes it.
   '57P05': { kind: 'lost', accuses: false, undone: true },
   // idle_in_transaction_session_timeout, transaction_timeout: the session's own limits. A second run would meet them again.
   '25P03': { kind: 'statement', accuses: false, undone: true },

@@ -1,5 +1,5 @@
-// Does a replica follow the primary's history, and up to which position is that proven? An equal timeline number is no history: a
-// fork may carry the same. What is kept of one replica, and what each piece of evidence does to it. Values only; never looks at a clock.
+// Decides whether a replica follows the primary's history, and up to which position that is proven. An equal timeline number proves
+// nothing: a fork may carry the same. Folds each piece of evidence into the lineage of one replica. Values only; reads no clock.
 
 import type { NodeKey } from './address.js'
 import type { Checkpoint, Wal } from './horizon.js'

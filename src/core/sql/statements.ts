@@ -58,7 +58,7 @@ export const HEADS: ReadonlyMap<string, Head> = new Map([
   ['notify', head('write', 'whole', 'sends a notification, which a standby refuses (25006)')],
   ['do', OPAQUE],
   ['call', OPAQUE],
-  // With ANALYZE it runs the statement; without, it tells of the wrong server's cache and settings.
+  // With ANALYZE it runs the statement. Without, it shows the wrong server's cache and settings.
   ['explain', head('write', 'whole', 'is about the server that runs it')],
   ['show', head('write', 'whole', 'is about the session and server that run it')],
   ['set', STATE],

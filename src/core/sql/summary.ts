@@ -180,7 +180,7 @@ class Reading {
     this.#next()
     this.#atStart = false
     this.#explains = word === 'explain'
-    // WITH is told by what it is for.
+    // The summary of WITH is that of its main statement.
     if (word === 'with') return
     const defines = DEFINES.has(word)
     const verb = defines ? this.#defined(word) : word.toUpperCase()
