@@ -65,7 +65,7 @@ export function endedError(): Error {
   return error
 }
 
-/** drain() has waited in vain. The node is still left alone. */
+/** drain() has timed out. The node still gets no new statements. */
 export function busyError(key: string, clients: number, millis: number): PgherdError {
   return new PgherdError(
     'PGHERD_BUSY',
@@ -86,7 +86,7 @@ function listed(nodes: ReadonlyMap<NodeKey, NodeReport> | undefined): string {
     .join('')
 }
 
-/** noteOutcome(), and as pg does: a stack that ends in the parser of a socket's data leads nobody to the caller. */
+/** noteOutcome(), with a new stack, as in pg: one that ends in the parser of a socket's data does not lead to the caller. */
 export function withOutcome(error: unknown, outcome: Outcome): unknown {
   const isNoted = noteOutcome(error, outcome)
   if (typeof error === 'object' && error !== null) deliver(error)
@@ -100,7 +100,7 @@ export function withOutcome(error: unknown, outcome: Outcome): unknown {
 
 /** Errors whose `outcome` was written here, or by PgherdError: any other `outcome` is the application's own. */
 const noted = new WeakSet<object>()
-/** Of those, the ones that a caller has: if they come once more, they are of another statement. */
+/** Of those, the ones that a caller was given: if one comes again, it is of another statement. */
 const delivered = new WeakSet<object>()
 /** Likewise, however often they have come: what a caller was told is never taken back. */
 const held = new WeakSet<object>()
@@ -111,9 +111,9 @@ function deliver(error: object): void {
 }
 
 /**
- * Adds what is known of the statement's fate to an error that is passed through. Who knows better has written it before, so
- * what is there stays. An error object that is thrown a second time, of another statement, says what is true of both. False:
- * it was there, or the error cannot take it (it is frozen, or no object).
+ * Adds the statement's outcome to an error that is passed through. An outcome that is there stays: the code that wrote it first
+ * knows more. An error object that is thrown again, of another statement, gets what is true of both. False: there was one, or
+ * the error cannot take it (it is frozen, or no object).
  */
 export function noteOutcome(error: unknown, outcome: Outcome): boolean {
   if (typeof error !== 'object' || error === null) return false
@@ -167,7 +167,7 @@ function common(a: Outcome, b: Outcome): Outcome {
   return mayStay(a) || mayStay(b) ? 'unknown' : 'rolled-back'
 }
 
-/** Of our own error that a statement under way is told: its outcome is noted by those who know what was sent. */
+/** Removes the outcome of our own error for a statement in flight: the code that knows what was sent notes it. */
 export function openOutcome(error: PgherdError): void {
   Reflect.deleteProperty(error, 'outcome')
 }

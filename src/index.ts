@@ -9,7 +9,7 @@ import { moduleOf } from './pool/module.js'
 import { createPool as bind } from './pool/pool.js'
 import type { PoolConstructor, Pool as PoolType } from './pool/types.js'
 
-export type { HerdOptions, TargetSessionAttrs } from './config/config.js'
+export type { HerdOptions, TargetSessionAttrs } from './config/options.js'
 
 export type { BalancePolicy, Moment } from './core/cluster/balance.js'
 export type { Outcome } from './core/cluster/failure.js'

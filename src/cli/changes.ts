@@ -1,5 +1,5 @@
-// Two pictures -> what changed between them, in words for a log. Looks at no clock; what must last to count is told how much
-// time has passed.
+// Two topologies -> what changed between them, in words for a log. Reads no clock: the caller passes the time for what must last
+// to count.
 
 import { listed, millisText, printable } from '../core/words.js'
 import type { Failover } from '../pool/types.js'
@@ -36,7 +36,7 @@ export const TONES: Readonly<Record<Tone, readonly Style[]>> = {
   plain: [],
 }
 
-/** What a log begins with: everybody as they are. */
+/** The first lines of a log: every node as it is. */
 export function present({ nodes }: TopologySnapshot): Change[] {
   return nodes.map((node) => stateChange('node', node))
 }
@@ -59,7 +59,7 @@ export function changesBetween(before: TopologySnapshot, after: TopologySnapshot
 function nodeChanges(old: NodeSnapshot, node: NodeSnapshot): Change[] {
   const of = node.key
   const found: Change[] = []
-  // A primary is told of with the whole.
+  // A new primary is reported as a change of the whole.
   if (old.state !== node.state && node.state !== 'primary') {
     found.push(stateChange('state', node))
   } else if (old.suspect !== node.suspect) {
@@ -85,7 +85,7 @@ function isUnwell({ state }: NodeSnapshot): boolean {
 
 function wholeChanges(before: TopologySnapshot, after: TopologySnapshot): Change[] {
   if (after.contested.length > 0 && before.contested.length === 0) {
-    const text = `nobody is written to: ${listed(after.contested)} claim to be the primary, and nothing decides`
+    const text = `no server takes writes: ${listed(after.contested)} claim to be the primary, and nothing decides`
     return [{ kind: 'contested', node: null, text, tone: 'bad' }]
   }
   if (before.primary === after.primary && before.epoch === after.epoch) return []
@@ -112,7 +112,7 @@ function foundText({ foundBy, name }: NodeSnapshot): string {
   return name === null ? `was found (${foundBy})` : `was found (${foundBy} ${printable(name)})`
 }
 
-/** What it is, and why it is not well. */
+/** Its state, and why it is not healthy. */
 function isText(node: NodeSnapshot): string {
   const { state, suspect, timeline } = node
   const why = state === 'replica' && !suspect ? null : reasonOf(node)

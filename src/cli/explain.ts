@@ -1,4 +1,4 @@
-// pgherd explain: where a statement would go, once everybody has been asked and the catalogue is read. The statement is not run.
+// pgherd explain: where a statement would go, once every server has been asked and the catalogue is read. The statement is not run.
 
 import { printableJson } from '../core/words.js'
 import { explanationLines } from '../report/print.js'
@@ -23,7 +23,7 @@ export async function explain(
     const { snapshot } = await lookAround(looking, clock, wanted.timeoutMillis)
     await catalogue(looking, Math.max(100, wanted.timeoutMillis - (clock.mono() - startedAt)))
     const explanation = looking.pool.explain(wanted.statement)
-    // An only server is chosen whatever it is, as with pg; here somebody wants to know whether it would serve.
+    // An only server is chosen whatever it is, as with pg; here the question is whether it would serve.
     const reached = snapshot.nodes.some(({ state }) => REACHED.has(state))
     const lines = wanted.json
       ? [printableJson(explanation, 2)]

@@ -32,7 +32,7 @@ ${COMMON}
 ${TIMEOUT}
 
 The exit code is 0 if there is a primary that takes writes, and the wanted replicas; 1 if not:
-no primary, two that claim to be it, nobody there, a wrong password; 2 if the call is wrong.
+no primary, two that claim to be it, no server there, a wrong password; 2 if the call is wrong.
 
 'lag ≤' is an upper bound: whatever was acknowledged longer ago than that is on the replica.`,
   watch: `pgherd watch [URL]: the same as status, live, with a log of what changes

@@ -1,8 +1,9 @@
-// A pool for looking only: made from a URL or the environment, never asked for a client. Tells in words what it looks at, without
-// a password. What it warns of is handed on, since a terminal that is drawn on has no place for it.
+// A pool that only probes: made from a URL or the environment, never asked for a client. Names its target in words, without a
+// password. Its warnings are handed on, since a terminal that is redrawn has no place for them.
 
 import pg from 'pg'
-import { type Environment, resolveConfig, type Seed } from '../config/config.js'
+import { resolveConfig } from '../config/config.js'
+import type { Environment, Seed } from '../config/hosts.js'
 import { keyOf } from '../core/cluster/address.js'
 import { printable } from '../core/words.js'
 import { createPool } from '../pool/pool.js'
@@ -53,7 +54,7 @@ function mistakeOf(error: unknown): string {
 
 const POLL_MILLIS = 50
 
-/** Until every server has answered, or has been asked in vain, or time is up. */
+/** Waits until every server has answered or failed to, or time is up. */
 export async function lookAround(
   { pool, seeds }: Looking,
   clock: Clock,
@@ -61,7 +62,7 @@ export async function lookAround(
 ): Promise<{ readonly snapshot: TopologySnapshot; readonly settled: boolean }> {
   const startedAt = clock.mono()
   for (;;) {
-    // Whoever asks for its health keeps the pool looking.
+    // Every call of health() keeps the pool probing.
     pool.health()
     const snapshot = pool.topology()
     const waited = clock.mono() - startedAt

@@ -84,7 +84,7 @@ function outside(): Outside {
           leave()
           raw(false)
           process.kill(process.pid, 'SIGTSTP')
-          // When it goes on; at once, where there is nobody who could let it go on, and so nothing stops it.
+          // Rings when the process goes on, or soon where no shell could continue it: there nothing stops the process.
           systemClock.alarm(RESUME_MILLIS, resume)
         }
       }

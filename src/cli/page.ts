@@ -1,4 +1,4 @@
-// A picture as lines of a page: the cluster, its nodes, what the role may not see, what is wrong and what helps.
+// A topology as lines of a page: the cluster, its nodes, what the role may not see, what is wrong and what helps.
 
 import { listed, printable } from '../core/words.js'
 import { hanging, nodeTable } from '../report/print.js'
@@ -27,7 +27,7 @@ export function nodeLines(snapshot: TopologySnapshot, paint: Paint, width: numbe
   return nodeTable(snapshot, paint, width)
 }
 
-/** Grouped: what is hidden alike on several nodes is one line, and what mends it is told once. */
+/** Grouped: what is hidden alike on several nodes is one line, and each GRANT is shown once. */
 export function hiddenLines({ nodes }: TopologySnapshot, paint: Paint, width: number): string[] {
   const whose = new Map<string, string[]>()
   const grants = new Set<string>()

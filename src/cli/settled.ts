@@ -1,15 +1,15 @@
-// Has everybody been asked who is to be asked? A function of the picture and of how long was waited.
+// Decides whether every server has been asked: a function of the topology and of the time that was waited.
 
-import type { Seed } from '../config/config.js'
+import type { Seed } from '../config/hosts.js'
 import type { NodeSnapshot, TopologySnapshot } from '../report/types.js'
 
-/** A replica that is not proven yet, or a claim, may be by then: some looks are more than one. */
+/** Some proofs, of a replica or of a claim, need more than one probe: by then they are done. */
 const PATIENCE_MILLIS = 1500
 
 export function isSettled(snapshot: TopologySnapshot, seeds: readonly Seed[], waitedMillis: number): boolean {
   if (!seeds.every((seed) => isLookedUp(snapshot, seed)) || !snapshot.nodes.every(isAsked)) return false
   if (waitedMillis >= PATIENCE_MILLIS) return true
-  // Nobody who let us in: no second look will tell more.
+  // No server accepted the login: another probe will not tell more.
   if (snapshot.nodes.every(({ state }) => state === 'unknown' || state === 'down')) return true
   return (
     snapshot.primary !== null && snapshot.nodes.every(({ state, refused }) => state !== 'replica' || refused === null)

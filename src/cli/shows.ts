@@ -1,5 +1,5 @@
-// Two ways to show what is watched: drawn in place on a terminal, with a log below, or a line for each change. What was last seen
-// on a terminal stays there.
+// Two ways to show a watched cluster: a page that is redrawn on a terminal, with a log below, or a line for each change. The last
+// page stays on the terminal.
 
 import { printableJson, wrapped } from '../core/words.js'
 import type { Paint } from '../report/text.js'
@@ -23,7 +23,7 @@ export interface Place {
 }
 
 export interface Show {
-  /** Everybody has been asked. */
+  /** Every server has been asked. */
   begin(): void
   draw(snapshot: TopologySnapshot, entries: readonly Entry[]): void
   told(entries: readonly Entry[]): void
@@ -133,7 +133,7 @@ export class Live implements Show {
     ]
   }
 
-  /** Who has not asked everybody has nothing to say yet. */
+  /** Before every server was asked there is nothing to show. */
   #verdict(snapshot: TopologySnapshot, paint: Paint, width: number): string[] {
     return this.#begun ? verdictLines(verdictOf(snapshot), paint, width) : [paint('looking around ...', 'dim')]
   }

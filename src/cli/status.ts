@@ -1,4 +1,4 @@
-// pgherd status: looks around once, tells, and ends with a code that scripts can use.
+// pgherd status: probes once, prints, and ends with a code that scripts can use.
 
 import { printableJson } from '../core/words.js'
 import type { Paint } from '../report/text.js'
@@ -60,5 +60,5 @@ function unaskedLines({ nodes }: TopologySnapshot, millis: number): string[] {
     ({ state, failure, origin }) => state === 'unknown' && failure === null && origin !== 'shown'
   )
   if (unasked.length === 0 && nodes.length > 0) return []
-  return [`Not everybody was asked within ${millis / 1000} s: --timeout gives more time.`]
+  return [`Not every server was asked within ${millis / 1000} s: --timeout gives more time.`]
 }

@@ -1,4 +1,4 @@
-// A picture -> is the cluster well, and if not, what is wrong and what helps. Plain words, decided from the picture alone.
+// Topology -> is the cluster healthy, and if not, what is wrong and what helps. Decided from the topology alone.
 
 import { counted, listed, printable } from '../core/words.js'
 import { reasonOf } from '../report/print.js'
@@ -111,7 +111,7 @@ function headless(snapshot: TopologySnapshot): Verdict {
 /** A code, or words, of a server that was there: also of its TLS. */
 const REFUSED = /^(28|3D|42|53)|SSL|SASL|CERT|certificate|PGHERD/
 
-/** Nobody answered, or nobody let us in. Who did answer knows more than who did not. */
+/** No server answered, or none accepted the login. A server that answered says more than one that did not. */
 function unreached(nodes: readonly NodeSnapshot[]): Verdict {
   const told = nodes.find(({ failureCode }) => /^[0-9A-Z]{5}$/.test(failureCode ?? ''))
   const answered = told ?? nodes.find(({ failure }) => failure !== null) ?? nodes[0]

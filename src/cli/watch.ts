@@ -1,5 +1,5 @@
-// pgherd watch: the picture as it changes. Decides when to look and what is news; how that is shown is shows.ts. It ends by a key
-// or a signal.
+// pgherd watch: the topology as it changes. Decides when to probe and which changes to report; shows.ts prints them. A key or a
+// signal ends it.
 
 import { type Clock, systemClock, timeOfDay } from '../runtime/clock.js'
 import type { Command } from './args.js'
@@ -61,7 +61,7 @@ class Log {
     this.#show = show
   }
 
-  /** What was found on the way here is told as it is now. */
+  /** Reports what was found before this call by its present state, and from then on every change. */
   begin(): void {
     const { pool } = this.#looking
     this.#show.begin()

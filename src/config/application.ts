@@ -1,6 +1,5 @@
-// The application's functions that decide something for the pool: how replicas are balanced, which addresses are used. They may
-// throw, return nothing or garbage, return a promise, or call the pool. What they fail to decide has a default, and a warning
-// tells of it once for each function.
+// The application's functions that decide for the pool: how replicas are balanced, which addresses are used. They may throw, return
+// nothing or garbage, return a promise, or call the pool. Where one fails the default holds, and a warning names it once.
 
 import { type BalancePolicy, leastInFlight, policies } from '../core/cluster/balance.js'
 import { propertyOf, wordsOf } from '../core/thrown.js'
@@ -8,7 +7,7 @@ import type { ReplicaRow, ReplicationSettings } from '../discovery/replication.j
 import type { Complain } from '../runtime/complaints.js'
 import type { Config } from './config.js'
 
-/** The same configuration, whose functions always decide. */
+/** Returns the same configuration with functions that never throw and always return a valid value. */
 export function decisive(config: Config, complain: Complain): Config {
   const { balance, onDiscover, replication } = config
   const isOwn = Object.values(policies).some((policy) => policy === balance)
@@ -84,7 +83,7 @@ function placed(address: Mapper, row: ReplicaRow, primary: Parameters<Mapper>[1]
   return null
 }
 
-/** What a function returned, in words. A promise is waited for by no caller: it must not end the process when it rejects. */
+/** What a function returned, in words. No caller waits for a promise: it must not end the process when it rejects. */
 function kindOf(value: unknown): string {
   if (isPromise(value)) return 'a promise'
   if (value === undefined || value === null) return String(value)

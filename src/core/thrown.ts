@@ -1,7 +1,7 @@
 // Reads what was thrown. An application may throw anything: undefined, a frozen object, a proxy, an object whose getters throw.
 // Never throws itself.
 
-/** A property of it; undefined where there is none, or it cannot be read. */
+/** Returns a property of what was thrown; undefined where there is none, or it cannot be read. */
 export function propertyOf(thrown: unknown, name: string): unknown {
   try {
     return (thrown as Readonly<Record<string, unknown>> | null | undefined)?.[name]

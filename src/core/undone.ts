@@ -3,7 +3,7 @@
 // from the catalogue (definitions.ts). Measured on PostgreSQL 12 to 18.
 
 /**
- * whole: the server undoes all of it, so it may run again. A number that a sequence gave away stays away, and is no effect.
+ * whole: the server undoes all of it, so it may run again. A number that a sequence has given is not given again: that is no effect.
  * session: the same, but it concerns its own session, so another connection is no place to run it again.
  * repeatable: it works in several transactions, and to do the rest later, or all of it again, is what it is made for.
  * hidden: what it runs is not in its text, nor in what is known of the catalogue.

@@ -1,8 +1,8 @@
-// Words for people: names and numbers as text, and what must not reach a terminal as it is. Knows nothing of what it is about.
+// Text for people: names and numbers as text, and escapes for what must not reach a terminal. Imports nothing of pgherd.
 
 /**
- * Words of a server or a resolver, on one line. Line breaks and tabs are spaces. All else that has no picture of its own is
- * shown as its number: it could move a cursor, turn the direction of what follows, or pass for another text.
+ * Words of a server or a resolver, on one line. Line breaks and tabs are spaces. Every other character without
+ * a glyph is shown as its number: it could move a cursor, turn the direction of what follows, or pass for another text.
  */
 export function printable(text: string): string {
   return text
@@ -19,7 +19,7 @@ export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n')
 }
 
-/** JSON as JSON.stringify() writes it, safe to look at on a terminal: what has no picture of its own is escaped. */
+/** JSON as JSON.stringify() writes it, safe to print on a terminal: characters without a glyph are escaped. */
 export function printableJson(value: unknown, indent?: number): string {
   const unitOf = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
   return JSON.stringify(value, null, indent).replace(UNSEEN, (character) =>

@@ -1,4 +1,4 @@
-// Where nodes may be. A source only names addresses: whether a node is there, and what it is, a probe finds out.
+// Sources of addresses. A source only names addresses: a probe finds out whether a node is there, and what it is.
 
 import type { NodeAddress } from '../core/cluster/address.js'
 

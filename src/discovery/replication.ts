@@ -1,5 +1,5 @@
-// The primary's pg_stat_replication -> addresses of its replicas. The view tells where a replica connects from, not where
-// it listens: the default guesses the same address with the primary's port, and a mapper of the user's knows better.
+// The primary's pg_stat_replication -> addresses of its replicas. The view shows where a replica connects from, not
+// where it listens. The default is the same address with the primary's port; the user's `address` function can say otherwise.
 
 import { isIP } from 'node:net'
 import type { NodeAddress } from '../core/cluster/address.js'

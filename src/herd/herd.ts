@@ -3,7 +3,8 @@
 // application connection and knows nothing of the faces.
 
 import { decisive } from '../config/application.js'
-import { type Config, probeConfigFor } from '../config/config.js'
+import type { Config } from '../config/config.js'
+import { probeConfigFor } from '../config/dial.js'
 import { keyOf, type NodeAddress, type NodeKey } from '../core/cluster/address.js'
 import { aloneOf, isLookedAround } from '../core/cluster/alone.js'
 import type { Moment } from '../core/cluster/balance.js'

@@ -1,7 +1,7 @@
 // What pool.options says of where the pool leads. Libraries read host, port and connectionString there, and know of one server:
 // for several hosts they see the primary, or the first host while there is none.
 
-import { hasHosts, withHost } from '../config/config.js'
+import { hasHosts, withHost } from '../config/hosts.js'
 
 interface Address {
   readonly host: string

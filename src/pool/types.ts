@@ -1,7 +1,7 @@
 // The Pool as TypeScript users see it: pg's own type, plus what pgherd adds.
 
 import type pg from 'pg'
-import type { HerdOptions } from '../config/config.js'
+import type { HerdOptions } from '../config/options.js'
 import type { Freshness, Health } from '../herd/herd.js'
 import type { Explanation, TopologySnapshot } from '../report/types.js'
 import type { TokenLost } from '../router/causality.js'

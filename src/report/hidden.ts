@@ -1,4 +1,4 @@
-// What a missing privilege hides on a node, and the statement that mends it. Tells what follows from that; decides nothing.
+// What a missing privilege hides on a node, what follows from that, and the statement that grants it. Decides nothing.
 
 import type { Node } from '../core/cluster/node.js'
 import type { Detail } from '../core/cluster/sighting.js'
@@ -7,7 +7,7 @@ import { sqlIdentifier } from '../core/words.js'
 export interface Hidden {
   /** What is not seen, and what follows from that. */
   readonly what: string
-  /** To be run on the primary by somebody who may: roles and grants are replicated. */
+  /** To be run on the primary by a role that may: roles and grants are replicated. */
   readonly grant: string
 }
 
@@ -15,7 +15,7 @@ export function hiddenFrom({ state, seen }: Node): readonly Hidden[] {
   const detail = seen?.detail
   if (detail === undefined || detail === null || detail.role === null || state.kind === 'alias') return []
   const found: Hidden[] = []
-  // pg_control_*() are everybody's unless somebody has revoked that, and without one of them nothing is told.
+  // Every role may call pg_control_*(), unless that was revoked. Without one of these functions nothing is known.
   if (detail.systemIdentifier === null) found.push({ what: IDENTITY, grant: grantControl(detail.role) })
   else if (detail.readsStats === false) {
     if (seen?.inRecovery === true) found.push({ what: TIMELINE, grant: grantStats(detail) })

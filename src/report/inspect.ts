@@ -1,5 +1,5 @@
-// How values of ours show themselves to util.inspect and console.log. What they are otherwise is untouched: the method is not
-// enumerable, so spread, JSON and comparisons see plain values.
+// How util.inspect and console.log print values of pgherd. Nothing else changes: the method is not enumerable, so spread, JSON and
+// comparisons see plain values.
 
 import { coloured, type Paint, plain } from './text.js'
 

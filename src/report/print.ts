@@ -1,5 +1,5 @@
-// Pictures and explanations as text: what console.log shows of them, and the command line. Knows widths and colours, no
-// terminal. All that servers said goes through printable().
+// Topologies and explanations as text, for console.log and the command line. Knows widths and colours, no terminal. All text of
+// servers goes through printable().
 
 import { bytesText, millisText, printable, shortened, wrapped } from '../core/words.js'
 import { type Cell, type Column, inColumns, type Paint, type Style, widthOf } from './text.js'
@@ -20,7 +20,7 @@ export function topologyText(snapshot: TopologySnapshot, paint: Paint): string {
   return [`{ ${facts.join(', ')} }`, ...nodeTable(snapshot, paint, USUAL_COLUMNS)].join('\n')
 }
 
-/** A line for each node, below it why it is as it is, and the sources that were asked in vain. */
+/** A line for each node, below it the reason for its state, and the sources that could not be read. */
 export function nodeTable({ nodes, blind }: TopologySnapshot, paint: Paint, width: number): string[] {
   const columns = fitting(nodes, width - INDENT.length)
   const [heads = '', ...rows] = nodes.length === 0 ? [] : inColumns(columns, paint)
@@ -139,7 +139,7 @@ function stateOf(node: NodeSnapshot): Cell {
   return { text, styles: WORD_STYLES[text] ?? ['dim'] }
 }
 
-/** The failure's own words, or the rule that keeps statements away; null: all is well. */
+/** The text of the failure, or the rule that keeps statements away; null: the node is healthy. */
 export function reasonOf({ state, failure, refused, draining, systemIdentifier }: NodeSnapshot): string | null {
   if (state === 'foreign') return `it belongs to another cluster, system identifier ${systemIdentifier ?? 'unknown'}`
   const why = draining || failure === null ? refused : failure

@@ -1,4 +1,4 @@
-// What users see of belief: plain frozen values, without the machinery. Topology -> TopologySnapshot, Choice -> Explanation.
+// Plain frozen values for users: Topology -> TopologySnapshot, Choice -> Explanation.
 
 import type { NodeKey } from '../core/cluster/address.js'
 import { policies } from '../core/cluster/balance.js'
@@ -79,14 +79,14 @@ function textOf(lsn: Lsn | null): string | null {
   return lsn === null ? null : formatLsn(lsn)
 }
 
-const NOBODY: ReadonlySet<NodeKey> = new Set()
+const NONE_AVOIDED: ReadonlySet<NodeKey> = new Set()
 
-/** As a read that has nothing of its own to see would meet them, and a write the primary. */
+/** The refusals of replicas for a read without writes of its own, and of the primary for a write. */
 function refusedOf(topology: Topology, now: Instant, bounds: Bounds): Refused {
   const { maxLagMillis, maxLagBytes, maxStaleMillis, alone } = bounds
   const need = { maxLagMillis, since: null, asynchronous: false }
   const target: Target = { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'primary', alone }
-  const moment = { now, random: 0, inFlight: () => 0, avoid: NOBODY }
+  const moment = { now, random: 0, inFlight: () => 0, avoid: NONE_AVOIDED }
   const choice = select(topology, target, policies.leastInFlight, moment)
   const refused = new Map(choice.refused)
   const primary = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
@@ -105,7 +105,7 @@ function timelineOf({ seen }: Node): number | null {
   return known === 0 ? null : known
 }
 
-/** Each refusal in words that say what would lift it. */
+/** Each refusal in words that say what would end it. */
 const REFUSALS: Readonly<Record<Refusal, string>> = {
   'not-probed': 'it has not answered a probe yet',
   'not-used': "it was found beside several configured hosts: name it, or set discovery: 'replication'",
@@ -128,7 +128,7 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
 
 export function refusalsOf(topology: Topology, choice: Choice): Readonly<Record<NodeKey, string>> {
   const refused = new Map(choice.refused)
-  // Where only the primary will do, the others were not even looked at.
+  // Where only the primary can serve, selection did not look at the other nodes.
   if (choice.node !== null && choice.reason === 'primary') {
     for (const node of topology.nodes.values()) refused.set(node.key, unfitPrimary(node))
   }
@@ -148,7 +148,7 @@ function wordsOf(topology: Topology, refused: ReadonlyMap<NodeKey, Refusal>): Re
   return Object.fromEntries(told)
 }
 
-/** What a replica receives proves that it follows, where the role may see that. */
+/** Says what is missing for the proof that a replica follows: what it receives is the proof, if the role may see that. */
 function unproven(detail: Detail | null): string {
   const grant = grantFor(detail)
   if (grant !== null) return `: ${grant} shows it, or its next restartpoint`

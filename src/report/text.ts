@@ -20,7 +20,7 @@ export interface Cell {
 export interface Column {
   readonly head: string
   readonly align?: 'right'
-  /** So wide at least: a picture that is drawn again and again must not jump. */
+  /** The least width: a page that is redrawn must not jump. */
   readonly least?: number
   readonly cells: readonly Cell[]
 }

@@ -1,4 +1,4 @@
-// What users see of belief: the shapes of topology() and explain().
+// The types of what topology() and explain() return.
 
 import type { Hidden } from './hidden.js'
 

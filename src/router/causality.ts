@@ -7,7 +7,7 @@ import { type Lsn, withoutPageHeader } from '../core/cluster/lsn.js'
 import type { Node } from '../core/cluster/node.js'
 import { fatesOf, formatToken, gathered, mergeTokens, type Token } from '../core/cluster/token.js'
 import type { Topology } from '../core/cluster/topology.js'
-import { type Arrival, Scope, type Written } from '../core/session/causal-scope.js'
+import { type Arrival, type ReadConstraints, Scope } from '../core/session/causal-scope.js'
 import type { ServerSession } from '../core/session/server-session.js'
 import type { Herd } from '../herd/herd.js'
 import type { Clock } from '../runtime/clock.js'
@@ -76,7 +76,7 @@ export class Causality {
   }
 
   /** What a read of this session must see, on a client that last wrote at this time. */
-  written(scope: Scope | undefined, wroteAt: number | null = null): Written {
+  written(scope: Scope | undefined, wroteAt: number | null = null): ReadConstraints {
     const own = this.#ownOf(scope)
     const mine = this.#config.readYourWrites === 'session' ? wroteAt : null
     // A listener that was told may have told others, in sessions that are not known: it counts for all.
@@ -100,7 +100,7 @@ export class Causality {
   }
 
   /** What its token stands for, where that is decided anew while a read waits. */
-  fate(scope: Scope | undefined): Pick<Written, 'carried' | 'lost'> {
+  fate(scope: Scope | undefined): Pick<ReadConstraints, 'carried' | 'lost'> {
     const fate = this.#fateOf(scope?.arrival ?? null)
     return { carried: fate === 'lost' ? null : fate, lost: fate === 'lost' }
   }

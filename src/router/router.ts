@@ -6,7 +6,7 @@ import type { NodeAddress } from '../core/cluster/address.js'
 import type { Change } from '../core/cluster/changes.js'
 import type { Node } from '../core/cluster/node.js'
 import type { Topology } from '../core/cluster/topology.js'
-import type { Scope, Written } from '../core/session/causal-scope.js'
+import type { ReadConstraints, Scope } from '../core/session/causal-scope.js'
 import { Herd, type Place, type Sessions } from '../herd/herd.js'
 import { explanationOf, refusalsOf } from '../report/snapshot.js'
 import type { Explanation } from '../report/types.js'
@@ -130,7 +130,12 @@ export class Router {
   }
 
   /** `written`: what the statement must see; null: it is not routed. */
-  #attempt(first: Routed, statement: Statement, runOn: RunOn<unknown>, written: Written | null): Promise<unknown> {
+  #attempt(
+    first: Routed,
+    statement: Statement,
+    runOn: RunOn<unknown>,
+    written: ReadConstraints | null
+  ): Promise<unknown> {
     const { signal, text, scope } = statement
     let routed = first
     const attempt = (place: Place) => {
@@ -152,7 +157,7 @@ export class Router {
     return this.#request('statement', text, { ...routed, again, endless, signal }, attempt)
   }
 
-  #routed(statement: Statement, written: Written): Routed {
+  #routed(statement: Statement, written: ReadConstraints): Routed {
     const routed = this.routing.route(statement, written)
     if (routed.target.role === 'primary' || statement.route === 'replica' || !this.#face.sharesSession()) return routed
     const { attributes } = this.#config
@@ -334,12 +339,12 @@ export class Router {
   }
 
   /** What a statement must see. */
-  written({ scope, wroteAt }: Statement): Written {
+  written({ scope, wroteAt }: Statement): ReadConstraints {
     return this.causality.written(scope, wroteAt)
   }
 
   /** What a statement must see was decided when it was called; what has become of its token is not. */
-  #anew(written: Written, scope: Scope | undefined): Written {
+  #anew(written: ReadConstraints, scope: Scope | undefined): ReadConstraints {
     return scope === undefined ? written : { ...written, ...this.causality.fate(scope) }
   }
 

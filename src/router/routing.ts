@@ -5,7 +5,7 @@ import type { Config } from '../config/config.js'
 import { aloneOf } from '../core/cluster/alone.js'
 import type { Failure, Repeatable } from '../core/cluster/failure.js'
 import type { Target } from '../core/cluster/selection.js'
-import type { Written } from '../core/session/causal-scope.js'
+import type { ReadConstraints } from '../core/session/causal-scope.js'
 import type { Verdict } from '../core/sql/classify.js'
 import { onlyShapes } from '../core/sql/effects.js'
 import { type Undone, weaker } from '../core/undone.js'
@@ -75,7 +75,7 @@ export class Routing {
   }
 
   /** The errand of a statement, as its text is read now. */
-  route(statement: Statement, written: Written): Routed {
+  route(statement: Statement, written: ReadConstraints): Routed {
     const { class: verdict, maxLagMillis: bound, route: wish } = statement
     const reading = verdict?.intent === 'read'
     const undone = undoneOf(verdict)
@@ -106,7 +106,7 @@ export class Routing {
     reading: boolean,
     wish: Route | undefined,
     verdict: Verdict | null,
-    { lost }: Written
+    { lost }: ReadConstraints
   ): string | null {
     if (!reading) return verdict?.reason ?? 'is no text: a cursor, a stream, or a mistake'
     if (this.#config.attributes === 'primary') return 'targetSessionAttrs is primary'
@@ -117,7 +117,7 @@ export class Routing {
   }
 
   /** The caller insists on a replica: what that refuses is the caller's error to see. */
-  #insisted(bound: number | undefined, written: Written, reading: boolean, undone: Undone): Routed {
+  #insisted(bound: number | undefined, written: ReadConstraints, reading: boolean, undone: Undone): Routed {
     const { attributes, whenStale } = this.#config
     const otherwise = reading && attributes === 'any' && whenStale === 'primary' ? 'primary' : 'refuse'
     const repeat = () => ({ read: reading, undone })
@@ -126,7 +126,7 @@ export class Routing {
   }
 
   /** All statements go to the primary, and this one must not. */
-  #nowhere(written: Written, undone: Undone): Routed {
+  #nowhere(written: ReadConstraints, undone: Undone): Routed {
     const target = this.#replica(0, written, 'refuse')
     return {
       target,
@@ -151,14 +151,19 @@ export class Routing {
   }
 
   /** A transaction that only reads, for a client that may borrow; null: it stays on the primary. */
-  transaction({ route, maxLagMillis }: RouteOptions, written: Written): Routed | null {
+  transaction({ route, maxLagMillis }: RouteOptions, written: ReadConstraints): Routed | null {
     if (this.#reasonForPrimary(true, route, null, written) !== null) return null
     const target = this.#replica(maxLagMillis, written, 'refuse')
     return { ...ON_PRIMARY, target, reading: true, reason: 'a READ ONLY transaction' }
   }
 
   /** A whole transaction on a client of its own; BEGIN may be sent again. */
-  whole(asked: RouteOptions, written: Written, mayRead: boolean, otherwise: 'primary' | 'refuse' = 'refuse'): Routed {
+  whole(
+    asked: RouteOptions,
+    written: ReadConstraints,
+    mayRead: boolean,
+    otherwise: 'primary' | 'refuse' = 'refuse'
+  ): Routed {
     const repeat = () => ({ read: true, undone: 'whole' as const })
     const standby = this.#config.attributes === 'standby'
     if (standby || (asked.route === 'replica' && this.#config.attributes === 'any')) {
@@ -172,7 +177,7 @@ export class Routing {
   }
 
   /** A client to hold, where only replicas may serve. `otherwise`: where there is none. */
-  anyReplica({ maxLagMillis }: RouteOptions, written: Written, otherwise: 'primary' | 'refuse'): Routed {
+  anyReplica({ maxLagMillis }: RouteOptions, written: ReadConstraints, otherwise: 'primary' | 'refuse'): Routed {
     const target = this.#replica(maxLagMillis, written, otherwise)
     return { ...ON_PRIMARY, target, reading: true, reason: 'a client of a replica was asked for' }
   }
@@ -188,7 +193,7 @@ export class Routing {
     this.repairs.count(text, refusal, what, name)
   }
 
-  #replica(asked: number | undefined, written: Written, otherwise: 'primary' | 'refuse'): Target {
+  #replica(asked: number | undefined, written: ReadConstraints, otherwise: 'primary' | 'refuse'): Target {
     const { maxLagMillis, maxLagBytes, maxStaleMillis } = this.#config
     const { stick, lost: _, ...own } = written
     const bound = asked ?? maxLagMillis

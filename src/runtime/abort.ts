@@ -1,4 +1,4 @@
-// Who waits for an AbortSignal: any number of statements share one listener, since Node warns of a leak from the eleventh on.
+// Waits for an AbortSignal. Any number of statements share one listener, since Node warns of a leak from the eleventh listener on.
 
 interface Shared {
   readonly tells: Set<() => void>
@@ -7,7 +7,7 @@ interface Shared {
 
 const shared = new WeakMap<AbortSignal, Shared>()
 
-/** Calls `tell` when `signal` is aborted. What it gives ends that. */
+/** Calls `tell` when `signal` is aborted. Returns a function that unsubscribes. */
 export function onAbort(signal: AbortSignal, tell: () => void): () => void {
   const { tells, listener } = shared.get(signal) ?? listened(signal)
   tells.add(tell)
@@ -29,7 +29,7 @@ function listened(signal: AbortSignal): Shared {
   return made
 }
 
-/** `work`, or the signal's reason as soon as it is aborted. What comes too late is given to `discard`. */
+/** Settles as `work` does, or rejects with the signal's reason as soon as it is aborted. A late result is given to `discard`. */
 export function abortable<T>(work: Promise<T>, signal: AbortSignal, discard?: (late: T) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     let over = false

@@ -1,4 +1,4 @@
-// Time and chance. The only file that imports timers, reads a clock or rolls dice; everything else gets a Clock.
+// Time and chance. The only file that imports timers, reads a clock or draws random numbers; all other code gets a Clock.
 
 import type { Instant } from '../core/cluster/instant.js'
 
@@ -18,12 +18,12 @@ export interface Clock {
   random(): number
 }
 
-/** Less than this the clocks may drift apart: somebody slews the wall clock. */
+/** The clocks may drift apart by less than this: the wall clock is being slewed. */
 const DRIFT_MILLIS = 20
 
 /**
- * An Instant whose wall part never goes back: it is the time that has passed by whichever clock says more, step by step, so that
- * a wall clock which is set back afterwards does not hide that the machine slept.
+ * Returns Instants whose wall part never goes back. At each step it advances by the clock that advanced more. So a wall clock
+ * that is set back afterwards does not hide that the machine slept.
  */
 export function steadily(): (mono: number, wall: number) => Instant {
   let offset: number | null = null
@@ -54,7 +54,7 @@ export const systemClock: Clock = {
   random: Math.random,
 }
 
-/** The time of day, for people to read. Nothing is decided by it. */
+/** Returns the time of day, for people to read. No decision depends on it. */
 export function timeOfDay(): Date {
   return new Date()
 }

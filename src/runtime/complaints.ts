@@ -1,8 +1,8 @@
-// Warnings about what the application's functions, or pgherd itself, did wrong: each told once for each pool.
+// Process warnings about mistakes of the application's functions, or of pgherd itself: each is given once for each pool.
 
 import { propertyOf, textOf, wordsOf } from '../core/thrown.js'
 
-/** Tells of a function of the application that failed, once for each `name`. */
+/** Warns of a function of the application that failed, once for each `name`. */
 export type Complain = (name: string, what: string) => void
 
 /** Complaints as process warnings. */
@@ -15,7 +15,7 @@ export function complaints(): Complain {
   }
 }
 
-/** What pgherd itself should not have thrown: told once, with its stack, and the pool goes on without that news. */
+/** Warns once, with the stack, of an error that pgherd itself should not have thrown. The pool goes on without that event. */
 export function defects(): (error: unknown) => void {
   let isTold = false
   return (error) => {

@@ -1,5 +1,5 @@
-// Node's own way to look on: three tracing channels of diagnostics_channel, for whoever subscribes in this process. What they carry
-// names no value of a statement, but for what an error says. https://nodejs.org/api/diagnostics_channel.html#class-tracingchannel
+// Three tracing channels of Node's diagnostics_channel, for subscribers in this process. Messages hold no value of a statement, but
+// for what an error says. https://nodejs.org/api/diagnostics_channel.html#class-tracingchannel
 
 import { tracingChannel } from 'node:diagnostics_channel'
 import type { NodeKey } from '../core/cluster/address.js'
@@ -7,7 +7,7 @@ import type { Phase } from '../core/cluster/outage.js'
 import type { TopologySnapshot } from '../report/types.js'
 import type { Journey } from './journey.js'
 
-/** The picture has changed; what the pool's own listeners of `topology` are told takes place between `start` and `end`. */
+/** The topology has changed. The pool's own listeners of `topology` run between `start` and `end`. */
 export interface TopologyChange {
   readonly after: TopologySnapshot
   readonly before: TopologySnapshot
@@ -31,8 +31,8 @@ export const channels = {
 }
 
 /**
- * As `tracePromise()`, but the answer is not told: it has the rows. Subscribers find what became of the statement in its journey,
- * which is the same object in every event.
+ * Does what `tracePromise()` does, without the result: that has the rows. Subscribers find what became of the statement in its
+ * journey, which is the same object in every event.
  */
 export async function traced<T>(journey: Journey, run: () => Promise<T>): Promise<T> {
   const { start, end, asyncStart, asyncEnd, error } = channels.statement

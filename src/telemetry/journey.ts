@@ -1,5 +1,5 @@
-// What befell one statement on its way: which nodes were tried, passed over and given up, how long it waited, how it ended. Filled
-// in as it happens, for those who look on; decides nothing, and holds neither its text nor a value.
+// What happened to one statement: which nodes were tried, refused and given up, how long it waited, how it ended. Filled in as it
+// happens, for spans, metrics and channels. Decides nothing, and holds neither the statement's text nor a value.
 
 import type { NodeAddress, NodeKey } from '../core/cluster/address.js'
 import { failureOf, type Phase, type Source } from '../core/cluster/failure.js'
@@ -13,8 +13,8 @@ import { PgherdError } from '../errors.js'
 /** What was asked for. */
 export interface Task {
   /**
-   * `borrow`: only the choice of a replica for a client's transaction. `connect`: a client for who asked for one; it has no span
-   * and no run of a channel, what is done with it has.
+   * `borrow`: only the choice of a replica for a client's transaction. `connect`: a client for a caller of connect(). It has no
+   * span and no channel event of its own; its statements have.
    */
   readonly kind: 'statement' | 'transaction' | 'borrow' | 'connect'
   /** The verb, and the verbs and tables: of its text, without values. Empty where there is none, or it cannot be read. */
@@ -107,7 +107,7 @@ export class Journey implements Task {
     this.#failed = { node: this.node, role: this.role, cause: kind, code, at: now }
   }
 
-  /** It was told to its caller. */
+  /** The caller was given the result or the error. */
   ends(error: unknown, now: number): void {
     this.error = error
     // What follows from an attempt has errors of its own: they may be those of other statements.
@@ -122,7 +122,7 @@ export class Journey implements Task {
     this.#since = null
   }
 
-  /** What every statement of its kind would be told is no news: that a replica is no primary. */
+  /** Refusals that every statement of its kind would meet are not recorded: that a replica is no primary. */
   #pass(node: NodeKey, refusal: Refusal, at: number): void {
     if (refusal === 'is-primary' || refusal === 'not-used' || refusal === 'alias') return
     this.refused.push({ node, refusal, at })

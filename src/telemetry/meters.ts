@@ -1,5 +1,5 @@
-// Journeys, connections and the picture as OpenTelemetry's metrics. What happens is recorded as it happens; what is, is read when
-// somebody collects, summed over all pools of the process that tell it of the same node. Nothing is made without an SDK.
+// Journeys, connections and the topology as OpenTelemetry's metrics. Events are recorded as they happen. States are read when a
+// reader collects, as a sum over all pools of the process that know the same node. Nothing is made without an SDK.
 
 import {
   type Attributes,
@@ -31,7 +31,7 @@ export interface Connections {
   readonly used: number
   readonly idle: number
   readonly pending: number
-  /** It is on its way out: no new connections are made. */
+  /** The pool gives the node up: no new connections are made. */
   readonly leaving: boolean
 }
 
@@ -46,9 +46,9 @@ export interface Decided {
 /** What is read from a pool when metrics are collected. */
 export interface Gauges {
   readonly clock: Clock
-  /** The database that the pool connects to, as far as it was told. */
+  /** The database that the pool connects to, if the options name one. */
   readonly namespace: string | null
-  /** Texts are to be told, without their values. */
+  /** Spans show the text of statements, without values. */
   readonly queryText: boolean
   readonly max: number
   readonly min: number
@@ -127,7 +127,7 @@ function optionsOf({ meaning, unit }: Metric): { readonly description: string; r
   return { description: meaning, unit }
 }
 
-/** What one journey adds. */
+/** Records one journey. */
 export function measure(meters: Instruments, journey: Journey, namespace: string | null, seconds: number): void {
   const { role, retries, waitMillis, error } = journey
   for (const { cause, role } of retries) meters.retries.add(1, { [A.cause.name]: cause, [A.role.name]: role })
@@ -171,7 +171,7 @@ export function poolOf({ host, port }: NodeAddress, namespace: string | null): A
   return { [A.pool.name]: `${host}:${port}${namespace === null ? '' : `/${namespace}`}` }
 }
 
-// ---- what is read when somebody collects
+// ---- what is read when a reader collects
 
 interface Reading {
   readonly name: Observed
@@ -179,14 +179,14 @@ interface Reading {
   value: number
 }
 
-/** Pools that nobody ended are not kept for being counted. */
+/** Weak: a pool that was never ended is not kept alive by its metrics. */
 const watched = new Set<WeakRef<Watched>>()
 
 /** What pools that have ended had counted: a counter never falls. */
 const bygone = { guardsPassed: 0, guardsFailed: 0, tooFarBehind: 0, unproven: 0, contestedMillis: 0 }
 const bygoneDecisions = new Map<string, Decided>()
 
-/** One pool, as those who collect see it. */
+/** One pool, as a reader of metrics sees it. */
 export class Watched {
   readonly gauges: Gauges
   readonly #reference = new WeakRef(this)

@@ -1,4 +1,4 @@
-// Journeys and failovers as OpenTelemetry's spans. An error's message may quote a value of the statement, so none is told: the
+// Journeys and failovers as OpenTelemetry's spans. An error's message may quote a value of the statement, so no span has it: the
 // SQLSTATE says what it was. https://opentelemetry.io/docs/specs/semconv/database/postgresql/
 
 import {
@@ -29,7 +29,7 @@ export function tracer(): Tracer | null {
 
 export function spanOf(tracing: Tracer, journey: Journey, namespace: Attributes): Span | null {
   const { kind, summary, operation, shape, intent, reason } = journey
-  // Of a client that is asked for only what it waited is counted.
+  // Of a call of connect() only the time that it waited is measured.
   if (kind === 'connect') return null
   const attributes: Attributes = {
     [A.system.name]: 'postgresql',
@@ -48,7 +48,7 @@ export function within<T>(span: Span, run: () => T): T {
   return context.with(trace.setSpan(context.active(), span), run)
 }
 
-/** What `run` does, and all that follows from it, belongs to nobody's trace. */
+/** What `run` does, and all that follows from it, belongs to no caller's trace. */
 export function outside(run: () => void): void {
   context.with(ROOT_CONTEXT, run)
 }
@@ -99,7 +99,7 @@ export function errorAttributes(error: unknown): Attributes {
   }
 }
 
-/** Told when it is over, as a trace of its own: it belongs to no statement. */
+/** Reports a failover once it is over, as a trace of its own: it belongs to no statement. */
 export function tellFailover(tracing: Tracer, outage: Outage, after: Topology, now: number): void {
   const { from, since, phases } = outage
   const attributes = {

@@ -1,5 +1,5 @@
-// What the pool does, told to those who look on: OpenTelemetry's spans and metrics, and Node's channels. While nobody does, a
-// statement costs three looks. Decides nothing, and tells no value of a statement. What things are called: vocabulary.ts.
+// OpenTelemetry spans, metrics, diagnostics channels of what the pool does. Without a tracer, a meter and a subscriber, a statement
+// costs three checks. Decides nothing, and reports no value of a statement. The names are in vocabulary.ts.
 
 import type { Attributes } from '@opentelemetry/api'
 import type { NodeAddress, NodeKey } from '../core/cluster/address.js'
@@ -37,12 +37,12 @@ export class Telemetry {
     this.#namespace = gauges.namespace === null ? {} : { [A.namespace.name]: gauges.namespace }
   }
 
-  /** Somebody looks on. */
+  /** True if a tracer, meter or subscriber is registered. */
   get active(): boolean {
     return tracer() !== null || instruments() !== null || channels.statement.hasSubscribers
   }
 
-  /** Metrics are wanted: what only they need is worth looking at the clock for. */
+  /** True if a meter is registered: only then the clock is read for what only metrics need. */
   get measures(): boolean {
     return instruments() !== null
   }
@@ -53,7 +53,7 @@ export class Telemetry {
     return { kind, operation, summary, shape, ...why }
   }
 
-  /** Runs `go`, which makes attempts, and tells what befell the task. The caller's context holds throughout. */
+  /** Runs `go`, which makes attempts, and reports what happened to the task. All of it runs in the caller's context. */
   run<T, P extends Tried, R>(
     task: Task,
     attempt: (place: P) => Promise<R>,
@@ -87,7 +87,7 @@ export class Telemetry {
     return span === null ? told() : within(span, told)
   }
 
-  /** The picture has changed: a failover is told once it is over. */
+  /** The topology has changed. A failover is reported once it is over. */
   follow(after: Topology, before: Topology, found: readonly Change[]): void {
     const now = this.#gauges.clock.now()
     if ((after.contested === null) !== (before.contested === null)) {
@@ -127,7 +127,7 @@ export class Telemetry {
     channels.failover.asyncEnd.publish(progress)
   }
 
-  /** All that may change belief passes here; the looks are counted. */
+  /** Every event that may change the topology passes here. Measures probes. */
   heard(event: TopologyEvent): void {
     const meters = event.kind === 'probed' ? instruments() : null
     if (meters === null || event.kind !== 'probed') return
@@ -137,7 +137,7 @@ export class Telemetry {
     unharmed(() => meters.probe.record(seconds, { [A.node.name]: key, ...failed }), undefined)
   }
 
-  /** A connection was given out, or taken back. */
+  /** A caller has taken a connection, or given it back. */
   connection(event: string, address: NodeAddress, client: object): void {
     const meters = instruments()
     if (meters === null) return
@@ -150,12 +150,12 @@ export class Telemetry {
     unharmed(() => meters.use.record((now - since) / 1000, poolOf(address, this.#gauges.namespace)), undefined)
   }
 
-  /** A new connection took so long to be ready. */
+  /** A new connection was ready after `millis`. */
   created(address: NodeAddress, millis: number): void {
     unharmed(() => instruments()?.create.record(millis / 1000, poolOf(address, this.#gauges.namespace)), undefined)
   }
 
-  /** A connection was had after so long, or `failure` came instead. */
+  /** A caller got a connection after `millis`, or `failure` instead. */
   acquired(address: NodeAddress, millis: number, failure: Failure | null): void {
     const meters = instruments()
     if (meters === null) return
@@ -172,7 +172,7 @@ export class Telemetry {
   }
 }
 
-/** `over` learns how it ended before its caller does. */
+/** Calls `over` before the caller gets the result or the error. */
 async function settled<T>(answer: Promise<T>, over: (error: unknown) => void): Promise<T> {
   let result: T
   try {

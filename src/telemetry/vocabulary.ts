@@ -1,4 +1,4 @@
-// Every name that pgherd gives to what it tells: spans, their attributes and events, metrics. Tables only. Names that begin with
+// Every name in pgherd's telemetry: spans, their attributes and events, metrics. Tables only. Names that begin with
 // `db.`, `server.` or `error.` are OpenTelemetry's: https://opentelemetry.io/docs/specs/semconv/database/
 
 export interface Word {

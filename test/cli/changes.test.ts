@@ -59,7 +59,7 @@ const STORIES: readonly (readonly [string, TopologySnapshot, TopologySnapshot, r
     [
       'a:5432 is refused as a primary, timeline 1',
       'b:5432 is refused as a primary, timeline 1',
-      'nobody is written to: a:5432 and b:5432 claim to be the primary, and nothing decides',
+      'no server takes writes: a:5432 and b:5432 claim to be the primary, and nothing decides',
     ],
   ],
 ]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { classify, inspect, type NamePolicy } from '../../src/core/sql/classify.js'
-import type { Objection } from '../../src/core/sql/names.js'
+import type { Objection } from '../../src/core/sql/objections.js'
 import { isRepeatable } from '../../src/core/undone.js'
 
 const READS = [

@@ -4,11 +4,11 @@ import {
   type Behind,
   behindAfter,
   behindOf,
+  type Candidate,
   type Circumstances,
   choose,
   isPaused,
   type Need,
-  type Runner,
 } from '../../src/core/cluster/freshness.js'
 import { addSample, emptyWal, type Wal } from '../../src/core/cluster/horizon.js'
 import type { Instant } from '../../src/core/cluster/instant.js'
@@ -28,7 +28,7 @@ function history(...samples: readonly (readonly [number, string, string?])[]): W
   )
 }
 
-const runner = (name: string, replayed: string | null, behindMillis = 0): Runner => ({
+const runner = (name: string, replayed: string | null, behindMillis = 0): Candidate => ({
   key: key(name),
   replayed: replayed === null ? null : lsn(replayed),
   behindMillis,
@@ -41,7 +41,7 @@ const WAL = history([1000, '0/100'], [1300, '0/200'], [1600, '0/300'])
 interface Row {
   readonly title: string
   readonly need?: Partial<Need>
-  readonly runners: readonly Runner[]
+  readonly runners: readonly Candidate[]
   readonly moment?: Partial<Circumstances>
   readonly wal?: Wal
   readonly bytes?: number

@@ -3,8 +3,9 @@
 
 import assert from 'node:assert/strict'
 import { inspect } from '../../src/core/sql/classify.js'
-import type { Acting, NamePolicy, Objection } from '../../src/core/sql/names.js'
+import type { Acting, NamePolicy } from '../../src/core/sql/names.js'
 import { SHIPPED_ONLY } from '../../src/core/sql/names.js'
+import type { Objection } from '../../src/core/sql/objections.js'
 import type { Undone } from '../../src/core/undone.js'
 
 const ROWS: readonly (readonly [undone: Undone, ...texts: string[]])[] = [

@@ -1,5 +1,5 @@
-// Standbys alone: a pool that names only servers in recovery, a "-ro" service. No primary has been seen, so nothing can be proven of
-// any of them. Tells when that is so, and which of them may serve then; asks for no proof.
+// Standbys alone: a pool that names only servers in recovery, a "-ro" service. No primary has been seen, so nothing can be proven
+// about any of them. Decides when that is so, and which of them may serve then without a proof.
 
 import type { NodeKey } from './address.js'
 import type { Node } from './node.js'
@@ -30,7 +30,7 @@ function answeredHosts({ sources }: Topology): number {
   return hosts
 }
 
-/** Every host that the user named has been looked at, or its name does not resolve. */
+/** Returns true once every host that the user named was probed, or its name does not resolve. */
 export function isLookedAround(topology: Topology): boolean {
   const { nodes, blind, sources, rules } = topology
   const failed = [...blind.keys()].filter((source) => source !== 'replication' && !sources.has(source)).length

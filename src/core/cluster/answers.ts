@@ -1,5 +1,5 @@
-// What a server answered to a probe, field by field: checked, or refused with the name of the field. A server is a stranger: what
-// it says of itself is believed or not elsewhere, but here it has the form that PostgreSQL gives it, or it is no answer.
+// Checks the answer of a server to a probe, field by field, and refuses it with the name of the wrong field. Servers are not
+// trusted: belief.ts judges what they say of themselves. Here an answer has the form that PostgreSQL gives it, or is refused.
 
 import { type Lsn, parseLsn } from './lsn.js'
 import { receiverOf } from './receiver.js'

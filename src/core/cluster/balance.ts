@@ -1,4 +1,4 @@
-// Chooses one among nodes that are equally right. Refuses nobody: that is selection's work.
+// Chooses one of several nodes that may all serve. Refuses no node: selection.ts does.
 
 import type { NodeKey } from './address.js'
 import type { Circumstances } from './freshness.js'
@@ -14,11 +14,11 @@ export interface Moment {
   inFlight(key: NodeKey): number
   /** Nodes that already failed this statement. */
   readonly avoid: ReadonlySet<NodeKey>
-  /** Of positions and replicas; absent: nothing beyond the picture is known. */
+  /** What is known of positions and replicas; absent: only what the topology says. */
   readonly evidence?: Evidence | undefined
 }
 
-/** What is known beyond the picture of where positions are to be had. */
+/** What is known beyond the topology: how positions can be had. */
 export interface Evidence extends Omit<Circumstances, 'now'> {
   behindMillis(key: NodeKey): number
 }

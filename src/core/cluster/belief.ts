@@ -1,5 +1,5 @@
-// From what was seen to what is believed: which cluster is ours, who is the primary, which replicas follow it.
-// A function of the picture and the moment of the newest event; keeps nothing, waits for nothing.
+// Derives roles from observations: which cluster is ours, which node is the primary, which replicas follow it.
+// A pure function of the topology and the time of the newest event. Keeps nothing, waits for nothing.
 
 import type { NodeKey } from './address.js'
 import { failureOf } from './failure.js'
@@ -15,12 +15,13 @@ import type { Topology } from './topology.js'
 /** Every reachable seed must show one other system identifier for this long before it is believed to be ours now. */
 const NEW_CLUSTER_MILLIS = 30_000
 
-/** `before` is the last settled picture, `draft` the same with the newest event folded in. */
+/** `before` is the last settled topology, `draft` the same with the newest event folded in. */
 export function settle(before: Topology, draft: Topology, at: Instant): Topology {
   const named = identified(draft, at)
   const servers = serversOf(named, at)
   const claimants = claimantsOf(named, servers)
-  const judge = (topology: Topology) => (topology.systemIdentifier === null ? NOBODY : decide(topology, claimants, at))
+  const judge = (topology: Topology) =>
+    topology.systemIdentifier === null ? UNDECIDED : decide(topology, claimants, at)
   const asked = questioned(named, judge(named), claimants, at)
   const ruled = installed(asked, judge(asked), claimants, at)
   const nodes = new Map<NodeKey, Node>()
@@ -31,7 +32,7 @@ export function settle(before: Topology, draft: Topology, at: Instant): Topology
   return { ...ruled, nodes, plural: ruled.plural || servers.size > 1 }
 }
 
-const NOBODY: PrimaryVerdict = { kind: 'none' }
+const UNDECIDED: PrimaryVerdict = { kind: 'none' }
 
 /** The identifier that a hidden one counts as: pg_control_system() may be forbidden. */
 const HIDDEN = ''
@@ -106,7 +107,7 @@ function claimantsOf(topology: Topology, servers: ReadonlyMap<string, NodeKey>):
     found.push({
       key,
       timeline: seen.timeline,
-      // A plain role sees no state. A base backup keeps no primary in office.
+      // A plain role sees no state. A base backup alone keeps no node primary.
       rows: seen.detail?.senders.filter(({ state }) => state === null || state === 'streaming').length ?? 0,
       followers: 0,
       configured: node.address.origin === 'configured',
@@ -133,8 +134,8 @@ function decide(topology: Topology, claimants: readonly Claimant[], at: Instant)
 }
 
 /**
- * Who follows whom decides, and that was asked of the incumbent now and then only: when it took office it had nobody. Before
- * a claim takes anything from a live one it is asked again: new statements wait for that, and what is in flight goes on.
+ * Followers decide, and the incumbent is asked about them only now and then: when it became the primary it had none. So it is asked
+ * again before a claim takes anything from a live incumbent. New statements wait for that; statements in flight go on.
  */
 function questioned(
   topology: Topology,
@@ -157,7 +158,7 @@ function questioned(
 /** An incumbent whose server now answers under another address has moved there: it is gone here. */
 function standingOf(topology: Topology, claimants: readonly Claimant[]): 'live' | 'suspect' | 'gone' {
   const node = topology.incumbent === null ? undefined : topology.nodes.get(topology.incumbent.key)
-  // Belief outlives a contest or a verdict of nobody: only a node that was convicted, or said so itself, is gone.
+  // An incumbent stays one through a contest or an open verdict: only a node that is down, or says so itself, is gone.
   if (node === undefined || !claimants.some(({ key }) => key === node.key)) return 'gone'
   return node.suspect === null ? 'live' : 'suspect'
 }
@@ -237,8 +238,8 @@ function stateOf(topology: Topology, node: Node, servers: ReadonlyMap<string, No
 const UNSEEN: NodeState = { kind: 'unknown', failure: null }
 
 /**
- * +1 when every connection opened before must go: the node went down, is not ours, or lost the office; or its address leads to
- * another server now, and they may be the last that still reach a demoted one. With one server there is nowhere else to go,
+ * +1 when every connection opened before must go: the node went down, is not ours, or is no longer the primary; or its address leads
+ * to another server now, and they may be the last that still reach a demoted one. With one server there is nowhere else to go,
  * and connections end one by one, as with pg; but an end() does not wait for a server that is not there.
  */
 function generationOf({ plural, ended }: Topology, old: Node | undefined, node: Node, at: Instant): number {

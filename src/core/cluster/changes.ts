@@ -1,10 +1,10 @@
-// What differs between two pictures: what a follower of the herd may have to act on.
+// The changes between two topologies that a subscriber may have to act on.
 
 import type { NodeKey } from './address.js'
 import type { Node } from './node.js'
 import type { Topology } from './topology.js'
 
-/** What a follower of the picture may have to act on, in the order given. Positions and samples are no changes. */
+/** Returns the changes that a subscriber may have to act on, in order. Positions and samples are no changes. */
 export type Change =
   | {
       readonly kind: 'added' | 'removed' | 'suspect' | 'cleared' | 'generation' | 'drained' | 'resumed'

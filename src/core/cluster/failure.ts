@@ -1,9 +1,10 @@
 // Any error -> a Failure: what happened, whether the statement can have run, whether it accuses the node. And mayRetry().
-// Decides by who made the error object, then by what that may say: a server by severity, SQLSTATE and routine, a socket by its
-// code, pg by the texts of its errors that carry no code at all. What none of these made proves nothing.
+// Decides by the source of the error object, then by what that source can say: a server by severity, SQLSTATE and routine, a socket
+// by its code, pg by the texts of its errors, which carry no code. An error of another source proves nothing.
 
 import { propertyOf, textOf } from '../thrown.js'
 import { isRepeatable, isUndone, type Undone } from '../undone.js'
+import { IN_QUEUE, MALFORMED, NOT_QUERYABLE, SYSTEM_CODES, UNCODED, WHILE_CONNECTING } from './error-texts.js'
 import { type FailureKind, isUnparsed, meaningOf, rowAt, type Spoken, speaksOfSession } from './sqlstates.js'
 
 export type { Spoken } from './sqlstates.js'
@@ -15,7 +16,7 @@ export type { Spoken } from './sqlstates.js'
  */
 export type Sent = 'never' | 'unparsed' | 'rejected' | 'maybe' | 'done'
 
-/** Who made an error object; known by its identity, not by its class, code or text. */
+/** The source of an error object, known by its identity, not by its class, code or text. */
 export type Source =
   /** The server: this connection's parser read it while the statement was under way. */
   | Spoken
@@ -65,7 +66,7 @@ const OURS: Readonly<Record<string, Row>> = {
   // The node's connections were given up; a fresh connection is behind; a server asked for a readable password.
   PGHERD_DROPPED: { kind: 'dropped', accuses: false, undone: true },
   PGHERD_STALE: { kind: 'stale', accuses: false, undone: true },
-  PGHERD_MOVED: { kind: 'starting', accuses: true, undone: true }, // another server answers there: it is looked at anew
+  PGHERD_MOVED: { kind: 'starting', accuses: true, undone: true }, // another server answers there: the node is probed again
   PGHERD_NOT_PRIMARY: { kind: 'role', accuses: true, undone: true },
   PGHERD_NOT_REPLICA: { kind: 'role', accuses: true, undone: true },
   PGHERD_WEAK_AUTH: { kind: 'denied', accuses: false, undone: true },
@@ -73,75 +74,17 @@ const OURS: Readonly<Record<string, Row>> = {
   PGHERD_PROTOCOL: { kind: 'lost', accuses: true, undone: false }, // what it sends is not what PostgreSQL sends
 }
 
-/** Codes of Node's sockets, resolver and TLS -> meaning. */
-const SYSTEM_CODES: Readonly<Record<string, FailureKind>> = {
-  ECONNREFUSED: 'unreachable',
-  EHOSTUNREACH: 'unreachable',
-  ENETUNREACH: 'unreachable',
-  EHOSTDOWN: 'unreachable',
-  ENETDOWN: 'unreachable',
-  EADDRNOTAVAIL: 'unreachable',
-  ENOENT: 'unreachable', // no such Unix socket
-  ENOTFOUND: 'unreachable',
-  EAI_AGAIN: 'unreachable',
-  ENODATA: 'unreachable',
-  ESERVFAIL: 'unreachable',
-  ETIMEOUT: 'unreachable',
-  ECONNRESET: 'lost',
-  ECONNABORTED: 'lost',
-  EPIPE: 'lost',
-  ETIMEDOUT: 'lost',
-  ERR_STREAM_DESTROYED: 'lost',
-  ERR_STREAM_WRITE_AFTER_END: 'lost',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'denied',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'denied',
-  SELF_SIGNED_CERT_IN_CHAIN: 'denied',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'denied',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'denied',
-  CERT_HAS_EXPIRED: 'denied',
-}
-
-/** pg's errors without any code. The texts are part of its contract: libraries match on them. */
-const UNCODED: Readonly<Record<string, FailureKind>> = {
-  'Connection terminated': 'caller', // somebody called end() on the client: that is no word about its server
-  'Connection terminated unexpectedly': 'lost',
-  'Connection terminated due to connection timeout': 'silent',
-  'timeout expired': 'silent',
-  'timeout exceeded when trying to connect': 'caller', // the pool is full: nothing is known of the server
-  'Query read timeout': 'caller', // query_timeout is the caller's own limit: nothing else may run after it
-  'The server does not support SSL connections': 'denied',
-  // Asked for a password, and none was given, or an empty one.
-  'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string': 'denied',
-  'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a non-empty string': 'denied',
-  'There was an error establishing an SSL connection': 'starting',
-}
-
-/** connectionTimeoutMillis, in pg's words: in the queue for a connection, or while one was made. */
-const IN_QUEUE = 'timeout exceeded when trying to connect'
-
-const WHILE_CONNECTING = new Set(['Connection terminated due to connection timeout', 'timeout expired'])
-
-/** pg refuses to send: the statement never left. */
-const NOT_QUERYABLE = new Set([
-  'Client has encountered a connection error and is not queryable',
-  'Client was closed and is not queryable',
-])
-
-/** pg refuses it for its form, before a byte of it is sent. */
-const MALFORMED =
-  /^(?:A query must have either text or a name|Query values must be an array|Prepared statements must be unique)/
-
 const NOT_OURS: Row = { kind: 'caller', accuses: false, undone: false }
 
-/** What the application's own password function threw: its codes (ECONNREFUSED of a secrets service) tell of no server of ours. */
+/** Errors of the application's password function: their codes (ECONNREFUSED of a secrets service) say nothing about the server. */
 const OWN = new WeakSet<object>()
 
-/** From now on failureOf() takes this error for what it is: the server has asked for a password, and there is none. */
+/** From now on failureOf() reads this error as: the server has asked for a password, and there is none. */
 export function noteOwn(error: unknown): void {
   if (typeof error === 'object' && error !== null) OWN.add(error)
 }
 
-/** Never throws, whatever was thrown. `source`: who made it, as far as that is proven. */
+/** Never throws, whatever was thrown. `source`: the source of the error, as far as that is proven. */
 export function failureOf(error: unknown, phase: Phase, source: Source = 'unproven'): Failure {
   if (typeof source === 'object') return spokenFailure(error, phase, source)
   const { code, message } = labelOf(error)
@@ -157,7 +100,7 @@ export function failureOf(error: unknown, phase: Phase, source: Source = 'unprov
   return { kind: row.kind, sent, accuses, origin, severity: null, code, message, error }
 }
 
-/** What the server itself has said. */
+/** The failure that a server's own error stands for. */
 function spokenFailure(error: unknown, phase: Phase, spoken: Spoken): Failure {
   const { code, severity } = spoken
   const { kind, accuses, undone } = meaningOf(spoken)
@@ -198,7 +141,7 @@ function rowOf(code: string | null, message: string, source: Exclude<Source, Spo
 export type Verdict = 'down' | 'suspect' | 'alive'
 
 const VERDICTS = {
-  unreachable: 'down', // nobody listens: a fresh connection was refused
+  unreachable: 'down', // no server listens: a fresh connection was refused
   starting: 'down', // it listens, and takes no sessions
   lost: 'suspect', // one broken connection; the next probe tells
   silent: 'suspect', // down once nothing at all has been heard for silentMillis
@@ -220,18 +163,18 @@ export function verdictOf(failure: Failure): Verdict {
 }
 
 /**
- * What all sessions of this pool with a node heard of it while a look at it failed. during: an answer came after the look was
- * sent. before: one came since the look before, and none after this one was sent. unasked: none came, but no session was asked
- * anything that a healthy server answers at once; only the login of the look went unanswered. none: none came.
+ * What all sessions of this pool received from a node while a probe of it failed. during: an answer came after the probe was
+ * sent. before: one came since the last probe, and none after this one was sent. unasked: none came, but no session had sent
+ * anything that a healthy server answers at once; only the login of the probe got no answer. none: none came.
  */
 export type Answers = 'during' | 'before' | 'unasked' | 'none'
 
-/** What says only that this one connection got no answer: it may be news about logins alone, or about that connection. */
+/** Failures that say only that this one connection got no answer: the cause may be logins alone, or that connection. */
 const UNANSWERED: ReadonlySet<FailureKind> = new Set<FailureKind>(['silent', 'lost', 'caller'])
 
 /**
- * The same beside what the other connections to the node heard meanwhile: a server that answers any of them is not silent, and
- * where none was asked their silence proves nothing.
+ * The same, with what the other connections to the node received meanwhile. A server that answers any of them is not silent.
+ * Where none was asked, their silence proves nothing.
  */
 export function verdictBeside(failure: Failure, answers: Answers): Verdict | 'undecided' {
   if (!UNANSWERED.has(failure.kind)) return verdictOf(failure)
@@ -239,7 +182,7 @@ export function verdictBeside(failure: Failure, answers: Answers): Verdict | 'un
   return answers === 'unasked' ? 'undecided' : verdictOf(failure)
 }
 
-/** A connection did not come in time: `queue` may be the doing of those who have them all. */
+/** A connection was not ready in time. `queue`: perhaps because callers hold all connections of the pool. */
 export function missedConnection({ code, message, origin }: Failure): 'queue' | 'server' | null {
   if (code !== null || origin === 'caller') return null
   if (message === IN_QUEUE) return 'queue'
@@ -247,8 +190,8 @@ export function missedConnection({ code, message, origin }: Failure): 'queue' | 
 }
 
 /**
- * cannot_connect_now: the server itself has said it, so it is there to answer its sessions. Stopped, it ends each with a word
- * (57P01, fast) or lets it finish (smart). After a crash it has none left.
+ * cannot_connect_now: the server itself sent it, so the server can still answer its sessions. When it is stopped, it ends each
+ * session with an error (57P01, fast) or lets it finish (smart). After a crash it has no session left.
  */
 export function isParting({ code, origin }: Failure): boolean {
   return code === '57P03' && origin === 'server'
@@ -300,15 +243,15 @@ export function mayRetry(failure: Failure, what: Repeatable): boolean {
 const PRIMARY_ONLY: ReadonlySet<FailureKind> = new Set<FailureKind>(['role', 'unfit', 'isolation', 'missing', 'denied'])
 
 /**
- * May a statement that a replica failed run on the primary? It was called a read, so nobody minds if it runs, and a standby
- * cannot have committed anything.
+ * May a statement that a replica failed run on the primary? It was classified as a read, so running it does no harm,
+ * and a standby cannot have committed anything.
  */
 export function mayRepair(failure: Failure, what: Repeatable): boolean {
   if (!PRIMARY_ONLY.has(failure.kind)) return false
   return failure.sent === 'never' || (failure.sent === 'rejected' && what.read && isRepeatable(what.undone))
 }
 
-/** What is not undone as a whole may have left something before it was refused. */
+/** A statement that is not undone as a whole may have left something before it was refused. */
 export function outcomeOf(failure: Failure, what: Repeatable): Outcome {
   switch (failure.sent) {
     case 'never':

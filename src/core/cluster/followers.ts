@@ -1,5 +1,5 @@
-// Who follows which claimant, by the word of those who follow. A row of pg_stat_replication is not asked: an archiver, a logical
-// subscriber and a base backup have one, too, and a frozen server's last word has rows that are gone.
+// Which replica follows which claimant, as the replicas themselves say. Rows of pg_stat_replication do not count: an archiver, a
+// logical subscriber and a base backup have one, too, and the last answer of a frozen server has rows that are gone.
 
 import type { NodeKey } from './address.js'
 import type { Node } from './node.js'

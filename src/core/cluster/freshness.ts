@@ -1,6 +1,6 @@
-// May a read go to a replica: because it is proven to have what the read must see, because it can prove that on the way, or
-// not yet? choose() is the whole policy, a function of what is known. It asks nobody and takes no time. What the policy does under
-// load is measured in bench/consistency.ts.
+// Decides whether a read may go to a replica: the replica is proven to have what the read must see, or it can prove that together
+// with the rows, or not yet. choose() is the whole policy, a pure function of what is known. It sends no query and does not wait.
+// bench/consistency.ts measures the policy under load.
 
 import type { NodeKey } from './address.js'
 import { positionOfAge, positionSince, type Required, type Wal } from './horizon.js'
@@ -46,8 +46,8 @@ export interface Need {
   readonly carried?: Carried | null | undefined
 }
 
-/** A replica that nothing but its position could refuse. */
-export interface Runner {
+/** A replica that only its position could keep from the read. */
+export interface Candidate {
   readonly key: NodeKey
   readonly replayed: Lsn | null
   /** Positions younger than this it probably has not reached, in milliseconds: what its guards have taught. */
@@ -79,29 +79,29 @@ export function choose(
   maxLagBytes: number,
   wal: Wal,
   epoch: number,
-  runners: readonly Runner[],
+  candidates: readonly Candidate[],
   moment: Circumstances
 ): Freshness {
   const required = requiredOf(need, maxLagBytes, wal, epoch, moment.now)
-  if (required === null) return { go: 'proven', keys: runners.map(({ key }) => key), required }
+  if (required === null) return { go: 'proven', keys: candidates.map(({ key }) => key), required }
   if (required === 'unproven') {
-    // Nobody waits for a position that no replica will have reached.
-    const hopeful = moment.mayAwait && runners.some(({ behindMillis }) => behindMillis <= 2 * moment.tripMillis)
+    // A read does not wait for a position that no replica will have reached.
+    const hopeful = moment.mayAwait && candidates.some(({ behindMillis }) => behindMillis <= 2 * moment.tripMillis)
     const soon = hopeful && moment.isComing(awaitedSince(need, epoch))
     return soon ? { go: 'wait' } : { go: 'primary', why: 'unproven' }
   }
-  const proven = runners.filter(({ replayed }) => replayed !== null && replayed >= required.lsn)
+  const proven = candidates.filter(({ replayed }) => replayed !== null && replayed >= required.lsn)
   if (proven.length > 0) return { go: 'proven', keys: proven.map(({ key }) => key), required }
-  const likely = moment.mayGuard ? likeliest(runners, elapsed(required.takenAt, moment.now)) : undefined
+  const likely = moment.mayGuard ? likeliest(candidates, elapsed(required.takenAt, moment.now)) : undefined
   return likely === undefined ? { go: 'primary', why: 'too-far-behind' } : { go: 'guarded', key: likely.key, required }
 }
 
-/** A replica without any position has just been lost sight of: it is no candidate. */
-function likeliest(runners: readonly Runner[], ageMillis: number): Runner | undefined {
-  let best: Runner | undefined
-  for (const runner of runners) {
-    if (runner.replayed === null || ageMillis < runner.behindMillis) continue
-    if (best === undefined || runner.behindMillis < best.behindMillis) best = runner
+/** A replica without a position has just failed a probe: it is no candidate. */
+function likeliest(candidates: readonly Candidate[], ageMillis: number): Candidate | undefined {
+  let best: Candidate | undefined
+  for (const candidate of candidates) {
+    if (candidate.replayed === null || ageMillis < candidate.behindMillis) continue
+    if (best === undefined || candidate.behindMillis < best.behindMillis) best = candidate
   }
   return best
 }
@@ -141,7 +141,7 @@ function sinceOf({ since, doubt, captured, orphaned }: Need, epoch: number): num
   return captured && captured.epoch !== epoch ? Math.max(captured.newest, newest ?? captured.newest) : newest
 }
 
-/** What it stands for, where the primary is known to have reached that. */
+/** The position of the token, if the primary is known to have reached it. */
 export function reachedOf({ lsn }: Carried, wal: Wal): Required | null {
   if (lsn === null) return null
   const sample = wal.samples.find(({ insert, flush }) => insert >= lsn || flush >= lsn)
@@ -180,7 +180,7 @@ export interface Behind {
   readonly failed: boolean
 }
 
-/** Fades by half in this time: what is not tried again is not known. */
+/** Fades by half in this time: the past says little about a replica that is not tried again. */
 const HALF_LIFE_MILLIS = 250
 /**
  * After a guard that failed the replica is left alone for this part of the age that was too young, and no longer than it takes
@@ -194,7 +194,7 @@ export function behindOf(behind: Behind | undefined, now: number): number {
   return behind === undefined ? 0 : behind.millis * 0.5 ** ((now - behind.at) / HALF_LIFE_MILLIS)
 }
 
-/** It has just failed, and is not worth another try. */
+/** Returns true while a replica whose guard has just failed is not to be tried again. */
 export function isPaused(behind: Behind | undefined, now: number): boolean {
   return behind?.failed === true && now - behind.at < Math.min(PAUSE * behind.millis, HALF_LIFE_MILLIS)
 }

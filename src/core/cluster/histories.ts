@@ -1,5 +1,5 @@
-// What an event says of the history of every replica: who is proven to follow the primary, whose proof waits for another node,
-// whose is gone. Folds tracing.ts over the picture; decides nothing about who is the primary.
+// What an event says about the history of every replica: which replicas are proven to follow the primary, which proofs wait for
+// another node, which are lost. Applies tracing.ts to every node of the topology. Does not decide which node is the primary.
 
 import type { NodeKey } from './address.js'
 import { addSample, emptyWal, stepsBack, withCheckpoint } from './horizon.js'
@@ -22,7 +22,7 @@ import {
   suspectsOf,
 } from './tracing.js'
 
-/** As belief and selection see it. */
+/** The node as belief.ts and selection.ts need it. */
 export function withLineage(node: Node, lineage: Lineage): Node {
   if (node.lineage === lineage) return node
   const { state } = node
@@ -62,12 +62,12 @@ export function withEpoch(topology: Topology, sameNumber: boolean, at: Instant):
   const epoch = topology.epoch + 1
   const primary = topology.incumbent?.key as NodeKey
   const wal = { ...emptyWal, strict: topology.rules.strictAsyncCommit }
-  // The first primary of all takes nothing over from anybody.
+  // The first primary takes nothing over from another.
   const doubtful = sameNumber && topology.epoch > 0
   return changed({ ...topology, epoch, wal }, ({ lineage }) => inEpoch(lineage, epoch, doubtful, primary, at))
 }
 
-/** A node was looked at: `before` is the picture without that, `settled` the one that belief has made of it. */
+/** A node was probed: `before` is the topology without that probe, `settled` the one that belief.ts has made of it. */
 export function traced(before: Topology, settled: Topology, key: NodeKey, at: Instant): Topology {
   const node = settled.nodes.get(key)
   const old = before.nodes.get(key)
@@ -136,7 +136,7 @@ function refuted(topology: Topology, at: Instant): Topology {
   })
 }
 
-/** A replica has shown a position, beside any look. `known`: the primary is known to have been there. */
+/** A replica has shown a position outside of a probe. `known`: the primary is known to have reached it. */
 export function afterShown(topology: Topology, node: Node, known: Lsn | null): Topology {
   const at = node.lineage.last?.arrivedAt
   const nodes = new Map(topology.nodes).set(node.key, node)

@@ -87,7 +87,7 @@ export function addSample(wal: Wal, at: Instant, seen: Positions, detail: Detail
 
 /**
  * What is on disk stays there, over crashes too: a primary that had more on disk before it was asked has another history now. Its
- * insert position may step back. Whichever of the two answers is told first.
+ * insert position may step back. The two answers may arrive in either order.
  */
 export function stepsBack({ reached, samples }: Wal, at: Instant, { flush }: Positions, arrivedAt: Instant): boolean {
   if (reached === null || flush === null) return false
@@ -99,7 +99,7 @@ export function stepsBack({ reached, samples }: Wal, at: Instant, { flush }: Pos
 /** More of them are of no use: a replica's restartpoint is one of the last few. */
 const MOST_CHECKPOINTS = 32
 
-/** A full look at the primary shows its last checkpoint. */
+/** A full probe of the primary shows its last checkpoint. */
 export function withCheckpoint(wal: Wal, id: string | null, askedAt: Instant): Wal {
   const newest = wal.checkpoints.at(-1)
   if (id === null || (newest !== undefined && newest.askedAt.mono > askedAt.mono)) return wal

@@ -46,7 +46,7 @@ export interface Node {
   readonly seen: Sighting | null
   /** When that probe was sent: an older probe that reports later is dropped. */
   readonly probedAt: Instant | null
-  /** When the newest full look was sent: a lean one does not count who is attached. */
+  /** When the newest full look was sent: a lean one does not count attached replicas. */
   readonly countedAt: Instant | null
   /** Since when it says that it is not in recovery; null: it does not. */
   readonly claimsSince: Instant | null

@@ -1,5 +1,5 @@
-// One loss of the primary, from the first sign of trouble to the new one: what happened when. A fold over changes of the picture;
-// decides nothing.
+// The phases of one loss of the primary, from the first suspicion to the new primary, with their times. A fold over changes of
+// the topology. Decides nothing.
 
 import type { NodeKey } from './address.js'
 import type { Change } from './changes.js'
@@ -24,7 +24,7 @@ export interface Outage {
   readonly phases: readonly Phase[]
 }
 
-/** Null: there is a primary that nobody doubts, or there has been none yet. `promoted` is the last phase of one that is over. */
+/** Null: there is a primary that is not suspect, or there was none yet. `promoted` is the last phase of an outage that is over. */
 export function outageAfter(
   outage: Outage | null,
   after: Topology,
@@ -49,12 +49,12 @@ function bounded(phases: readonly Phase[]): readonly Phase[] {
   return [...phases.slice(0, FIRST), ...phases.slice(FIRST - MOST)]
 }
 
-/** Another primary, or another timeline of the same, has taken over. */
+/** Returns true if another primary, or the same one on another timeline, has taken over. */
 export function isOver({ epoch }: Outage, after: Topology): boolean {
   return after.epoch !== epoch
 }
 
-/** Statements that need the primary wait. */
+/** Returns true while statements that need the primary wait. */
 export function isLost({ primary, nodes }: Topology): boolean {
   return primary === null || nodes.get(primary)?.suspect !== null
 }

@@ -1,4 +1,4 @@
-// Who is the primary? One verdict over all nodes that say they are not in recovery. Knows no clock and no other state.
+// Decides which node is the primary: one verdict over all nodes that say they are not in recovery. Reads no clock, keeps no state.
 //
 // The danger is never a late verdict, always a wrong one: a replica promoted for a test, a thawed old primary, a fork.
 
@@ -9,7 +9,7 @@ export interface Claimant {
   readonly key: NodeKey
   /** null: the role may not see it; then only incumbency decides. */
   readonly timeline: number | null
-  /** Rows that it shows in pg_stat_replication, as any role may count them. An archiver has one, too: it keeps an office, and takes none. */
+  /** Its rows in pg_stat_replication, which any role may count. An archiver has one, too: a row can keep a primary, not make one. */
   readonly rows: number
   /** Known nodes in recovery that say themselves that they follow it. */
   readonly followers: number
@@ -25,11 +25,11 @@ export interface Incumbent {
   readonly standing: 'live' | 'suspect' | 'gone'
   /** Milliseconds since it was last known to be the primary; 0 while live. */
   readonly goneMillis: number
-  /** Whom every replica that is known follows, by its own word, if that is another; null: some do not, or there is none. */
+  /** The other node that every known replica says it follows; null: some do not, or there is no replica. */
   readonly deserted: NodeKey | null
 }
 
-/** The highest timeline ever seen on a node that was not in recovery, and for how long nobody has shown it. */
+/** The highest timeline ever seen on a node that was not in recovery, and for how long no node has shown it. */
 export interface Highest {
   readonly timeline: number
   readonly goneMillis: number
@@ -58,13 +58,13 @@ export function choosePrimary(
   return amongEquals(entitled)
 }
 
-/** A stale fork comes back with the timeline it had. It is believed only when nobody has shown a higher one for long. */
+/** A stale fork comes back with the timeline it had. It is believed only when no node has shown a higher one for long. */
 function outdated(claimant: Claimant, highest: Highest | null): boolean {
   if (highest === null || claimant.timeline === null) return false
   return claimant.timeline < highest.timeline && highest.goneMillis < PATIENCE_MILLIS
 }
 
-/** A replica promoted for a test must not take over because the primary restarts. Unless somebody follows it by now. */
+/** A replica promoted for a test must not take over because the primary restarts, unless a replica follows it by now. */
 function mustWait(claimant: Claimant, incumbent: Incumbent | null): boolean {
   return claimant.followers === 0 && incumbent !== null && incumbent.goneMillis < PATIENCE_MILLIS
 }
@@ -73,7 +73,7 @@ function besideIncumbent(claimants: readonly Claimant[], incumbent: Incumbent): 
   const { key, standing, deserted } = incumbent
   const present = claimants.find((claimant) => claimant.key === key)
   if (present === undefined) return NONE
-  // A lower timeline is an old fork, whoever follows it. A node merely found never displaces one that the user named.
+  // A lower timeline is an old fork, whatever follows it. A node merely found never displaces one that the user named.
   const rivals = claimants.filter(
     (rival) =>
       rival.key !== key &&
@@ -84,7 +84,7 @@ function besideIncumbent(claimants: readonly Claimant[], incumbent: Incumbent): 
   if (heir !== undefined && isHigher(heir, present)) return { kind: 'primary', key: heir.key }
   // A frozen node cannot be compared, and its last word may be old. It is convicted after silentMillis, or it answers.
   if (standing === 'suspect') return { kind: 'primary', key }
-  // Any row keeps the office of one that lives: a claimant that is followed by some is a test, or a fork.
+  // Any row keeps a live primary: a claimant with some of the followers is a test, or a fork.
   const serious = present.rows > 0 ? [] : rivals.filter(({ followers }) => followers > 0)
   const [rival] = serious
   if (rival === undefined) return { kind: 'primary', key }
@@ -96,7 +96,7 @@ function isHigher(rival: Claimant, present: Claimant): boolean {
   return rival.timeline !== null && present.timeline !== null && rival.timeline > present.timeline
 }
 
-/** Nobody holds the office: the highest timeline does, unless two have it or a lower one is the one that is followed. */
+/** There is no incumbent: the highest timeline wins, unless two nodes have it or replicas follow a lower one. */
 function amongEquals(entitled: readonly Claimant[]): PrimaryVerdict {
   const named = entitled.filter((claimant) => claimant.configured)
   const candidates = named.length > 0 ? named : entitled

@@ -1,5 +1,5 @@
-// The one function that changes the picture of the herd: reduce(topology, event). It takes in what was discovered, probed or accused;
-// belief.ts turns that into roles. It never looks at a clock.
+// The one function that changes the topology: reduce(topology, event). It takes in what was discovered, probed or accused.
+// belief.ts turns that into roles. It reads no clock.
 
 import { keyOf, type NodeAddress, type NodeKey } from './address.js'
 import { areAlone } from './alone.js'
@@ -68,7 +68,7 @@ function discovered(topology: Topology, source: string, addresses: readonly Node
   return settle(topology, { ...topology, blind, sources, nodes }, at)
 }
 
-/** pg_stat_replication lists who streams right now: a replica it lost is still a node while it answers. */
+/** pg_stat_replication lists the replicas that stream now: a replica that it lost is still a node while it answers. */
 function attached(topology: Topology, source: string, addresses: readonly NodeAddress[]): NodeAddress[] {
   if (source !== 'replication') return []
   const fresh = new Set(addresses.map(keyOf))
@@ -78,7 +78,7 @@ function attached(topology: Topology, source: string, addresses: readonly NodeAd
   })
 }
 
-/** A name may take longer to resolve than the primary to tell of its replicas: what the user named is used, whoever was first. */
+/** The primary may list a replica before its configured name is resolved: what the user named is used, in either order. */
 function named(known: Node | undefined, key: NodeKey, address: NodeAddress): Node {
   if (known === undefined) return stranger(key, address)
   return address.origin === 'configured' && known.address.origin !== 'configured' ? { ...known, address } : known
@@ -185,9 +185,9 @@ function unanswered(node: Node, event: Probed, { failure, answers = 'none' }: Mi
       return { ...kept, state: stillOf(node, failure) }
     case 'suspect': {
       if (!isUp(node)) return { ...kept, state: stillOf(node, failure) }
-      // Counted from the first probe that went unanswered: while nobody asked, silence proves nothing.
+      // Counted from the first probe that went unanswered: while no query was sent, silence proves nothing.
       const missedAt = answers === 'before' ? event.startedAt : (node.missedAt ?? event.startedAt)
-      // The only server there is: giving it up would help nobody, and cut what merely takes its time. At the end it lets go.
+      // Giving up the only server would help no statement, and cut one that merely takes long. At its end the pool gives it up.
       if ((plural || ended) && elapsed(missedAt, event.at) >= rules.silentMillis)
         return convicted(kept, failure, event.at)
       return { ...kept, missedAt, suspect: node.suspect ?? { since: event.at, failure } }
@@ -195,7 +195,7 @@ function unanswered(node: Node, event: Probed, { failure, answers = 'none' }: Mi
   }
 }
 
-/** What it was, with the newest failure where nothing was known of it. */
+/** Returns the state that the node had, with the newest failure if nothing was known of it. */
 function stillOf(node: Node, failure: Failure): Node['state'] {
   return isUp(node) || node.state.kind === 'down' ? node.state : { kind: 'unknown', failure }
 }
@@ -224,14 +224,14 @@ function accused(topology: Topology, event: Accused): Topology {
   return settle(topology, { ...topology, nodes: nodes.set(event.key, { ...lost, suspect }) }, event.at)
 }
 
-/** Only of the primary as it is believed in now: positions of two timelines do not compare. */
+/** Only for the current primary: positions of two timelines do not compare. */
 function sampled(topology: Topology, event: Extract<TopologyEvent, { kind: 'sampled' }>): Topology {
   const { incumbent, primary, nodes } = topology
   if (primary !== event.key || incumbent?.timeline !== event.timeline || event.timeline === null) return topology
   return withSample(topology, event.startedAt, event.at, event.positions, nodes.get(primary)?.seen ?? null)
 }
 
-/** What is believed of the node waits for its next probe: who met another server there asks for one. */
+/** The role of the node is decided by its next probe: the caller that met another server there asks for one. */
 function identified(topology: Topology, event: Extract<TopologyEvent, { kind: 'identified' }>): Topology {
   const node = topology.nodes.get(event.key)
   const identity = node === undefined ? null : observed(node.identity, event.startedAt, event.at)

@@ -1,11 +1,11 @@
-// Chooses a node for a target from one picture: refuse by rule, then balance among equals. Does not wait, connect or
-// know the time. Who was refused, and why, is data: it becomes the error that the caller reads.
+// Chooses a node for a target from one topology: refuses by rule, then balances among the rest. Does not wait, connect or
+// read a clock. The refused nodes and the reasons are data: they become the error that the caller reads.
 
 import type { NodeKey } from './address.js'
 import { standbysOf } from './alone.js'
 import type { BalancePolicy, Evidence, Moment } from './balance.js'
 import { isOpen, shareOf } from './breaker.js'
-import { choose, type Freshness, type Need, type Runner } from './freshness.js'
+import { type Candidate, choose, type Freshness, type Need } from './freshness.js'
 import type { Required } from './horizon.js'
 import { isBalanced } from './identity.js'
 import type { Node } from './node.js'
@@ -24,11 +24,11 @@ export type Target =
       /** Only standbys are known, and no primary ever was: serve as pg would, or refuse. Absent: refuse. */
       readonly alone?: 'serve' | 'refuse' | undefined
       /** Where the reads before this one went, so that it does not go backwards. */
-      readonly stick?: Stick | null | undefined
+      readonly stick?: StickyReplica | null | undefined
     }
 
 /** The replica that a session reads from. Any other must also have all that was acknowledged before the last read ended. */
-export interface Stick {
+export interface StickyReplica {
   readonly key: NodeKey
   readonly generation: number
   readonly losses: number
@@ -92,7 +92,7 @@ export function select(topology: Topology, target: Target, policy: BalancePolicy
   return selectPrimary(topology, moment.avoid, replica.refused)
 }
 
-/** Needs no clock and no chance. `passed`: the replicas in whose stead the primary is asked. */
+/** Needs no clock and no chance. `passed`: the replicas that were refused before the primary is asked. */
 export function selectPrimary(
   topology: Topology,
   avoid: ReadonlySet<NodeKey>,
@@ -126,7 +126,7 @@ export function onlyNode(topology: Topology, avoid: ReadonlySet<NodeKey>): Node 
   return fallback
 }
 
-/** Why a write would not go there. */
+/** Returns why a write would not go to this node. */
 export function unfitPrimary(node: Node): Refusal {
   if (node.draining) return 'draining'
   switch (node.state.kind) {
@@ -150,7 +150,7 @@ export function unfitPrimary(node: Node): Refusal {
 type ReplicaTarget = Extract<Target, { role: 'replica' }>
 
 function selectReplica(topology: Topology, target: ReplicaTarget, policy: BalancePolicy, moment: Moment): Choice {
-  // A suspect primary may be well: until it is convicted the bound stands, and a read that nothing proves waits.
+  // A suspect primary may be healthy: until it is down the bound stands, and a read that nothing proves waits.
   const orphaned = topology.primary === null
   const maxLagMillis = orphaned ? Math.max(target.need.maxLagMillis, target.maxStaleMillis) : target.need.maxLagMillis
   const need = { ...target.need, maxLagMillis, orphaned }
@@ -167,7 +167,7 @@ function selectReplica(topology: Topology, target: ReplicaTarget, policy: Balanc
     else fit.push(node)
   }
   if (alone) return standing(standbysOf(fit, recovering, stick?.key ?? null), target, refused, policy, moment)
-  // Better than none, where there is no other.
+  // A recovering replica is better than none.
   if (fit.length === 0 && (orphaned || target.otherwise === 'refuse')) fit = recovering
   else for (const { key } of recovering) refused.set(key, 'recovering')
   if (stick) {
@@ -192,7 +192,7 @@ function asksMore(maxLagBytes: number, need: Need, stick: ReplicaTarget['stick']
   return Boolean(need.captured ?? need.carried ?? stick)
 }
 
-/** No primary was ever seen, so nothing is proven of these: any is as good as another. */
+/** No primary was ever seen, so nothing is proven about these replicas: any may serve. */
 function standing(
   candidates: readonly Node[],
   { need }: ReplicaTarget,
@@ -209,8 +209,8 @@ function policed(candidates: readonly Node[], policy: BalancePolicy, moment: Mom
   return candidates.length === 1 ? (candidates[0] as Node) : policy(candidates, moment)
 }
 
-/** The replica is the one that was read from, and has not gone back since, as far as anybody knows. */
-export function isSame(node: Node, stick: Stick): boolean {
+/** Returns true if this is the replica that the session read from, and it is not known to have gone back since. */
+export function isSame(node: Node, stick: StickyReplica): boolean {
   return node.key === stick.key && node.generation === stick.generation && node.losses === stick.losses
 }
 
@@ -224,7 +224,7 @@ const NOTHING_KNOWN: Evidence = {
 
 function freshnessOf(topology: Topology, fit: readonly Node[], need: Need, target: Target, moment: Moment): Freshness {
   const evidence = moment.evidence ?? NOTHING_KNOWN
-  const runners = fit.map(({ key, state }): Runner => {
+  const candidates = fit.map(({ key, state }): Candidate => {
     const replayed = state.kind === 'replica' ? (state.position?.lsn ?? null) : null
     // Where a guard proves nothing, none is tried.
     const blind = state.kind === 'replica' && state.direct === false
@@ -233,7 +233,7 @@ function freshnessOf(topology: Topology, fit: readonly Node[], need: Need, targe
   const { isComing, tripMillis, mayAwait, mayGuard } = evidence
   const bytes = target.role === 'replica' ? target.maxLagBytes : Infinity
   const circumstances = { now: moment.now, isComing, tripMillis, mayAwait, mayGuard }
-  return choose(need, bytes, topology.wal, topology.epoch, runners, circumstances)
+  return choose(need, bytes, topology.wal, topology.epoch, candidates, circumstances)
 }
 
 function chosen(

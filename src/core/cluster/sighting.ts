@@ -32,7 +32,7 @@ export interface Detail {
   /** Timelines that a replica is known to have replayed or received. null: not allowed to see (pg_read_all_stats). */
   readonly controlTimeline: number | null
   readonly receivedTimeline: number | null
-  /** Whom its WAL receiver is connected to, in the replica's own words; null: it has none. `host` null: not allowed to see. */
+  /** The server that its WAL receiver is connected to, by the replica's own name for it; null: none. `host` null: not allowed to see. */
   readonly sender?: Upstream | null
   /** The last checkpoint or restartpoint: position, redo, timeline, next transaction and time. */
   readonly checkpoint?: string | null
@@ -43,7 +43,7 @@ export interface Detail {
   readonly standardConformingStrings: boolean
   /** `server_version`, with what its packager added; null: it does not say. */
   readonly version: string | null
-  /** Whom it takes us for; null: it does not say. */
+  /** The role of the probe's session; null: the server does not say. */
   readonly role: string | null
   /** That role may see all of pg_stat_replication and pg_stat_wal_receiver; null: there is no such privilege. */
   readonly readsStats: boolean | null
@@ -67,7 +67,7 @@ export interface Sighting extends Positions {
   readonly replay: Lsn | null
   /** Of a replica; null: it has none, or does not say. */
   readonly receiver?: Receiver | null
-  /** Does a replica send its log to anybody? 0: to none; absent: not known. */
+  /** How many servers a replica sends its log to. Absent: not known. */
   readonly feeds?: number | null
   readonly detail: Detail | null
 }

@@ -1,6 +1,6 @@
-// What a server's error says: about its session or itself (FATAL, PANIC), or about one statement (ERROR). SQLSTATEs are open to
-// everybody: RAISE, postgres_fdw, dblink and any extension may use any of them. So a code that would tell something of the node
-// counts only with its severity, and as an ERROR only with the core routine that raises it.
+// What a server's error says: about its session or itself (FATAL, PANIC), or about one statement (ERROR). Any code may raise
+// any SQLSTATE: RAISE, postgres_fdw, dblink, extensions. So a code that says something about the node counts only with its
+// severity, and as an ERROR only with the core routine that raises it.
 
 /** One ErrorResponse, as the server wrote it. */
 export interface Spoken {
@@ -36,7 +36,7 @@ export const SESSION: Readonly<Record<string, Meaning>> = {
   '57P03': { kind: 'starting', accuses: true, undone: true },
   // database_dropped while connected
   '57P04': { kind: 'lost', accuses: false, undone: true },
-  // idle_session_timeout: the statement came too late to be looked at, and a new session takes it.
+  // idle_session_timeout: the statement came too late to be read, and a new session takes it.
   '57P05': { kind: 'lost', accuses: false, undone: true },
   // idle_in_transaction_session_timeout, transaction_timeout: the session's own limits. A second run would meet them again.
   '25P03': { kind: 'statement', accuses: false, undone: true },
@@ -56,7 +56,7 @@ export const SESSION: Readonly<Record<string, Meaning>> = {
   '08P01': { kind: 'lost', accuses: true, undone: false },
 }
 
-/** PANIC: the server goes down with the session, and nothing tells what it had made durable. */
+/** PANIC: the server stops with the session, and what it had made durable is not known. */
 const PANIC: Meaning = { kind: 'lost', accuses: true, undone: false }
 
 /** Any other FATAL, and any ERROR that is the statement's own. */
@@ -147,12 +147,12 @@ export function meaningOf(spoken: Spoken): Meaning {
   return rowAt(SESSION, spoken.code) ?? byRoutine ?? OWN
 }
 
-/** The session is over, or was not to be: FATAL, PANIC, and whatever is said instead of a welcome. */
+/** Returns true if the session has ended, or was refused: FATAL, PANIC, and every error before the session is ready. */
 export function speaksOfSession({ severity, starting }: Spoken): boolean {
   return starting || severity === 'FATAL' || severity === 'PANIC'
 }
 
-/** None of the text was executed: it was the first answer to it, and came from no function that it had called. */
+/** Returns true if none of the text was executed: the error is the first answer to it, and no called function raised it. */
 export function isUnparsed({ code, routine, nested, begun, severity }: Spoken): boolean {
   return severity === 'ERROR' && !nested && !begun && routine !== null && rowAt(UNPARSED, code)?.has(routine) === true
 }
@@ -163,14 +163,14 @@ function roleOf({ code, routine }: Spoken): Meaning | null {
   return found === undefined ? null : { kind: found.kind, accuses: found.accuses, undone: true }
 }
 
-/** A code is a stranger's word: `constructor` is in no table. */
+/** A server may send any code: `constructor` is in no table. */
 export function rowAt<T>(table: Readonly<Record<string, T>>, code: string | null): T | undefined {
   return code !== null && Object.hasOwn(table, code) ? table[code] : undefined
 }
 
 /** What went wrong, in the words the rest of the code switches on. */
 export type FailureKind =
-  | 'unreachable' // nobody listens there, or no way there
+  | 'unreachable' // no server listens at the address, or there is no route to it
   | 'starting' // alive, but takes no sessions: starting up, shutting down, recovering
   | 'lost' // the connection broke
   | 'silent' // no answer in time
@@ -183,5 +183,5 @@ export type FailureKind =
   | 'conflict' // a replica cancelled a read to go on replaying
   | 'dropped' // our own: the node's connections were given up before the statement was sent
   | 'stale' // our own: a fresh connection proved to be behind the required position
-  | 'statement' // the server answered this statement with an error; the node is well
+  | 'statement' // the server answered this statement with an error; the node is healthy
   | 'caller' // not the server's doing at all: a TypeError, a closed pool, what the application's own code threw

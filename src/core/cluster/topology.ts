@@ -1,4 +1,4 @@
-// The immutable picture of the herd, and the events that change it (reduce.ts). Values only.
+// The immutable topology of a cluster, and the events that change it (reduce.ts). Values only.
 
 import type { NodeAddress, NodeKey } from './address.js'
 import type { Failure } from './failure.js'
@@ -8,7 +8,7 @@ import type { Lsn } from './lsn.js'
 import type { Node, ProbeResult } from './node.js'
 import type { Position, Positions, Receiver } from './sighting.js'
 
-/** What the user decided once and for all, as far as belief depends on it. */
+/** The options that belief.ts depends on. */
 export interface Rules {
   /** How many hosts the user named. */
   readonly hosts: number
@@ -27,7 +27,7 @@ export interface Topology {
   readonly plural: boolean
   /** Several nodes claim to be the primary and nothing decides between them. */
   readonly contested: { readonly since: Instant; readonly claimants: readonly NodeKey[] } | null
-  /** The cluster we belong to; null until every configured node has been looked at once. */
+  /** The cluster we belong to; null until every configured node was probed once. */
   readonly systemIdentifier: string | null
   /** The configured nodes belong to different clusters, and none was ever chosen. */
   readonly mixed: ReadonlyMap<NodeKey, string> | null
@@ -41,7 +41,7 @@ export interface Topology {
   readonly refused: ReadonlySet<NodeKey>
   /** The last good list of every source. */
   readonly sources: ReadonlyMap<string, readonly NodeAddress[]>
-  /** Sources whose newest look failed. */
+  /** Sources whose newest query failed. */
   readonly blind: ReadonlyMap<string, Failure>
   /** The primary's WAL history in this epoch. */
   readonly wal: Wal
@@ -93,7 +93,7 @@ export type TopologyEvent =
     }
   /** A new connection has said which server it leads to. */
   | { readonly kind: 'identified'; readonly key: NodeKey; readonly startedAt: string; readonly at: Instant }
-  /** The application wants a node left alone, or used again. */
+  /** The application has called drain() or resume() for a node. */
   | { readonly kind: 'drained' | 'resumed'; readonly key: NodeKey }
   /** The application sends nothing more. */
   | { readonly kind: 'ended' }

@@ -1,5 +1,5 @@
-// Does a replica follow the primary's history, and up to which position is that proven? An equal timeline number is no history: a
-// fork may carry the same. What is kept of one replica, and what each piece of evidence does to it. Values only; never looks at a clock.
+// Decides whether a replica follows the primary's history, and up to which position that is proven. An equal timeline number proves
+// nothing: a fork may carry the same. Folds each piece of evidence into the lineage of one replica. Values only; reads no clock.
 
 import type { NodeKey } from './address.js'
 import type { Checkpoint, Wal } from './horizon.js'
@@ -9,12 +9,12 @@ import type { Lsn } from './lsn.js'
 import type { Node } from './node.js'
 import type { Position, Receiver } from './sighting.js'
 
-/** What of the picture a replica is judged by. */
+/** The part of the topology by which a replica is judged. */
 export interface Reign {
   readonly epoch: number
   readonly primary: NodeKey
   readonly timeline: number
-  /** It is in office; false: it was the last one. */
+  /** True: it is the primary now. False: it was the last one. */
   readonly present: boolean
   readonly wal: Wal
   readonly nodes: ReadonlyMap<NodeKey, Node>
@@ -56,7 +56,7 @@ function climbed(climb: readonly Arrived[], shown: Arrived): readonly Arrived[] 
   return next.filter((_, i) => i >= next.length / 2 || i % 2 === 0)
 }
 
-/** It is ahead of what the primary said after that: it does not follow. Whichever of the two became known first. */
+/** Returns true if it was ahead of what the primary said later: then it does not follow. The answers may come in either order. */
 export function isRefuted({ climb, doubt }: Lineage, { samples }: Wal): boolean {
   const highest = climb.at(-1)
   if (highest === undefined) return false
@@ -69,7 +69,7 @@ export function isRefuted({ climb, doubt }: Lineage, { samples }: Wal): boolean 
   return false
 }
 
-/** Whatever it was proven to have is none of the primary's, or that is not known any more. */
+/** The positions that were proven are not the primary's, or that is no longer known. */
 export function doubted(lineage: Lineage, at: Instant, of: NodeKey | null): Lineage {
   const top = lineage.climb.at(-1)?.lsn ?? null
   const { doubt } = lineage
@@ -193,7 +193,7 @@ export function advanced(node: Node, reign: Reign, known: Lsn | null = null): Li
   const proven = lineage.proven !== null && shown.lsn <= lineage.proven.lsn ? shown : lineage.proven
   const stuck = { ...lineage, proven, pending: [], direct: false }
   if (!isBased(node, reign, suspects)) return lineage.doubt === null ? { ...stuck, proven: null } : stuck
-  // What its positions of before refute is over.
+  // Its earlier positions no longer refute anything.
   const settled = lineage.doubt === null ? lineage : { ...lineage, doubt: null, climb: [shown] }
   const timeline = lineage.receiver?.timeline ?? null
   // What it had it still has, but nothing that came since counts.
@@ -221,12 +221,12 @@ function isVouched(node: Node, { nodes, timeline }: Reign): boolean {
   return isInRecoverySince(upstream, link.since)
 }
 
-/** Who has reached the primary's timeline never follows a server on a lower one. */
+/** A replica that has reached the primary's timeline never follows a server on a lower one. */
 function isOutdated({ seen }: Node, { timeline }: Reign): boolean {
   return seen !== null && !seen.inRecovery && seen.timeline !== null && seen.timeline < timeline
 }
 
-/** Another node has answered, or the primary: what does that say of this replica? */
+/** Returns the lineage of this replica after another node, or the primary, has answered. */
 export function confirmed(node: Node, reign: Reign): Lineage {
   let { lineage } = node
   const suspects = suspectsOf(node, reign).filter((other) => !isOutdated(other, reign))
@@ -252,7 +252,7 @@ function isInRecoverySince({ seen, probedAt }: Node, arrivedAt: Instant): boolea
   return seen?.inRecovery === true && probedAt !== null && probedAt.mono > arrivedAt.mono
 }
 
-/** What selection goes by. */
+/** Returns what selection needs of a lineage. */
 export function standingBy({ proven, pending, direct }: Lineage): {
   readonly follows: boolean
   readonly direct: boolean

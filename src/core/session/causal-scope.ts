@@ -1,15 +1,15 @@
-// What a pool, or a session of it, has written and read: what the next read must see. It remembers times and positions only,
-// and asks nobody. What a session does, the sessions around it and the pool have done, too.
+// What a pool, or a session of it, has written and read: what the next read must see. Keeps times and positions only, and sends
+// no query. What a session does counts for the sessions around it and for the pool, too.
 
 import type { Captured, Carried } from '../cluster/freshness.js'
 import type { Instant } from '../cluster/instant.js'
 import type { Lsn } from '../cluster/lsn.js'
 import type { Node } from '../cluster/node.js'
-import { isSame, type Stick } from '../cluster/selection.js'
+import { isSame, type StickyReplica } from '../cluster/selection.js'
 import type { Token } from '../cluster/token.js'
 
-/** Where the primary's WAL reached behind a write. */
-export interface Landed {
+/** The position that the primary's WAL had reached right after a write. */
+export interface CapturedPosition {
   readonly lsn: Lsn
   readonly ackedAt: Instant
   readonly epoch: number
@@ -22,12 +22,12 @@ export interface Arrival {
   /** Likewise. Of another cluster: ignored. */
   readonly lenient: readonly Token[]
   readonly arrivedAt: number
-  /** What it stands for is gone, and that was told; false: it is one of too many that say so; null: it is not gone. */
+  /** True: its write is lost, and the event was sent. False: too many tokens claim a loss to believe it. Null: it is not lost. */
   believed: boolean | null
 }
 
 /** What a read must see, beside the lag bound. Times are on the monotonic clock. */
-export interface Written {
+export interface ReadConstraints {
   /** The newest acknowledgement whose position is not known. */
   readonly since: number | null
   /** The newest loss of a write whose outcome is unknown, outside of sessions. */
@@ -36,8 +36,8 @@ export interface Written {
   /** It may have been committed asynchronously. */
   readonly asynchronous: boolean
   readonly carried: Carried | null
-  readonly stick: Stick | null
-  /** What it carries did not survive a failover: the primary is to answer. */
+  readonly stick: StickyReplica | null
+  /** A token stands for a write that did not survive a failover: the read needs the primary. */
   readonly lost: boolean
 }
 
@@ -48,9 +48,9 @@ export class Scope {
   #newest = -Infinity
   #doubt: number | null = null
   #captured: Captured | null = null
-  #stick: Stick | null = null
+  #stick: StickyReplica | null = null
 
-  /** A session begins with what the session around it has seen. Of the pool it knows no more than it is told. */
+  /** A session begins with what the session around it has seen. It inherits nothing from the pool. */
   constructor(parent: Scope | null, arrival: Arrival | null = null) {
     this.parent = parent
     this.arrival = arrival
@@ -61,7 +61,7 @@ export class Scope {
     this.#stick = parent.#stick
   }
 
-  /** A write was acknowledged, or something that may be one; nobody knows its position. */
+  /** A write, or a statement that may be one, was acknowledged. Its position is not known. */
   acknowledged(at: number): void {
     for (let scope: Scope | null = this; scope !== null; scope = scope.parent) scope.#raise(at)
   }
@@ -77,12 +77,12 @@ export class Scope {
     }
   }
 
-  /** A write was acknowledged, and this is where the WAL reached behind it. */
-  captured(landed: Landed): void {
+  /** A write was acknowledged, and the primary's WAL had reached this position right after it. */
+  captured(landed: CapturedPosition): void {
     for (let scope: Scope | null = this; scope !== null; scope = scope.parent) scope.#capture(landed)
   }
 
-  /** The primary is ahead of all: whatever it showed must be there from now on. */
+  /** The primary is ahead of all replicas: later reads must see everything that it showed. */
   readOnPrimary(at: number): void {
     for (let scope: Scope | null = this; scope?.parent != null; scope = scope.parent) scope.#raise(at)
   }
@@ -91,14 +91,14 @@ export class Scope {
   readOnReplica(node: Node, at: number): void {
     for (let scope: Scope | null = this; scope?.parent != null; scope = scope.parent) {
       const { stick } = scope
-      // Reads that began together do not know of each other: this replica may be behind the other one.
+      // Concurrent reads do not know of each other: this replica may be behind the other one.
       if (stick !== null && !isSame(node, stick)) scope.#raise(stick.since)
       const { key, generation, losses } = node
       scope.#stick = { key, generation, losses, since: Math.max(at, stick?.since ?? at) }
     }
   }
 
-  get stick(): Stick | null {
+  get stick(): StickyReplica | null {
     return this.#stick
   }
 
@@ -120,9 +120,9 @@ export class Scope {
     this.#since = Math.max(this.#since ?? at, at)
   }
 
-  #capture(landed: Landed): void {
+  #capture(landed: CapturedPosition): void {
     const before = this.#captured
-    // Positions of an epoch that is over mean nothing: what they stood for is looked for by its time.
+    // Positions of an epoch that is over mean nothing: those writes are looked for by their time.
     if (before !== null && before.epoch !== landed.epoch) this.#raise(this.#newest)
     this.#newest = Math.max(this.#newest, landed.ackedAt.mono)
     const higher = before === null || before.epoch !== landed.epoch || before.lsn < landed.lsn

@@ -64,7 +64,7 @@ export interface Own {
  */
 export type Plan = 'here' | 'borrow' | 'begin' | 'lent' | 'move' | 'chain' | 'refuse'
 
-/** Where a statement of a caller goes that is in no transaction on a replica. */
+/** Plans a statement of a caller that is in no transaction on a replica. */
 export function plan(asked: Asked, own: Own): Plan {
   // Taint, an order to keep, a transaction: each keeps a statement here.
   if (asked.isSubmittable || !own.lends || !own.isIdle || own.isTainted) return 'here'
@@ -72,7 +72,7 @@ export function plan(asked: Asked, own: Own): Plan {
   return openingIn(asked) === null ? 'here' : 'begin'
 }
 
-/** Where a statement goes of a caller that is. `status`: of that transaction, as its server said last. */
+/** Plans a statement of a caller in a transaction on a replica. `status`: that transaction's, as its server said last. */
 export function planOnLoan(asked: Asked, loan: Loan<unknown>, status: string): Plan {
   const { sql, sqlClass: verdict, effect, isSubmittable } = asked
   if (sql !== null && closingOf(sql)?.chains) return 'chain'

@@ -1,5 +1,5 @@
-// What became of a statement in a session of its caller's own, which may have been in a transaction block. Of a statement on
-// a connection of the pool's: outcomeOf() in failure.ts.
+// The outcome of a statement on a client that its caller holds, perhaps in a transaction block. For a statement of pool.query()
+// see outcomeOf() in failure.ts.
 
 import type { Failure, Outcome } from '../cluster/failure.js'
 import { isUndone, type Undone } from '../undone.js'

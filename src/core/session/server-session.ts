@@ -1,6 +1,6 @@
-// One physical connection's session, as its server tells of it: protocol messages in, facts out. What was acknowledged, what is in
-// doubt, what was shown, what the session is left with when its connection is given back. Sends nothing, and allocates nothing
-// for a message. https://www.postgresql.org/docs/current/protocol-flow.html
+// Tracks the session of one physical connection: protocol messages in, facts out. What was acknowledged, what is in doubt, what was
+// shown, what the session is left with when its connection is released. Sends nothing, and allocates nothing for a message.
+// https://www.postgresql.org/docs/current/protocol-flow.html
 
 import type { Instant } from '../cluster/instant.js'
 import type { Lsn } from '../cluster/lsn.js'
@@ -13,11 +13,11 @@ import { Usage } from './usage.js'
 
 /** What texts do, under all that is known of names. */
 export interface Texts {
-  /** May it write? Null: the text is not known. */
+  /** True if it may write. Null: the text is not known. */
   writes(text: string | null, sentAsWrite: boolean): boolean
   /** What the server takes back of it when it refuses it. */
   undone(text: string): Undone
-  /** Does it change definitions? */
+  /** True if it changes definitions. */
   defines(text: string): boolean
   effect(text: string): Effect
   /** There is more than one server: texts are to be read. */
@@ -52,7 +52,7 @@ type Trailing = (isBroken: boolean) => void
 export class ServerSession extends Usage {
   readonly exchange = new Exchange()
   readonly remains: Remains
-  /** Its messages are seen; those of a native client are not. */
+  /** True if pgherd reads its messages; a native client shows none. */
   readonly isWatched: boolean
   readonly #texts: Texts
   #readyAt: Instant | null = null
@@ -147,7 +147,7 @@ export class ServerSession extends Usage {
     this.#restsSince = now
     if (!inRecovery) this.#standby = false
   }
-  /** It was asked, and said nothing. */
+  /** The server was asked, and did not answer. */
   unidentified(): void {
     this.#isIdentified = true
   }
@@ -159,7 +159,7 @@ export class ServerSession extends Usage {
   captures(): void {
     this.#capturing = 'statement'
   }
-  /** The caller of the statement is told when that question is answered. */
+  /** The caller of the statement gets its result when that question is answered. */
   trails(then: Trailing): void {
     this.#trailing = then
   }
@@ -181,7 +181,7 @@ export class ServerSession extends Usage {
     this.#told = error
   }
 
-  // What its server says. Each gives bits of Fact.
+  // What the server sends. Each call returns bits of Fact.
 
   /** ParameterStatus. True: whether the session is legible, or on a standby, may have changed. */
   parameter(name: string, value: string | undefined, at: () => Instant): boolean {
@@ -294,7 +294,7 @@ export class ServerSession extends Usage {
   }
 }
 
-/** A server that was chosen as a replica has said in this session that it is none any more. */
+/** A server that was chosen as a replica has said in this session that it is no longer in recovery. */
 export function isPromoted(node: Node | null, { standby }: Pick<ServerSession, 'standby'>): boolean {
   return standby === false && node?.state.kind === 'replica'
 }

@@ -7,7 +7,7 @@
 //   select proname from pg_proc where pronamespace = 'pg_catalog'::regnamespace group by proname
 //   having bool_and(provolatile <> 'v' and prokind <> 'p' and prorettype not in (handlers, trigger, internal))
 // without most names whose every obj_description() says that they only implement an operator, a type's input and
-// output, a hash, or an aggregate's steps (nobody calls int4um by name); plus the names of the base types, since int4(x) is a call too. Taken out
+// output, a hash, or an aggregate's steps (no statement calls int4um by name); plus the names of the base types, since int4(x) is a call too. Taken out
 // by hand: STABLE functions that fail on a standby or answer for the server they run on (names.ts lists them).
 
 const words = (text: string): string[] => text.trim().split(/\s+/)

@@ -9,43 +9,20 @@ import { Kind, Lexer } from './lexer.js'
 import {
   kept,
   type NamePolicy,
-  type Objection,
   objectionToCall,
   objectionToMention,
-  QUERY_TEXT,
   SHIPPED_ONLY,
   sessionCall,
   undoneOfCall,
 } from './names.js'
+import { type Objection, QUERY_TEXT } from './objections.js'
 import { Place } from './position.js'
-import { HEADS, type Head, PLAIN_OBJECTS, ROLES, Role } from './statements.js'
+import { CONTROL, HEADS, type Head, LOCKS, OTHER, PLAIN_OBJECTS, ROLES, Role, WITH_GOES_ON } from './statements.js'
 import { DEFINED_ONLY, undoneByCall, undoneByWord } from './undoing.js'
+import type { Hint, Intent, Verdict } from './verdict.js'
 
 export type { NamePolicy } from './names.js'
-
-export type Intent = 'read' | 'write' | 'session'
-
-/** Where a text asks to run, in a comment at its beginning. */
-export type Hint = 'primary' | 'replica'
-
-export interface Verdict {
-  readonly intent: Intent
-  /** The deciding word or name as the user would recognise it: 'INSERT', 'nextval', 'FOR UPDATE', ';'. */
-  readonly word: string
-  readonly reason: string
-  /** False: `word` is how the text goes on where it cannot be read. */
-  readonly readable: boolean
-  /** Exactly one statement; comments and empty statements do not count. */
-  readonly single: boolean
-  /** What a server takes back when it refuses the text. */
-  readonly undone: Undone
-  /** It ends or begins transactions: of several statements, what came before may be committed when a later one is refused. */
-  readonly controls: boolean
-  /** It may change what functions, views or kinds of tables there are: what is known of names may be outdated. */
-  readonly defines: boolean
-  /** From a comment before everything else: `pgherd:primary` or `pgherd:replica`. */
-  readonly hint: Hint | null
-}
+export type { Hint, Intent, Verdict } from './verdict.js'
 
 /** What a statement needs. Unknown functions, unreadable and empty text count as writes. */
 export function classify(sql: string): Intent {
@@ -83,7 +60,7 @@ function hintIn(lexer: Lexer): Verdict['hint'] {
   return HINTS.get(lexer.leadingComment()?.trim().toLowerCase() ?? '') ?? null
 }
 
-const HINTS: ReadonlyMap<string, 'primary' | 'replica'> = new Map([
+const HINTS: ReadonlyMap<string, Hint> = new Map([
   ['pgherd:primary', 'primary'],
   ['pgherd:replica', 'replica'],
 ])
@@ -91,20 +68,6 @@ const HINTS: ReadonlyMap<string, 'primary' | 'replica'> = new Map([
 const CANNOT_READ = 'cannot be read as SQL'
 
 const GRAVITY = { read: 0, write: 1, session: 2 } as const satisfies Record<Intent, number>
-
-const OTHER: Head = { kind: 'write', undone: 'hidden', reason: 'not a statement known to only read' }
-/** Of several statements in one text these end the transaction that the others share. */
-const CONTROL: ReadonlySet<string> = new Set(['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'prepare'])
-
-const LOCKS: ReadonlyMap<string, string> = new Map([
-  ['update', 'FOR UPDATE'],
-  ['share', 'FOR SHARE'],
-  ['no', 'FOR NO KEY UPDATE'],
-  ['key', 'FOR KEY SHARE'],
-])
-
-/** What may follow a closing parenthesis in the list of WITH, other than the statement itself. */
-const WITH_GOES_ON: ReadonlySet<string> = new Set(['as', 'search', 'cycle'])
 
 class Reading {
   readonly #lexer: Lexer

@@ -1,10 +1,11 @@
 // What a database defines beyond what PostgreSQL ships: rows of its catalogues -> which functions, tables and views may be
-// read on a replica. Views and row-level-security policies are read by the same lexer as statements, and whoever reaches
-// something that needs the primary needs it too, to a fixed point. Asks no server: herd/catalogue.ts does.
+// read on a replica. Views and row-level-security policies are read by the same lexer as statements. A view that reaches something
+// that needs the primary needs it too: this is repeated to a fixed point. Asks no server: herd/catalogue.ts does.
 
 import { inspect, type Verdict } from './classify.js'
 import { Kind, Lexer } from './lexer.js'
-import { type Acting, isShipped, kept, type NamePolicy, type Objection } from './names.js'
+import { type Acting, isShipped, kept, type NamePolicy } from './names.js'
+import type { Objection } from './objections.js'
 import { undoneByCall } from './undoing.js'
 
 /** What is said of one name; a name has one row per kind at most, whatever number of schemas or overloads it has. */
@@ -36,7 +37,7 @@ export interface DefinitionRow {
   readonly text: string | null
 }
 
-/** What the catalogue says, before the user and experience have their word. */
+/** What the catalogue says, before the options and the refusals of replicas are applied. */
 export interface Definitions {
   readonly functions: ReadonlyMap<string, 'harmless' | Objection>
   readonly relations: ReadonlyMap<string, Objection>
@@ -45,7 +46,7 @@ export interface Definitions {
   readonly operators: ReadonlySet<string>
   /** Domains with a CHECK. */
   readonly domains: ReadonlyMap<string, readonly Text[]>
-  /** Views, and tables with policies: what they reach is not in the text of a statement. Null: nobody knows. */
+  /** Views, and tables with policies: what they reach is not in the text of a statement. Null: it is not known. */
   readonly opaque: ReadonlyMap<string, readonly Text[]> | null
   readonly unknown: Objection
   readonly acting: Acting
@@ -85,7 +86,7 @@ export function unreadable(message: string): Definitions {
   return { ...UNREAD, unknown: write(`is no function of PostgreSQL, and the catalogue cannot be read: ${message}`) }
 }
 
-/** While the catalogue may be outdated nobody is called harmless on its word, and no read leaves the primary anyway. */
+/** While the catalogue may be outdated, it makes no name harmless. No read leaves the primary then anyway. */
 export function doubted(definitions: Definitions): Definitions {
   const known = [...definitions.functions].filter(([, standing]) => standing !== 'harmless')
   const unknown = write('is no function of PostgreSQL, and definitions have changed since the catalogue was read')
@@ -117,7 +118,7 @@ export function define(rows: readonly DefinitionRow[]): Definitions {
     else if (kind === 'changing' || kind === 'touching') {
       if (!changing.get(name)?.reading) changing.set(name, { undone: actsAs(text), reading: kind === 'touching' })
     } else relations.set(name, RELATIONS[kind])
-    // What a server of its own has committed is not taken back when this one fails (postgres_fdw: pre-commit).
+    // A foreign server commits first: that stays when this server fails (postgres_fdw: pre-commit).
     if (kind === 'foreign' && !changing.has(name)) changing.set(name, { undone: 'hidden', reading: false })
   }
   reach(opaque, acts, changing)
@@ -161,7 +162,7 @@ function add<T>(map: Map<string, T[]>, name: string, item: T): void {
   else items.push(item)
 }
 
-/** The query of a view or the condition of a policy, and who it may reach. */
+/** The query of a view or the condition of a policy, and the names that it may reach. */
 interface Text {
   readonly kind: keyof typeof REACHING
   readonly name: string
@@ -222,8 +223,8 @@ const LISTED = {
 const LEARNED = write('was refused by a replica, and ran on the primary')
 
 /**
- * The user's word above experience above the catalogue, for what a statement names and for what views and policies reach.
- * `learned`: names that replicas refused.
+ * Combines the options, the refusals of replicas and the catalogue, in this order of precedence, for what a statement names and
+ * for what views and policies reach. `learned`: names that replicas refused.
  */
 export function policyOf(options: NameOptions, definitions: Definitions, learned: ReadonlySet<string>): NamePolicy {
   const functions = new Map<string, 'vouched' | 'harmless' | Objection>(definitions.functions)
@@ -249,8 +250,8 @@ export function policyOf(options: NameOptions, definitions: Definitions, learned
 }
 
 /**
- * A replica refused what was called a read: the one name that must be to blame, or null. To blame can be a function that
- * the catalogue called harmless, and a view or a table with policies; without a catalogue, any table.
+ * Returns the one name because of which a replica can have refused a read, or null. It can be a function that the catalogue
+ * calls harmless, a view, or a table with policies. Without a catalogue it can be any table.
  */
 export function culprit(sql: string, { functions, opaque }: Definitions): string | null {
   const named =

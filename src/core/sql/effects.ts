@@ -241,7 +241,7 @@ export function escapesReadOnly(sql: string): boolean {
 
 /**
  * In a READ ONLY transaction on a standby: it would be refused or answered for the wrong server, or it changes the session,
- * which is the primary's. Of several statements in one text nobody knows how far they came.
+ * which is the primary's. Of several statements in one text it is not known how many were executed.
  */
 export function needsPrimary(sql: string, { intent, single }: Verdict, effect: Effect): boolean {
   if (!single) return true
@@ -249,7 +249,7 @@ export function needsPrimary(sql: string, { intent, single }: Verdict, effect: E
   return effect !== 'transaction' || escapesReadOnly(sql)
 }
 
-/** A standby would do it, on its own session or in its own lock table, where nobody expects it. */
+/** A standby would do it, in its own session or its own lock table, where the caller does not expect it. */
 export function harmsElsewhere(sql: string, effect: Effect): boolean {
   return effect === 'taints' || /advisory/i.test(sql)
 }

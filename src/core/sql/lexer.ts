@@ -204,7 +204,7 @@ export class Lexer {
     return Kind.word
   }
 
-  /** Literals that begin with a letter: E'' B'' X'' N'' U&''. U&"" is a name in escapes, which nobody has read here. */
+  /** Literals that begin with a letter: E'' B'' X'' N'' U&''. U&"" is a name in escapes, which are not read here. */
   #prefixed(from: number, at: number): Kind {
     if (at - from !== 1) return Kind.end
     const sql = this.#sql

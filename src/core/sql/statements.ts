@@ -58,7 +58,7 @@ export const HEADS: ReadonlyMap<string, Head> = new Map([
   ['notify', head('write', 'whole', 'sends a notification, which a standby refuses (25006)')],
   ['do', OPAQUE],
   ['call', OPAQUE],
-  // With ANALYZE it runs the statement; without, it tells of the wrong server's cache and settings.
+  // With ANALYZE it runs the statement. Without, it shows the wrong server's cache and settings.
   ['explain', head('write', 'whole', 'is about the server that runs it')],
   ['show', head('write', 'whole', 'is about the session and server that run it')],
   ['set', STATE],
@@ -84,6 +84,22 @@ export const HEADS: ReadonlyMap<string, Head> = new Map([
   ['listen', LISTENING],
   ['unlisten', LISTENING],
 ])
+
+/** Every other first word. */
+export const OTHER: Head = { kind: 'write', undone: 'hidden', reason: 'not a statement known to only read' }
+
+/** Of several statements in one text these end the transaction that the others share. */
+export const CONTROL: ReadonlySet<string> = new Set(['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'prepare'])
+
+export const LOCKS: ReadonlyMap<string, string> = new Map([
+  ['update', 'FOR UPDATE'],
+  ['share', 'FOR SHARE'],
+  ['no', 'FOR NO KEY UPDATE'],
+  ['key', 'FOR KEY SHARE'],
+])
+
+/** What may follow a closing parenthesis in the list of WITH, other than the statement itself. */
+export const WITH_GOES_ON: ReadonlySet<string> = new Set(['as', 'search', 'cycle'])
 
 /**
  * What CREATE and ALTER may name without changing where any statement may run. A plain CREATE TABLE is such a thing too; an
@@ -118,7 +134,7 @@ const RESERVED = `all analyse analyze and any array as asc asymmetric both case 
   window with`
 
 // catcode C: these may name a column, but not a function or type of the user's. On servers that do not have one of them
-// yet (json_value before 17) a function of that name could exist; nobody has been seen to write to a table in one.
+// yet (json_value before 17) a function of that name could exist. No such function that writes to a table has been seen.
 const SYNTAX = `between bigint bit boolean char character coalesce dec decimal exists extract float greatest grouping
   inout int integer interval json json_array json_arrayagg json_exists json_object json_objectagg json_query json_scalar
   json_serialize json_table json_value least merge_action national nchar none normalize nullif numeric out overlay

@@ -14,7 +14,7 @@ export interface Summary {
 
 /** The longest that the conventions allow; it ends with a whole word. */
 const LONGEST = 255
-/** Whoever needs more of a text has seen what kind it is. */
+/** More parts than these do not help to tell kinds of statements apart. */
 const MOST_TOKENS = 2000
 
 const CHANGES: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge'])
@@ -180,7 +180,7 @@ class Reading {
     this.#next()
     this.#atStart = false
     this.#explains = word === 'explain'
-    // WITH is told by what it is for.
+    // The summary of WITH is that of its main statement.
     if (word === 'with') return
     const defines = DEFINES.has(word)
     const verb = defines ? this.#defined(word) : word.toUpperCase()
