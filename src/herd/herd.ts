@@ -39,8 +39,8 @@ import { Catalogue } from './catalogue.js'
 import { History } from './history.js'
 import { Monitor } from './monitor.js'
 import { connectionProbe, connectionQuestion, type ProbeFactory, type Question } from './probe.js'
-import { FREE, type Freshness, GUARDED, type Liberty, PROVEN, Proofs } from './proofs.js'
-import { fitReplicas, isReady, trustedPrimary, unready, type Wanted } from './readiness.js'
+import { FREE, type Freshness, GUARDED, PROVEN, type ProofBudget, Proofs } from './proofs.js'
+import { fitReplicas, isReady, type ReadyTarget, trustedPrimary, unready } from './readiness.js'
 import { hopeless, type RefusalCode, refusal } from './refusal.js'
 import { NO_SESSIONS, type Sessions } from './sessions.js'
 import { Sources } from './sources.js'
@@ -51,7 +51,7 @@ export type { Freshness } from './proofs.js'
 export type { Sessions } from './sessions.js'
 
 /** What a caller wants done: where, and whether it may be done again after a failure. */
-export interface Errand {
+export interface Request {
   readonly target: Target
   /** Asked only when an attempt has failed. */
   readonly repeat: () => Repeatable
@@ -60,7 +60,7 @@ export interface Errand {
   /** A replica refused the statement, so it goes to the primary; later, if that served it. */
   readonly learn?: (refusal: Failure, what: 'refused' | 'served') => void
   /** The same, decided anew: asked while it waits for a node, as what it was decided from may have changed. */
-  readonly again?: (() => Errand) | undefined
+  readonly again?: (() => Request) | undefined
   /** Its answer may never come (a cursor): once it is handed over its client is all that the end of the pool waits for. */
   readonly endless?: true | undefined
   /** The caller gives up: who waits for a node is told so at once. */
@@ -68,7 +68,7 @@ export interface Errand {
 }
 
 /** One attempt: the node that was chosen, and how far the statement got there. The face moves `phase` on. */
-export interface Place extends Chosen {
+export interface Attempt extends Chosen {
   phase: Phase
   /** Who made the error that the attempt ends with: the face saw it, and says so before it rejects. */
   source: Source
@@ -83,8 +83,8 @@ export interface Place extends Chosen {
 }
 
 interface Found {
-  readonly place: Place
-  readonly decided: Errand
+  readonly place: Attempt
+  readonly decided: Request
   readonly target: Target
 }
 
@@ -138,9 +138,9 @@ export interface HerdParts {
   /** Told when a bounded read goes to a standby although nothing proves its bound, as no primary was ever seen. */
   readonly unproven?: () => void
   /** Told everything that may change belief, before it does. */
-  readonly heard?: (event: TopologyEvent) => void
+  readonly onEvent?: (event: TopologyEvent) => void
   /** Begins what outlives the statement that asked for it, apart from that statement's asynchronous context. */
-  readonly apart?: (begin: () => void) => void
+  readonly detached?: (begin: () => void) => void
   /** Told of functions of the application that fail to decide, once for each. */
   readonly complain?: Complain
   /** The face has work on its connections that no run() covers: somebody holds a client. */
@@ -158,7 +158,7 @@ export class Herd {
   readonly #catalogue: Catalogue
   /** A server that is well has answered since. */
   readonly #quietMillis: number
-  readonly #apart: (begin: () => void) => void
+  readonly #detached: (begin: () => void) => void
   readonly #loads = new Map<NodeKey, { statements: number }>()
   readonly #proofs: Proofs
   readonly #unproven: () => void
@@ -178,14 +178,14 @@ export class Herd {
     const probes = parts.probes ?? connectionProbe(clock, config.requireAuth)
     this.#config = config
     this.#clock = clock
-    this.#apart = parts.apart ?? ((begin) => begin())
+    this.#detached = parts.detached ?? ((begin) => begin())
     this.#unproven = parts.unproven ?? (() => {})
     const rules = {
       hosts: config.seeds.length,
       silentMillis: config.silentMillis,
       strictAsyncCommit: config.strictAsyncCommit,
     }
-    this.#store = new Store(emptyTopology(rules), clock, parts.heard, defects())
+    this.#store = new Store(emptyTopology(rules), clock, parts.onEvent, defects())
     const probeOf = (address: NodeAddress, interrupted: () => void) =>
       probes(
         probeConfigFor(config, address),
@@ -211,7 +211,7 @@ export class Herd {
       unreadable: parts.unreadable ?? (() => {}),
     })
     this.#store.subscribe((after, before, found) => {
-      this.#apart(() => this.#monitor.follow(after))
+      this.#detached(() => this.#monitor.follow(after))
       // What a claim is worth, the primary tells.
       const claimed = found.some((change) => change.kind === 'state' && change.to === 'claimant')
       if (claimed && after.primary !== null) {
@@ -308,25 +308,25 @@ export class Herd {
   }
 
   /** Choose a node, let the face attempt it, judge the failure, again or throw. */
-  async run<T>(errand: Errand, attempt: (place: Place) => Promise<T>): Promise<T> {
+  async run<T>(errand: Request, attempt: (place: Attempt) => Promise<T>): Promise<T> {
     let startedAt = this.open()
     let history: History | null = null
     let decided = errand
     let { target } = errand
-    let liberty = FREE
+    let budget = FREE
     const letGo = errand.endless === undefined ? null : once(() => this.#done())
     this.#begin()
     try {
       for (;;) {
-        let place = this.#choose(target, history, liberty)
+        let place = this.#choose(target, history, budget)
         if (place === 'awaits') {
-          liberty = { ...liberty, mayAwait: false }
+          budget = { ...budget, mayAwait: false }
           await this.#proofs.awaited(target)
-          place = this.#choose(target, history, liberty)
+          place = this.#choose(target, history, budget)
         }
         if (place === undefined || place === 'awaits') {
           history ??= new History()
-          ;({ place, decided, target } = await this.#wait(errand, target, history, liberty, startedAt))
+          ;({ place, decided, target } = await this.#wait(errand, target, history, budget, startedAt))
         }
         place.letGo = letGo
         place.movable = decided.repairs && place.node.state.kind === 'replica'
@@ -345,7 +345,7 @@ export class Herd {
           else startedAt = now - history.waitedMillis - history.connectingMillis
           target = this.#judge(error, place, decided, target, history, startedAt)
           // One guess is fair: after a guard that failed only what is proven will do, else the primary.
-          if (place.reason === 'guarded') liberty = { mayAwait: false, mayGuard: insists(target) }
+          if (place.reason === 'guarded') budget = { mayAwait: false, mayGuard: insists(target) }
         } finally {
           load.statements--
         }
@@ -369,8 +369,8 @@ export class Herd {
 
   /** What was waited for a node is no more to be had for a connection: a limit that the caller has set is one for both. */
   async #inTime<T>(
-    place: Place,
-    attempt: (place: Place) => Promise<T>,
+    place: Attempt,
+    attempt: (place: Attempt) => Promise<T>,
     history: History,
     startedAt: number
   ): Promise<T> {
@@ -395,7 +395,7 @@ export class Herd {
   }
 
   /** Where to try again after a failure; throws the error where there is no trying again. */
-  #judge(error: unknown, place: Place, errand: Errand, target: Target, history: History, startedAt: number): Target {
+  #judge(error: unknown, place: Attempt, errand: Request, target: Target, history: History, startedAt: number): Target {
     const { node, phase } = place
     // The caller's own object, perhaps of many statements: it says nothing of a node, and is given back as it is.
     if (errand.signal?.aborted && error === errand.signal.reason) throw error
@@ -446,7 +446,7 @@ export class Herd {
     return this.#state !== 'ended' && ((kind !== 'missing' && kind !== 'denied') || this.topology.primary !== null)
   }
 
-  #learn(refusal: Failure, errand: Errand, history: History): void {
+  #learn(refusal: Failure, errand: Request, history: History): void {
     history.refusal = refusal
     this.#catalogue.doubt()
     errand.learn?.(refusal, 'refused')
@@ -541,7 +541,7 @@ export class Herd {
   }
 
   /** Waits until the wanted nodes are there; the error after `millis` tells what is missing. */
-  async ready(wanted: Wanted, millis: number): Promise<void> {
+  async ready(wanted: ReadyTarget, millis: number): Promise<void> {
     const startedAt = this.open()
     this.#running++
     const patient = { ...this.#config, patient: true }
@@ -596,9 +596,9 @@ export class Herd {
     if (this.#state === 'ended') throw endedError()
     if (this.#state === 'new') {
       this.#state = 'open'
-      this.#apart(() => this.#sources.start())
+      this.#detached(() => this.#sources.start())
     }
-    if (this.#monitor.touch(now)) this.#apart(() => this.#sources.wake())
+    if (this.#monitor.touch(now)) this.#detached(() => this.#sources.wake())
     return now
   }
 
@@ -635,11 +635,11 @@ export class Herd {
     this.#monitor.stop()
   }
 
-  #choose(target: Target, history: History | null, liberty: Liberty): Place | 'awaits' | undefined {
+  #choose(target: Target, history: History | null, budget: ProofBudget): Attempt | 'awaits' | undefined {
     const choice =
       target.role === 'primary'
         ? selectPrimary(this.topology, history?.avoided(this.topology) ?? NOBODY)
-        : this.#chooseReplica(target, history, liberty)
+        : this.#chooseReplica(target, history, budget)
     if (choice.node === null) return choice.awaits ? 'awaits' : undefined
     const { node, reason, required, refused } = choice
     if (reason === 'unproven') this.#unproven()
@@ -659,8 +659,8 @@ export class Herd {
   }
 
   /** A read that only lacks proof asks for it on behalf of the next. */
-  #chooseReplica(target: Target, history: History | null, liberty: Liberty): Choice {
-    const moment = this.#moment(history?.avoided(this.topology) ?? NOBODY, liberty)
+  #chooseReplica(target: Target, history: History | null, budget: ProofBudget): Choice {
+    const moment = this.#moment(history?.avoided(this.topology) ?? NOBODY, budget)
     this.#monitor.noteRead(moment.now.mono)
     const choice = select(this.topology, target, this.#config.balance, moment)
     if (choice.node?.state.kind === 'replica') return choice
@@ -678,7 +678,13 @@ export class Herd {
   }
 
   /** A place for the errand, and the errand as it was decided last: whatever it waits for is decided anew with each change. */
-  async #wait(errand: Errand, first: Target, history: History, liberty: Liberty, startedAt: number): Promise<Found> {
+  async #wait(
+    errand: Request,
+    first: Target,
+    history: History,
+    budget: ProofBudget,
+    startedAt: number
+  ): Promise<Found> {
     // A listener may have ended the herd while this statement's own failure was being told.
     this.open()
     let decided = errand
@@ -698,7 +704,7 @@ export class Herd {
       }
       const now = this.#clock.now()
       // One guess is fair, also for a read that waits; from then on the positions decide.
-      const place = this.#choose(target, history, { mayAwait: false, mayGuard: liberty.mayGuard || insists(target) })
+      const place = this.#choose(target, history, { mayAwait: false, mayGuard: budget.mayGuard || insists(target) })
       if (place !== undefined && place !== 'awaits') return { place, decided, target }
       const waitedMillis = now.mono - startedAt
       const { newest } = history
@@ -709,7 +715,7 @@ export class Herd {
     }
     if (this.topology.epoch > 0 && this.#store.waiting >= this.#config.failoverQueue) throw told('PGHERD_QUEUE_FULL')
     this.#waited++
-    this.#apart(() => this.#sources.hurry())
+    this.#detached(() => this.#sources.hurry())
     const minds = () => target.role === 'replica'
     const found = await this.#store.waitFor(find, this.#patience() - (from - startedAt), errand.signal, minds)
     if (found === undefined) throw told(missing(this.topology, target))
@@ -721,7 +727,7 @@ export class Herd {
    * At the end of the pool: a node may be there without a failover, and before long. The first look decides, the answer of a
    * primary that is there, or of a replica that is suspect, or what the catalogue says, which is being read.
    */
-  #mayHope(target: Target, { again }: Partial<Errand> = {}): boolean {
+  #mayHope(target: Target, { again }: Partial<Request> = {}): boolean {
     if (this.#state !== 'ending') return this.#state !== 'ended'
     const { topology } = this
     if (topology.epoch === 0 && !isLookedAround(topology)) return true
@@ -733,7 +739,7 @@ export class Herd {
   }
 
   /** What a statement that will not be tried again is rejected with: its own failure, if that is one of its caller's to read. */
-  #overWith(newest: Failure | null, { repeat }: Errand): unknown {
+  #overWith(newest: Failure | null, { repeat }: Request): unknown {
     if (newest === null || isA(newest.error, PgherdError)) return endedError()
     return withOutcome(newest.error, outcomeOf(newest, repeat()))
   }
@@ -780,9 +786,9 @@ export class Herd {
     return onlyNode(this.topology, history.avoided(this.topology)) !== undefined
   }
 
-  #moment(avoid: ReadonlySet<NodeKey>, liberty: Liberty): Moment {
+  #moment(avoid: ReadonlySet<NodeKey>, budget: ProofBudget): Moment {
     const now = this.#clock.now()
-    const evidence = this.#proofs.evidence(liberty, now.mono)
+    const evidence = this.#proofs.evidence(budget, now.mono)
     return { now, random: this.#clock.random(), inFlight: this.#inFlight, avoid, evidence }
   }
 
@@ -790,7 +796,7 @@ export class Herd {
    * What was chosen then holds now: between choice and execution the history may have changed, or the replica been found to be
    * on another, and what a guard shows counts only where the replica is known to follow.
    */
-  vouches({ node, required }: Place): boolean {
+  vouches({ node, required }: Attempt): boolean {
     if (required === null || node.state.kind !== 'replica') return true
     const now = this.topology.nodes.get(node.key)
     if (now === undefined || now.state.kind !== 'replica' || !now.state.follows) return false
@@ -803,7 +809,7 @@ export class Herd {
    * A guard has shown a position that no position of the primary covers yet, and it is not known from whom the replica receives: the
    * primary is asked whether it has been there. Those who wait for that share the question.
    */
-  async confirms(place: Place): Promise<boolean> {
+  async confirms(place: Attempt): Promise<boolean> {
     const state = this.topology.nodes.get(place.node.key)?.state
     if (this.topology.primary === null || state?.kind !== 'replica' || !state.follows || state.direct === false)
       return false

@@ -17,7 +17,7 @@ import {
 import type { ServerSession } from '../core/session/server-session.js'
 import { closingOf, onlyShapes } from '../core/sql/effects.js'
 import { noteOutcome } from '../errors.js'
-import type { Place } from '../herd/herd.js'
+import type { Attempt } from '../herd/herd.js'
 import { judged } from '../pg/calls.js'
 import type { Internals, Notice } from '../pg/internals.js'
 import { withFreeName } from '../pg/prepared.js'
@@ -272,7 +272,7 @@ export class Borrower {
         }
       },
     }
-    const runOnReplica = async (place: Place) => {
+    const runOnReplica = async (place: Attempt) => {
       const pool = place.node.state.kind === 'replica' ? this.#parts.poolOf(place) : null
       if (pool === null || !pool.hasRoom) return HERE
       const answer = await pool.query(place, args, true, sending)
@@ -353,7 +353,7 @@ export class Borrower {
   async #openLoan(entry: Entry, routed: Routed): Promise<void> {
     const { args } = entry
     const opening = openingIn(args)
-    const lend = (place: Place) => {
+    const lend = (place: Attempt) => {
       const pool = place.node.state.kind === 'replica' ? this.#parts.poolOf(place) : null
       return pool?.hasRoom ? pool.lend(place, args) : Promise.resolve(null)
     }

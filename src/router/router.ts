@@ -13,7 +13,7 @@ import type { Scope, Written } from '../core/session/causal-scope.js'
 import { Fact, type ServerSession, type Texts } from '../core/session/server-session.js'
 import { type Effect, onlyShapes } from '../core/sql/effects.js'
 import type { Undone } from '../core/undone.js'
-import { Herd, type Place, type Sessions } from '../herd/herd.js'
+import { type Attempt, Herd, type Sessions } from '../herd/herd.js'
 import { explanationOf, refusalsOf } from '../report/snapshot.js'
 import type { Explanation } from '../report/types.js'
 import { abortable } from '../runtime/abort.js'
@@ -54,7 +54,7 @@ export interface Beginning {
 }
 
 /** One attempt of a request: on this node, `reading` only or perhaps not. */
-export type RunOn<T> = (place: Place, reading: boolean) => Promise<T>
+export type RunOn<T> = (place: Attempt, reading: boolean) => Promise<T>
 
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
 const INSISTING: RouteOptions = { route: 'replica' }
@@ -82,8 +82,8 @@ export class Router implements Texts {
       sessions: (key) => face.sessions(key),
       unreadable: (message) => this.routing.warnings.unreadable(message),
       unproven: () => this.routing.tellUnproven(),
-      heard: (event) => this.telemetry.heard(event),
-      apart: inContext(outside),
+      onEvent: (event) => this.telemetry.heard(event),
+      detached: inContext(outside),
     })
     this.routing = new Routing(config, this.herd)
     this.causality = new Causality(config, this.herd, clock, face.scopes, (lost) => face.tokenLost(lost))
@@ -137,7 +137,7 @@ export class Router implements Texts {
   #attempt(first: Routed, statement: Statement, runOn: RunOn<unknown>, written: Written | null): Promise<unknown> {
     const { signal, text, scope } = statement
     let routed = first
-    const attempt = (place: Place) => {
+    const attempt = (place: Attempt) => {
       if (written !== null) this.decisions.count(place, routed)
       const answer = runOn(place, routed.reading && !place.doubtful)
       return scope === undefined ? answer : answer.then((result) => this.#sawRead(place, statement, result))
@@ -164,7 +164,7 @@ export class Router implements Texts {
   }
 
   /** Whatever it was sent as: what a session has seen must be there from then on. */
-  #sawRead({ node }: Place, { text, reads, scope }: Statement, result: unknown): unknown {
+  #sawRead({ node }: Attempt, { text, reads, scope }: Statement, result: unknown): unknown {
     if (text === null || reads) this.causality.readOn(node, scope)
     return result
   }
@@ -173,7 +173,7 @@ export class Router implements Texts {
   async connect<T>(
     options: RouteOptions,
     signal: AbortSignal | undefined,
-    runOn: (place: Place) => Promise<T>,
+    runOn: (place: Attempt) => Promise<T>,
     discard: (late: T) => void
   ): Promise<T> {
     const { attributes } = this.#config
@@ -195,7 +195,7 @@ export class Router implements Texts {
   async transaction<C, T>(
     options: RouteOptions,
     { readOnly, isSerializable, text }: Beginning,
-    begin: (place: Place) => Promise<C>,
+    begin: (place: Attempt) => Promise<C>,
     then: (begun: C) => Promise<T>
   ): Promise<T> {
     const { scope } = this.causality
@@ -209,7 +209,7 @@ export class Router implements Texts {
       return errand
     }
     again()
-    const attempt = (place: Place) => {
+    const attempt = (place: Attempt) => {
       this.decisions.count(place, errand)
       return begin(place)
     }
@@ -265,7 +265,7 @@ export class Router implements Texts {
     statement: Statement,
     first: Routed,
     signal: AbortSignal | undefined,
-    runOn: (place: Place) => Promise<R>,
+    runOn: (place: Attempt) => Promise<R>,
     then: (answer: R) => T | Promise<T>,
     discard?: (late: R) => void
   ): Promise<T> {
@@ -274,7 +274,7 @@ export class Router implements Texts {
       routed = this.#lent(statement) ?? routed
       return routed
     }
-    const attempt = (place: Place) => {
+    const attempt = (place: Attempt) => {
       if (place.node.state.kind === 'replica') this.decisions.count(place, routed)
       return runOn(place)
     }
@@ -287,7 +287,7 @@ export class Router implements Texts {
     kind: Task['kind'],
     text: string | null,
     routed: Routed,
-    attempt: (place: Place) => Promise<T>,
+    attempt: (place: Attempt) => Promise<T>,
     discard?: (late: T) => void
   ): Promise<T> {
     const { signal } = routed
@@ -304,7 +304,7 @@ export class Router implements Texts {
     kind: Task['kind'],
     text: string | null,
     routed: Routed,
-    attempt: (place: Place) => Promise<R>,
+    attempt: (place: Attempt) => Promise<R>,
     then: (answer: R) => T | Promise<T>,
     discard?: (late: R) => void
   ): Promise<T> {
