@@ -9,7 +9,7 @@ import type { Choice, Target } from '../core/cluster/selection.js'
 import { type DefinitionRow, type Definitions, define, doubted, UNREAD, unreadable } from '../core/sql/definitions.js'
 import { OUTSIDE_IN_BODIES } from '../core/sql/undoing.js'
 import type { Clock } from '../runtime/clock.js'
-import type { Question } from './probe.js'
+import type { Question } from './question.js'
 
 /** Definitions made by others, or inside a DO, are noticed this late. */
 const REFRESH_MILLIS = 60_000

@@ -49,7 +49,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'what was received taken for what was replayed',
     edits: [
       {
-        file: 'herd/probe.js',
+        file: 'herd/probe-sql.js',
         from: 'pg_last_wal_replay_lsn()::pg_catalog.text as replay',
         to: 'pg_last_wal_receive_lsn()::pg_catalog.text as replay',
       },

@@ -5,7 +5,7 @@ import { keyOf, type NodeAddress } from '../../src/core/cluster/address.js'
 import type { Lsn } from '../../src/core/cluster/lsn.js'
 import { emptyTopology } from '../../src/core/cluster/topology.js'
 import type { Attempt, Request } from '../../src/herd/herd.js'
-import type { Question } from '../../src/herd/probe.js'
+import type { Question } from '../../src/herd/question.js'
 import { Store } from '../../src/herd/store.js'
 import { ManualClock, settled } from '../support/manual-clock.js'
 import {
