@@ -35,7 +35,7 @@ import { replicasOf } from '../discovery/replication.js'
 import { endedError, PgherdError, withOutcome } from '../errors.js'
 import type { Alarm, Clock } from '../runtime/clock.js'
 import { type Complain, complaints, defects } from '../runtime/complaints.js'
-import { Catalogue } from './catalogue.js'
+import { Catalogue, readingNode, readingTarget } from './catalogue.js'
 import { History } from './history.js'
 import { Monitor } from './monitor.js'
 import { connectionProbe, type ProbeFactory } from './probe.js'
@@ -206,8 +206,8 @@ export class Herd {
       clock,
       ask: parts.ask ?? connectionQuestion(clock, (address) => probeConfigFor(config, address), config.requireAuth),
       choose: (target) => this.#chooseReplica(target, null, PROVEN),
-      target: (since) => this.#catalogueTarget(since),
-      instead: (isFirst) => this.#catalogueNode(isFirst),
+      target: (since) => (this.informs ? readingTarget(this.topology, config, since) : null),
+      instead: (isFirst) => readingNode(this.topology, isFirst),
       news: () => this.#store.ask(),
       unreadable: parts.unreadable ?? (() => {}),
     })
@@ -263,7 +263,7 @@ export class Herd {
     const find = (topology: Topology) => {
       const given = hopeless(topology, this.#config, { ...nothing, now: this.#clock.now() })
       if (given !== null) throw given.error
-      return topology.plural || this.#catalogueNode(true) !== null || undefined
+      return topology.plural || readingNode(topology, true) !== null || undefined
     }
     try {
       const left = () => this.#patience() - (this.#clock.mono() - startedAt)
@@ -745,29 +745,6 @@ export class Herd {
     return withOutcome(newest.error, outcomeOf(newest, repeat()))
   }
 
-  /** What a read of this pool needs of a replica; the catalogue is asked for there. */
-  #catalogueTarget(since: number | null): Target | null {
-    const { attributes, maxLagMillis, maxLagBytes, maxStaleMillis } = this.#config
-    if (attributes !== 'any' || !this.informs) return null
-    // Started without a primary: nothing can be proven, and reads that ask for no proof are served all the same.
-    const orphaned = this.topology.epoch === 0 && isLookedAround(this.topology)
-    // A bound of 0 is of no replica's, but single statements may have others.
-    const bound = orphaned ? Infinity : maxLagMillis || DEFAULT_LAG_MILLIS
-    const need = { maxLagMillis: bound, since, asynchronous: true }
-    return { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'refuse', alone: 'serve' }
-  }
-
-  /**
-   * Until it is read all reads are the primary's, so the first attempt is made there, as soon as that has answered. Afterwards
-   * replicas are asked; with one server there are none.
-   */
-  #catalogueNode(isFirst: boolean): Node | null {
-    const { topology } = this
-    if (topology.plural) return isFirst ? trustedPrimary(topology) : null
-    const only = onlyNode(topology, NOBODY)
-    return only === undefined || only.seen === null ? null : only
-  }
-
   #patience(): number {
     return Math.min(this.#config.failoverTimeoutMillis, this.#config.connectionTimeoutMillis ?? Infinity)
   }
@@ -860,7 +837,6 @@ export function namedSo({ nodes }: Topology, name: string): readonly NodeKey[] {
 
 const PRIMARY: Target = { role: 'primary' }
 const NO_REFUSALS: Choice['refused'] = new Map()
-const DEFAULT_LAG_MILLIS = 1000
 const NOBODY: ReadonlySet<NodeKey> = new Set()
 
 /** What a new connection has met, a probe on an old one may not see: its server turns others away, or is no longer there. */

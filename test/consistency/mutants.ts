@@ -71,9 +71,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'the time of a sample taken when the answer came',
     edits: [
       {
-        file: 'herd/monitor.js',
-        from: "kind: 'probed', key: loop.key, startedAt,",
-        to: "kind: 'probed', key: loop.key, startedAt: this.#clock.now(),",
+        file: 'herd/probe-loop.js',
+        from: "kind: 'probed', key: this.key, startedAt,",
+        to: "kind: 'probed', key: this.key, startedAt: clock.now(),",
       },
       // Else an idle session answers before the late answer is there.
       { file: 'herd/probe.js', from: 'const HEDGE_MILLIS = 100;', to: 'const HEDGE_MILLIS = 10_000;' },
