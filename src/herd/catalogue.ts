@@ -10,7 +10,7 @@ import type { Node } from '../core/cluster/node.js'
 import { type Choice, onlyNode, type Target } from '../core/cluster/selection.js'
 import type { Topology } from '../core/cluster/topology.js'
 import { type DefinitionRow, type Definitions, define, doubted, UNREAD, unreadable } from '../core/sql/definitions.js'
-import type { Clock } from '../runtime/clock.js'
+import type { Alarm, Clock } from '../runtime/clock.js'
 import { CATALOGUE, POSITION } from './catalogue-sql.js'
 import type { Question } from './question.js'
 import { trustedPrimary } from './readiness.js'
@@ -74,7 +74,7 @@ export class Catalogue {
   readonly #stopped = new AbortController()
   #arrive: () => void = () => {}
   /** Resolves when the first attempt is over, and when there will be none. */
-  readonly arrived = new Promise<void>((resolve) => {
+  readonly #arrived = new Promise<void>((resolve) => {
     this.#arrive = resolve
   })
   #definitions = UNREAD
@@ -148,6 +148,17 @@ export class Catalogue {
   stop(): void {
     this.#stopped.abort()
     this.#arrive()
+  }
+
+  /** The first attempt to read it is over within this time. False: it is not. */
+  async arrivesWithin(millis: number): Promise<boolean> {
+    let alarm: Alarm | undefined
+    const late = new Promise<boolean>((resolve) => {
+      alarm = this.#parts.clock.alarm(millis, () => resolve(false), 'process')
+    })
+    const arrived = await Promise.race([this.#arrived.then(() => true), late])
+    alarm?.cancel()
+    return arrived
   }
 
   async #read(node: Node, required: Required | null): Promise<void> {
