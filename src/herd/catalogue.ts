@@ -1,144 +1,59 @@
 // What the database itself says of names, read in the background: once a replica can answer, again after a while, and when
-// something suggests that it is outdated. Decides when and where to read; what the rows mean is core/sql/definitions.ts.
+// something suggests that it is outdated. Decides when and where to read. What the rows mean is core/sql/definitions.ts.
 
+import type { Config } from '../config/config.js'
+import { isLookedAround } from '../core/cluster/alone.js'
 import { failureOf } from '../core/cluster/failure.js'
 import type { Required } from '../core/cluster/horizon.js'
 import { parseLsn } from '../core/cluster/lsn.js'
 import type { Node } from '../core/cluster/node.js'
-import type { Choice, Target } from '../core/cluster/selection.js'
+import { type Choice, onlyNode, type Target } from '../core/cluster/selection.js'
+import type { Topology } from '../core/cluster/topology.js'
 import { type DefinitionRow, type Definitions, define, doubted, UNREAD, unreadable } from '../core/sql/definitions.js'
-import { OUTSIDE_IN_BODIES } from '../core/sql/undoing.js'
-import type { Clock } from '../runtime/clock.js'
-import type { Question } from './probe.js'
+import type { Alarm, Clock } from '../runtime/clock.js'
+import { CATALOGUE, POSITION } from './catalogue-sql.js'
+import type { Question } from './question.js'
+import { trustedPrimary } from './readiness.js'
 
-/** Definitions made by others, or inside a DO, are noticed this late. */
+/** Definitions that are made elsewhere, or inside a DO, are noticed this late. */
 const REFRESH_MILLIS = 60_000
 /**
- * Between two readings there is at least this pause, and ten times as long as the last one took. After each doubt that came
- * to nothing it doubles, and after each failure; behind a change it does not, since reads wait for that on the primary.
+ * Between two readings there is at least this pause, and ten times as long as the last one took. It doubles after each doubt that
+ * came to nothing, and after each failure. Behind a change it does not double, since reads wait for that on the primary.
  */
 const PAUSE_MILLIS = 250
-/** So long what has waited for the first look has the primary to itself. */
+/** For this time the statements that have waited for the first look have the primary to themselves. */
 const YIELD_MILLIS = 10
 const MOST_DOUBLINGS = 8
 const MOST_RETRY_MILLIS = 8_000
 const DEADLINE_MILLIS = 10_000
-/** So often in vain, and reads go on without it. */
+/** After so many failures reads go on without it. */
 const MOST_FAILURES = 3
 /** Failures that no waiting cures: no right to read it, or servers that have no such catalogue. */
 const FINAL: ReadonlySet<string | null> = new Set(['42501', '42P01', '42703', '42883'])
+const DEFAULT_LAG_MILLIS = 1000
 
-/** Extensions of PostgreSQL's own: what their functions in C do is known by their names. */
-const CONTRIB =
-  `amcheck autoinc bloom btree_gin btree_gist citext cube dblink dict_int dict_xsyn earthdistance file_fdw fuzzystrmatch hstore
-  insert_username intagg intarray isn lo ltree moddatetime pageinspect pg_buffercache pg_freespacemap pg_prewarm
-  pg_stat_statements pg_surgery pg_trgm pg_visibility pg_walinspect pgcrypto pgrowlocks pgstattuple postgres_fdw refint seg
-  sslinfo tablefunc tcn tsm_system_rows tsm_system_time unaccent uuid-ossp xml2 adminpack plpgsql`
-    .split(/\s+/)
-    .map((name) => `'${name}'`)
-    .join(', ')
-
-/** Also where standard_conforming_strings is off, which decides how the whole text is read before any of it runs. */
-const literal = (text: string): string => `E'${text.replaceAll('\\', '\\\\')}'`
-
-const OUTSIDE_CALL = literal(OUTSIDE_IN_BODIES)
-/** A regular expression that finds calls of the function with this name. */
-const callOf = (name: string): string =>
-  `${literal('(^|\\W)')} || regexp_replace(${name}, ${literal('(\\W)')}, ${literal('\\\\\\1')}, 'g') || ${literal('"?\\s*\\(')}`
+/** What a read of this pool needs of a replica, which is where the catalogue is asked for. Null: no read goes to a replica. */
+export function readingTarget(topology: Topology, config: Config, since: number | null): Target | null {
+  const { attributes, maxLagMillis, maxLagBytes, maxStaleMillis } = config
+  if (attributes !== 'any') return null
+  // The pool has started without a primary. Nothing can be proven, and reads that ask for no proof are served all the same.
+  const orphaned = topology.epoch === 0 && isLookedAround(topology)
+  // No replica keeps a bound of 0, but single statements may have other bounds.
+  const bound = orphaned ? Infinity : maxLagMillis || DEFAULT_LAG_MILLIS
+  const need = { maxLagMillis: bound, since, asynchronous: true }
+  return { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'refuse', alone: 'serve' }
+}
 
 /**
- * One row per kind and name. Everything here may be read by any role. Names of all schemas, since a statement is matched by
- * the last part of a name only; objects of the system itself have identifiers below 16384 (FirstNormalObjectId). xmin changes
- * with a function's definition, and so does the text of this answer.
+ * Until the catalogue is read all reads go to the primary. So the first attempt is made there, as soon as the primary has answered.
+ * Afterwards replicas are asked. With one server there are none.
  */
-export const CATALOGUE = `with recursive
-  odd(oid, kind) as (
-    select oid, case relkind when 'S' then 'sequence' when 'f' then 'foreign' else 'unlogged' end from pg_class
-      where oid >= 16384 and (relkind in ('S', 'f') or relkind in ('r', 'p') and relpersistence = 'u')
-    union select i.inhparent, odd.kind from odd join pg_inherits i on i.inhrelid = odd.oid),
-  routines as (
-    select p.oid, proname, p.xmin::text::bigint as version, pronargs, pronargdefaults,
-        case when prokind <> 'a' then provolatile = 'v' else exists (select from pg_aggregate a join pg_proc s
-          on s.oid in (aggtransfn, aggfinalfn, aggcombinefn, aggserialfn, aggdeserialfn, aggmtransfn, aggminvtransfn,
-            aggmfinalfn) where a.aggfnoid = p.oid and s.provolatile = 'v') end as volatile
-      from pg_proc p where p.oid >= 16384 and prokind <> 'p' and not 'internal'::regtype = any (proargtypes::oid[])
-        and prorettype::regtype::text not in ('trigger', 'event_trigger', 'internal', 'language_handler', 'fdw_handler',
-          'index_am_handler', 'tsm_handler', 'table_am_handler')),
-  volatile as (
-    select routines.*, exists (select from pg_depend d join pg_extension e on e.oid = d.refobjid
-        where d.classid = 'pg_proc'::regclass and d.objid = routines.oid and d.deptype = 'e'
-          and e.extname in ('pgcrypto', 'uuid-ossp', 'tablefunc')) as contrib
-      from routines where volatile),
-  bodies as (
-    select p.oid, proname::text as name, lanname, lanpltrusted, e.extname,
-        case when prosrc = '' then pg_get_functiondef(p.oid) else prosrc end as body
-      from pg_proc p join pg_language l on l.oid = prolang
-        left join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
-        left join pg_extension e on e.oid = d.refobjid
-      where p.oid >= 16384 and prokind <> 'a' and provolatile = 'v'),
-  acting(oid, name, undone) as (
-    select oid, name, case when lanname <> 'c' and body ~* ${OUTSIDE_CALL} then 'outside' else 'hidden' end
-      from bodies where case when lanname = 'c' then coalesce(extname not in (${CONTRIB}), true)
-        else not lanpltrusted and lanname <> 'internal' or body ~* ${OUTSIDE_CALL} end
-    union select b.oid, b.name, acting.undone from acting join bodies b
-      on lanname <> 'c' and body ~* (${callOf('acting.name')})),
-  made(oid, name, undone) as (
-    select oid, name, undone from acting
-    union select p.oid, p.proname::text, undone from pg_aggregate a join pg_proc p on p.oid = aggfnoid join acting
-      on acting.oid in (aggtransfn, aggfinalfn, aggcombinefn, aggserialfn, aggdeserialfn, aggmtransfn, aggminvtransfn, aggmfinalfn)),
-  calls as (
-    select ${OUTSIDE_CALL} as pattern, 'outside' as undone
-    union all select distinct ${callOf('name')}, undone from made),
-  checked(oid, undone) as (
-    select contypid, undone from pg_constraint join calls on pg_get_expr(conbin, 0) ~* pattern where contypid <> 0
-    union select t.oid, undone from checked join pg_type t on typbasetype = checked.oid),
-  changing(oid, undone) as (
-    select tgrelid, undone from pg_trigger join acting on acting.oid = tgfoid
-    union select tgrelid, undone from pg_trigger join calls on pg_get_triggerdef(pg_trigger.oid) ~* pattern
-      where tgqual is not null
-    union select conrelid, undone from pg_constraint join calls on pg_get_expr(conbin, conrelid) ~* pattern
-      where contype = 'c' and conrelid >= 16384
-    union select attrelid, undone from pg_attribute join checked on checked.oid = atttypid
-    union select polrelid, undone from pg_policy join calls on pg_get_expr(polwithcheck, polrelid) ~* pattern
-    union select ev_class, undone from pg_rewrite join pg_class c on c.oid = ev_class
-        join calls on pg_get_ruledef(pg_rewrite.oid) ~* pattern
-      where pg_rewrite.oid >= 16384 and (ev_type <> '1' or relkind = 'm')
-    union select adrelid, undone from pg_attrdef join calls on pg_get_expr(adbin, adrelid) ~* pattern
-    union select reached.oid, undone from changing, lateral (
-      select inhparent as oid from pg_inherits where inhrelid = changing.oid
-      union all select confrelid from pg_constraint
-        where conrelid = changing.oid and contype = 'f' and (confdeltype in ('c', 'n', 'd') or confupdtype in ('c', 'n', 'd'))
-      union all select ev_class from pg_depend d join pg_rewrite r on r.oid = d.objid
-        where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = changing.oid
-    ) reached)
-select 'function' as kind, proname::text as name, sum(version)::text as text from routines
-  group by proname having not bool_or(volatile)
-union all select case when bool_and(contrib) then 'contrib' else 'volatile' end, proname, null from volatile group by proname
-union all select 'field', proname, null from volatile
-  where pronargs > 0 and pronargs - pronargdefaults <= 1 group by proname
-union all select 'type', typname, null from pg_type t
-    join (select oid as made, typinput as maker from pg_type union all select casttarget, castfunc from pg_cast
-      union all select castsource, castfunc from pg_cast) makers
-      on made = t.oid
-    join pg_proc p on p.oid = maker
-  where t.oid >= 16384 and provolatile = 'v' group by typname
-union all select 'domain', typname, pg_get_expr(conbin, 0) from pg_constraint join pg_type t on t.oid = contypid
-union all select 'operator', oprname, null from pg_operator join pg_proc p on p.oid = oprcode
-  where pg_operator.oid >= 16384 and provolatile = 'v' group by oprname
-union all select odd.kind, relname, null from odd join pg_class using (oid) group by odd.kind, relname
-union all select 'view', relname, pg_get_viewdef(oid) from pg_class where oid >= 16384 and relkind = 'v'
-union all select 'policy', relname, pg_get_expr(polqual, polrelid) from pg_policy join pg_class c on c.oid = polrelid
-  where relrowsecurity and polcmd in ('r', '*') and polqual is not null
-union all select 'acting', name, max(undone) from made group by name
-union all select 'acting', oprname, max(undone) from pg_operator join acting on acting.oid = oprcode group by oprname
-union all select 'touching', typname, max(undone) from checked join pg_type using (oid) group by typname
-union all select 'touching', typname, max(undone) from pg_cast join acting on acting.oid = castfunc
-    join pg_type t on t.oid in (castsource, casttarget)
-  where t.oid >= 16384 group by typname
-union all select 'changing', relname, max(undone) from changing join pg_class using (oid) group by relname
-order by 1, 2, 3`
-
-const POSITION = 'select pg_catalog.pg_last_wal_replay_lsn()::pg_catalog.text as position'
+export function readingNode(topology: Topology, isFirst: boolean): Node | null {
+  if (topology.plural) return isFirst ? trustedPrimary(topology) : null
+  const only = onlyNode(topology, new Set())
+  return only === undefined || only.seen === null ? null : only
+}
 
 export interface CatalogueParts {
   readonly clock: Clock
@@ -159,7 +74,7 @@ export class Catalogue {
   readonly #stopped = new AbortController()
   #arrive: () => void = () => {}
   /** Resolves when the first attempt is over, and when there will be none. */
-  readonly arrived = new Promise<void>((resolve) => {
+  readonly #arrived = new Promise<void>((resolve) => {
     this.#arrive = resolve
   })
   #definitions = UNREAD
@@ -185,7 +100,7 @@ export class Catalogue {
     return this.#definitions
   }
 
-  /** It was read since the last change that is known of, or cannot be read at all. Until then nobody knows what a name hides. */
+  /** It was read since the last change that is known of, or cannot be read at all. Until then it is unknown what a name hides. */
   get current(): boolean {
     return this.#definitions !== UNREAD && this.#changedAt === null
   }
@@ -235,6 +150,17 @@ export class Catalogue {
     this.#arrive()
   }
 
+  /** The first attempt to read it is over within this time. False: it is not. */
+  async arrivesWithin(millis: number): Promise<boolean> {
+    let alarm: Alarm | undefined
+    const late = new Promise<boolean>((resolve) => {
+      alarm = this.#parts.clock.alarm(millis, () => resolve(false), 'process')
+    })
+    const arrived = await Promise.race([this.#arrived.then(() => true), late])
+    alarm?.cancel()
+    return arrived
+  }
+
   async #read(node: Node, required: Required | null): Promise<void> {
     const { clock, ask } = this.#parts
     const startedAt = clock.mono()
@@ -267,11 +193,11 @@ export class Catalogue {
   #pause(): number {
     const doublings = this.#changedAt === null ? this.#fruitless + this.#failures : this.#failures
     const least = PAUSE_MILLIS * 2 ** Math.min(doublings, MOST_DOUBLINGS)
-    // What took long because it failed may have waited for a lock: that is no measure.
+    // A reading that failed may have taken long because it waited for a lock, so its time is no measure.
     return this.#failures > 0 ? Math.min(least, MOST_RETRY_MILLIS) : Math.max(least, 10 * this.#tookMillis)
   }
 
-  /** The same answer as before leaves everything as it is, and so all that was learned since. */
+  /** The same answer as before leaves everything as it is, with all that was learned since. */
   #accept(rows: readonly DefinitionRow[], changedAt: number | null): void {
     const answer = JSON.stringify(rows)
     this.#failures = 0
@@ -290,7 +216,7 @@ export class Catalogue {
     this.#failures++
     const { code, message } = failureOf(error, 'connect')
     const final = FINAL.has(code)
-    // It was read before, so it will be again: a migration that locks its views, a server that is gone. Reads can wait for
+    // It was read before, so it can be read again: perhaps a migration locks its views, or a server is gone. Reads can wait for
     // that on the primary.
     if (!final && (this.#answer !== '' || this.#failures < MOST_FAILURES)) return
     this.#changedAt = null

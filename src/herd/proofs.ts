@@ -28,10 +28,10 @@ export interface Freshness {
 }
 
 /** What a read may still try on behalf of its proof. */
-export type Liberty = Pick<Evidence, 'mayAwait' | 'mayGuard'>
-export const FREE: Liberty = { mayAwait: true, mayGuard: true }
-export const GUARDED: Liberty = { mayAwait: false, mayGuard: true }
-export const PROVEN: Liberty = { mayAwait: false, mayGuard: false }
+export type ProofBudget = Pick<Evidence, 'mayAwait' | 'mayGuard'>
+export const FREE: ProofBudget = { mayAwait: true, mayGuard: true }
+export const GUARDED: ProofBudget = { mayAwait: false, mayGuard: true }
+export const PROVEN: ProofBudget = { mayAwait: false, mayGuard: false }
 
 export class Proofs {
   readonly #store: Store
@@ -58,7 +58,7 @@ export class Proofs {
     return { ...this.#counts, positionsAsked: this.#positions.asked }
   }
 
-  evidence({ mayAwait, mayGuard }: Liberty, now: number): Evidence {
+  evidence({ mayAwait, mayGuard }: ProofBudget, now: number): Evidence {
     const { tripMillis } = this.#positions
     const behindMillis = (key: NodeKey) => {
       const behind = this.#behind.get(key)

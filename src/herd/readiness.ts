@@ -8,7 +8,7 @@ import { counted, listed } from '../core/words.js'
 import type { PgherdError } from '../errors.js'
 import { primaryCure, reported } from './refusal.js'
 
-export interface Wanted {
+export interface ReadyTarget {
   readonly primary: boolean
   readonly replicas: number
   readonly maxLagMillis: number
@@ -20,7 +20,7 @@ export function trustedPrimary(topology: Topology): Node | null {
 }
 
 /** `servesAlone`: standbys without a primary count, as they serve this pool's reads. */
-export function isReady(topology: Topology, wanted: Wanted, now: Instant, servesAlone: boolean): boolean {
+export function isReady(topology: Topology, wanted: ReadyTarget, now: Instant, servesAlone: boolean): boolean {
   if (wanted.primary && trustedPrimary(topology) === null) return false
   return fitReplicas(topology, wanted.maxLagMillis, now, servesAlone) >= wanted.replicas
 }
@@ -40,7 +40,7 @@ export function fitReplicas(topology: Topology, maxLagMillis: number, now: Insta
 /** What ready() has waited for in vain, what was there at the end, and what can be done. */
 export function unready(
   topology: Topology,
-  wanted: Wanted,
+  wanted: ReadyTarget,
   millis: number,
   now: Instant,
   servesAlone: boolean

@@ -6,7 +6,7 @@ import type { NodeKey } from '../core/cluster/address.js'
 import { type Failure, verdictOf } from '../core/cluster/failure.js'
 import { elapsed, type Instant } from '../core/cluster/instant.js'
 import { isUp, type Node } from '../core/cluster/node.js'
-import type { Refusal, Target } from '../core/cluster/selection.js'
+import type { Choice, Refusal, Target } from '../core/cluster/selection.js'
 import type { Topology } from '../core/cluster/topology.js'
 import { printable } from '../core/words.js'
 import { type NodeReport, PgherdError, type PgherdErrorCode, withOutcome } from '../errors.js'
@@ -222,4 +222,12 @@ function detailText(node: Node): string | null {
     return `timeline ${timeline ?? 'unknown'}, system identifier ${detail.systemIdentifier ?? 'unknown'}, ${detail.senders.length} replicas attached`
   }
   return seen?.detail?.systemIdentifier ? `system identifier ${seen.detail.systemIdentifier}` : null
+}
+
+export const NO_REFUSALS: Choice['refused'] = new Map()
+
+/** The code for a target that no node was found for. */
+export function missing(topology: Topology, target: Target): RefusalCode {
+  if (target.role === 'replica' && target.otherwise === 'refuse') return 'PGHERD_NO_REPLICA'
+  return topology.contested === null ? 'PGHERD_NO_PRIMARY' : 'PGHERD_CONTESTED_PRIMARY'
 }

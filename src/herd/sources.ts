@@ -2,9 +2,14 @@
 // when a statement begins to wait, and then twice a second until there is one.
 // A source that fails or answers nothing changes nothing: the last good list stands.
 
+import type { Config } from '../config/config.js'
+import { keyOf, type NodeAddress } from '../core/cluster/address.js'
 import { failureOf } from '../core/cluster/failure.js'
 import { isLost } from '../core/cluster/outage.js'
-import type { Discovery } from '../discovery/discovery.js'
+import type { Topology } from '../core/cluster/topology.js'
+import { type Discovery, fixed } from '../discovery/discovery.js'
+import { dns } from '../discovery/dns.js'
+import { replicasOf } from '../discovery/replication.js'
 import type { Alarm, Clock } from '../runtime/clock.js'
 import { jittered } from '../runtime/clock.js'
 import type { Store } from './store.js'
@@ -108,5 +113,35 @@ export class Sources {
 
   #tell(dispatch: () => void): void {
     if (!this.#stopped) dispatch()
+  }
+}
+
+/** The sources that the configured hosts stand for. */
+export function sourcesOf(config: Config): readonly Discovery[] {
+  const literal = config.seeds.filter(({ lookup }) => !lookup)
+  const addresses = literal.map(
+    ({ host, port }): NodeAddress => ({ host, port, servername: null, origin: 'configured' })
+  )
+  const names = config.seeds.filter(({ lookup }) => lookup)
+  return [...(addresses.length > 0 ? [fixed(addresses)] : []), ...names.map(({ host, port }) => dns(host, port))]
+}
+
+/** The primary names its replicas in every full probe. */
+export function discoverReplicas(store: Store, clock: Clock, config: Config, after: Topology, before: Topology): void {
+  const primary = after.primary === null ? undefined : after.nodes.get(after.primary)
+  const senders = primary?.seen?.detail?.senders
+  if (primary === undefined || senders === undefined) return
+  if (senders === before.nodes.get(primary.key)?.seen?.detail?.senders && after.primary === before.primary) return
+  const { replication, onDiscover } = config
+  const source = 'replication'
+  const at = clock.now()
+  try {
+    const origin = replication.use ? 'discovered' : 'shown'
+    const found = replicasOf(senders, primary.address, replication.settings, origin)
+    const addresses = found.filter((address) => after.nodes.has(keyOf(address)) || onDiscover(address))
+    store.dispatch({ kind: 'discovered', source, addresses, at })
+  } catch (error) {
+    // The user's mapper or onDiscover threw. This source finds nothing then, and the loops go on. The errors that list nodes show it.
+    store.dispatch({ kind: 'discovery-failed', source, failure: failureOf(error, 'connect'), at })
   }
 }

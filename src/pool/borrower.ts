@@ -7,7 +7,7 @@ import { plan } from '../core/session/client-session.js'
 import type { ServerSession } from '../core/session/server-session.js'
 import { onlyShapes } from '../core/sql/effects.js'
 import { noteOutcome } from '../errors.js'
-import type { Place } from '../herd/herd.js'
+import type { Attempt } from '../herd/herd.js'
 import { judged } from '../pg/calls.js'
 import type { Internals, Notice } from '../pg/internals.js'
 import { isSubmittable, withoutCallback } from '../pg/submittable.js'
@@ -263,7 +263,7 @@ export class Borrower {
         }
       },
     }
-    const runOnReplica = async (place: Place) => {
+    const runOnReplica = async (place: Attempt) => {
       const pool = place.node.state.kind === 'replica' ? this.#parts.poolOf(place) : null
       if (pool === null || !pool.hasRoom) return HERE
       const answer = await pool.query(place, args, true, sending)

@@ -6,7 +6,7 @@ import { type Failure, failureOf, type Source } from '../core/cluster/failure.js
 import type { Node } from '../core/cluster/node.js'
 import type { ServerSession } from '../core/session/server-session.js'
 import { clearOutcome } from '../errors.js'
-import type { Place } from '../herd/herd.js'
+import type { Attempt } from '../herd/herd.js'
 import type { Connected, InnerPool, Internals, Release } from '../pg/internals.js'
 import { isOutdated } from '../pg/login.js'
 import { ask, isAside } from '../pg/own-query.js'
@@ -25,7 +25,7 @@ import { dropped, movedError, notPrimary, staleError } from './refusals.js'
 
 /** A request for a connection to a node. */
 export interface Wanted {
-  readonly place: Place
+  readonly place: Attempt
   readonly reject: (error: unknown) => void
   readonly use: (client: PoolClient, session: ServerSession) => void
   /** Logins that were refused on the way. */
@@ -280,7 +280,7 @@ export class Checkout {
 }
 
 /** The session said 'standby' after the probe that made its node the primary: the node has changed since. */
-function isDemoted({ node }: Place, { standby, standbyAt }: ServerSession): boolean {
+function isDemoted({ node }: Attempt, { standby, standbyAt }: ServerSession): boolean {
   if (node.state.kind !== 'primary' || standby !== true || standbyAt === null) return false
   return node.probedAt !== null && standbyAt.mono > node.probedAt.mono
 }

@@ -12,7 +12,7 @@ import type { Change } from '../core/cluster/changes.js'
 import type { Topology } from '../core/cluster/topology.js'
 import { errorOf, wordsOf } from '../core/thrown.js'
 import { busyError, endedError, unsent } from '../errors.js'
-import { namedSo, type Place } from '../herd/herd.js'
+import { type Attempt, namedSo } from '../herd/herd.js'
 import type { Abilities, PgLike } from '../pg/abilities.js'
 import type { InnerPoolClass } from '../pg/internals.js'
 import type { ClientClass } from '../pg/weak-auth.js'
@@ -120,7 +120,7 @@ export class Core {
     if (found.length > 0) this.#events.follow(after, before)
   }
 
-  #poolOf({ node }: Place) {
+  #poolOf({ node }: Attempt) {
     return this.pools.of(node, this.router.herd.topology)
   }
 
@@ -151,7 +151,7 @@ export class Core {
   }
 
   #open(options: RouteOptions, signal: AbortSignal | undefined): Promise<PoolClient> {
-    const open = async (place: Place) => this.#poolOf(place).connect(place, options)
+    const open = async (place: Attempt) => this.#poolOf(place).connect(place, options)
     return this.router.connect(options, signal, open, (late) => late.release())
   }
 

@@ -9,7 +9,7 @@ import { isPromoted, type ServerSession } from '../core/session/server-session.j
 import { stepsOf } from '../core/sql/steps.js'
 import { errorOf } from '../core/thrown.js'
 import { clearOutcome } from '../errors.js'
-import type { Place } from '../herd/herd.js'
+import type { Attempt } from '../herd/herd.js'
 import type { Internals, Notice } from '../pg/internals.js'
 import type { Pair } from '../pg/pipeline.js'
 import { withFreeName } from '../pg/prepared.js'
@@ -40,9 +40,9 @@ export interface Site {
   readonly parts: Parts
   readonly node: Node
   /** Chosen as a replica, it is none any more, and has not become the primary: what it shows may be of a fork. */
-  hasLeft(place: Place, session: ServerSession): boolean
+  hasLeft(place: Attempt, session: ServerSession): boolean
   /** The error of that; the client goes. */
-  leaves(client: PoolClient, place: Place): Error
+  leaves(client: PoolClient, place: Attempt): Error
   cancel(client: Client): Promise<void>
 }
 
@@ -52,7 +52,7 @@ export class Dispatch {
   readonly #site: Site
   readonly #client: PoolClient
   readonly #session: ServerSession
-  readonly #place: Place
+  readonly #place: Attempt
   readonly #statement: Statement
   readonly #reading: boolean
   readonly #sending: Sending | undefined
@@ -61,7 +61,7 @@ export class Dispatch {
     site: Site,
     client: PoolClient,
     session: ServerSession,
-    place: Place,
+    place: Attempt,
     statement: Statement,
     reading: boolean,
     sending: Sending | undefined
@@ -274,7 +274,7 @@ function typesOf(query: unknown, { types }: Sending): unknown {
 }
 
 /** How far the statement was that has failed now. */
-function reached(client: Client, { exchange, ending, reading }: ServerSession, text: string | null): Place['phase'] {
+function reached(client: Client, { exchange, ending, reading }: ServerSession, text: string | null): Attempt['phase'] {
   const { readyForQuery } = client as unknown as Internals
   // Answered to its end, and its rows could not be read.
   if (readyForQuery) return ending === 'committed' ? 'committed' : 'completed'

@@ -7,7 +7,7 @@ import { failureOf, type Source } from '../core/cluster/failure.js'
 import type { Node } from '../core/cluster/node.js'
 import type { Scope } from '../core/session/causal-scope.js'
 import { isPromoted, type ServerSession } from '../core/session/server-session.js'
-import type { Place } from '../herd/herd.js'
+import type { Attempt } from '../herd/herd.js'
 import { guarded } from '../pg/calls.js'
 import { cancel } from '../pg/cancel.js'
 import type { InnerPool } from '../pg/internals.js'
@@ -141,13 +141,13 @@ export class NodePool implements Site, ClientOwner, Lendable {
   // What is asked of it.
 
   /** A client of this node for a transaction of a client of the primary, which looks after it. */
-  async lend(place: Place, { scope }: Statement): Promise<PoolClient> {
+  async lend(place: Attempt, { scope }: Statement): Promise<PoolClient> {
     place.movable = true
     return this.#hold(place, { options: NO_OPTIONS, scope: scope ?? null, isLent: true })
   }
 
   /** One that has begun: a guess that the node is a replica has held until then. */
-  async begin(place: Place, options: RouteOptions, begin: Begin): Promise<PoolClient> {
+  async begin(place: Attempt, options: RouteOptions, begin: Begin): Promise<PoolClient> {
     const client = await this.connect(place, options)
     const [since, heard] = [mark(), heardOn(client)]
     await begun(client, begin.text).catch((error) => {
@@ -162,11 +162,11 @@ export class NodePool implements Site, ClientOwner, Lendable {
   }
 
   /** A client of this node, ready and of the role that was asked for. */
-  connect(place: Place, options: RouteOptions): Promise<PoolClient> {
+  connect(place: Attempt, options: RouteOptions): Promise<PoolClient> {
     return this.#hold(place, { options, scope: this.parts.router.causality.scope ?? null, isLent: false })
   }
 
-  #hold(place: Place, { options, scope, isLent }: Holding): Promise<PoolClient> {
+  #hold(place: Attempt, { options, scope, isLent }: Holding): Promise<PoolClient> {
     return new Promise((resolve, reject) => {
       const use = (client: PoolClient, session: ServerSession) => {
         if (this.hasLeft(place, session)) return reject(this.leaves(client, place))
@@ -185,7 +185,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
   }
 
   /** One statement on a client of its own, as pg.Pool's query(): released when done, removed when it failed. */
-  query(place: Place, statement: Statement, reading: boolean, sending?: Sending): Promise<unknown> {
+  query(place: Attempt, statement: Statement, reading: boolean, sending?: Sending): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const use = (client: PoolClient, session: ServerSession) => {
         const dispatch = new Dispatch(this, client, session, place, statement, reading, sending)
@@ -203,12 +203,12 @@ export class NodePool implements Site, ClientOwner, Lendable {
     })
   }
 
-  hasLeft({ node }: Place, session: ServerSession): boolean {
+  hasLeft({ node }: Attempt, session: ServerSession): boolean {
     return isPromoted(node, session) && !this.parts.router.isPrimary(this.key)
   }
 
   /** A guess that failed: nothing was changed, so another server can serve. */
-  leaves(client: PoolClient, place: Place): Error {
+  leaves(client: PoolClient, place: Attempt): Error {
     client.release(true)
     this.#accuse(notReplica(this.key), 'pgherd')
     place.phase = 'connect'
@@ -217,7 +217,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
   }
 
   /** Behind this statement the position is asked for, as a reader will need it. */
-  #captures({ node }: Place, statement: Statement, reading: boolean): boolean {
+  #captures({ node }: Attempt, statement: Statement, reading: boolean): boolean {
     const { router } = this.parts
     if (reading || node.state.kind !== 'primary' || !router.causality.captures(statement.scope)) return false
     return isPairable(statement) && router.facts.writes(statement.text, true)

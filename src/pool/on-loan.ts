@@ -13,7 +13,7 @@ import {
 } from '../core/session/client-session.js'
 import { closingOf } from '../core/sql/effects.js'
 import { noteOutcome } from '../errors.js'
-import type { Place } from '../herd/herd.js'
+import type { Attempt } from '../herd/herd.js'
 import type { Notice } from '../pg/internals.js'
 import { withFreeName } from '../pg/prepared.js'
 import { parseBy, withOwn } from '../pg/submittable.js'
@@ -56,7 +56,7 @@ export class OnLoan {
   async open(entry: Entry, routed: Routed): Promise<void> {
     const { args } = entry
     const opening = openingIn(args)
-    const lend = (place: Place) => {
+    const lend = (place: Attempt) => {
       const pool = place.node.state.kind === 'replica' ? this.#parts.poolOf(place) : null
       return pool?.hasRoom ? pool.lend(place, args) : Promise.resolve(null)
     }

@@ -3,7 +3,7 @@
 import type { Client, PoolClient } from 'pg'
 import type { NodeAddress, NodeKey } from '../core/cluster/address.js'
 import type { Node } from '../core/cluster/node.js'
-import type { Place } from '../herd/herd.js'
+import type { Attempt } from '../herd/herd.js'
 import type { InnerPoolClass, Notice } from '../pg/internals.js'
 import type { ClientClass, RequiredAuth } from '../pg/weak-auth.js'
 import type { Router } from '../router/router.js'
@@ -15,8 +15,8 @@ import type { Complain } from '../runtime/complaints.js'
 export interface Lendable {
   /** A connection is idle, or can be opened at once. */
   readonly hasRoom: boolean
-  query(place: Place, statement: Statement, reading: boolean, sending?: Sending): Promise<unknown>
-  lend(place: Place, statement: Statement): Promise<PoolClient>
+  query(place: Attempt, statement: Statement, reading: boolean, sending?: Sending): Promise<unknown>
+  lend(place: Attempt, statement: Statement): Promise<PoolClient>
 }
 
 /** Whose events are relayed. */
@@ -39,7 +39,7 @@ export interface Parts {
   /** A connection may have become idle, or is gone. */
   freed(key: NodeKey): void
   /** The connections of a node as it was when it was chosen. */
-  poolOf(place: Place): Lendable
+  poolOf(place: Attempt): Lendable
   /** A client of the primary, to hold. */
   takePrimary(): Promise<PoolClient>
   /** Has the server of this client cancel what it does; resolves when that was said. */

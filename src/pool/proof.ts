@@ -2,7 +2,7 @@
 
 import type { PoolClient } from 'pg'
 import type { ServerSession } from '../core/session/server-session.js'
-import type { Place } from '../herd/herd.js'
+import type { Attempt } from '../herd/herd.js'
 import { ask } from '../pg/own-query.js'
 import { mark, sourceOf } from '../pg/tap.js'
 import { inContext } from '../runtime/context.js'
@@ -18,7 +18,7 @@ export function prove(
   { parts, node }: Site,
   client: PoolClient,
   session: ServerSession,
-  place: Place,
+  place: Attempt,
   run: () => void,
   reject: (error: unknown) => void
 ): void {
@@ -43,7 +43,7 @@ export function prove(
 }
 
 /** What was chosen as proven is not proven for this very connection. */
-export function needsProof({ required, node, reason }: Place, { proven, readyAt }: ServerSession): boolean {
+export function needsProof({ required, node, reason }: Attempt, { proven, readyAt }: ServerSession): boolean {
   if (required === null || node.state.kind !== 'replica') return false
   // A position alone does not say whose it is.
   if (reason === 'guarded') return true

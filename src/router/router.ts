@@ -7,7 +7,7 @@ import type { Change } from '../core/cluster/changes.js'
 import type { Node } from '../core/cluster/node.js'
 import type { Topology } from '../core/cluster/topology.js'
 import type { ReadConstraints, Scope } from '../core/session/causal-scope.js'
-import { Herd, type Place, type Sessions } from '../herd/herd.js'
+import { type Attempt, Herd, type Sessions } from '../herd/herd.js'
 import { explanationOf, refusalsOf } from '../report/snapshot.js'
 import type { Explanation } from '../report/types.js'
 import { abortable } from '../runtime/abort.js'
@@ -49,7 +49,7 @@ export interface Beginning {
 }
 
 /** One attempt of a request: on this node, `reading` only or perhaps not. */
-export type RunOn<T> = (place: Place, reading: boolean) => Promise<T>
+export type RunOn<T> = (place: Attempt, reading: boolean) => Promise<T>
 
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
 const INSISTING: RouteOptions = { route: 'replica' }
@@ -77,8 +77,8 @@ export class Router {
       sessions: (key) => face.sessions(key),
       unreadable: (message) => this.routing.warnings.unreadable(message),
       unproven: () => this.routing.tellUnproven(),
-      heard: (event) => this.telemetry.heard(event),
-      apart: inContext(outside),
+      onEvent: (event) => this.telemetry.heard(event),
+      detached: inContext(outside),
     })
     this.routing = new Routing(config, this.herd)
     this.causality = new Causality(config, this.herd, clock, face.scopes, (lost) => face.tokenLost(lost))
@@ -138,7 +138,7 @@ export class Router {
   ): Promise<unknown> {
     const { signal, text, scope } = statement
     let routed = first
-    const attempt = (place: Place) => {
+    const attempt = (place: Attempt) => {
       if (written !== null) this.decisions.count(place, routed)
       const answer = runOn(place, routed.reading && !place.doubtful)
       return scope === undefined ? answer : answer.then((result) => this.#sawRead(place, statement, result))
@@ -165,7 +165,7 @@ export class Router {
   }
 
   /** Whatever it was sent as: what a session has seen must be there from then on. */
-  #sawRead({ node }: Place, { text, reads, scope }: Statement, result: unknown): unknown {
+  #sawRead({ node }: Attempt, { text, reads, scope }: Statement, result: unknown): unknown {
     if (text === null || reads) this.causality.readOn(node, scope)
     return result
   }
@@ -174,7 +174,7 @@ export class Router {
   async connect<T>(
     options: RouteOptions,
     signal: AbortSignal | undefined,
-    runOn: (place: Place) => Promise<T>,
+    runOn: (place: Attempt) => Promise<T>,
     discard: (late: T) => void
   ): Promise<T> {
     const { attributes } = this.#config
@@ -196,7 +196,7 @@ export class Router {
   async transaction<C, T>(
     options: RouteOptions,
     { readOnly, isSerializable, text }: Beginning,
-    begin: (place: Place) => Promise<C>,
+    begin: (place: Attempt) => Promise<C>,
     then: (begun: C) => Promise<T>
   ): Promise<T> {
     const { scope } = this.causality
@@ -210,7 +210,7 @@ export class Router {
       return errand
     }
     again()
-    const attempt = (place: Place) => {
+    const attempt = (place: Attempt) => {
       this.decisions.count(place, errand)
       return begin(place)
     }
@@ -266,7 +266,7 @@ export class Router {
     statement: Statement,
     first: Routed,
     signal: AbortSignal | undefined,
-    runOn: (place: Place) => Promise<R>,
+    runOn: (place: Attempt) => Promise<R>,
     then: (answer: R) => T | Promise<T>,
     discard?: (late: R) => void
   ): Promise<T> {
@@ -275,7 +275,7 @@ export class Router {
       routed = this.#lent(statement) ?? routed
       return routed
     }
-    const attempt = (place: Place) => {
+    const attempt = (place: Attempt) => {
       if (place.node.state.kind === 'replica') this.decisions.count(place, routed)
       return runOn(place)
     }
@@ -288,7 +288,7 @@ export class Router {
     kind: Task['kind'],
     text: string | null,
     routed: Routed,
-    attempt: (place: Place) => Promise<T>,
+    attempt: (place: Attempt) => Promise<T>,
     discard?: (late: T) => void
   ): Promise<T> {
     const { signal } = routed
@@ -305,7 +305,7 @@ export class Router {
     kind: Task['kind'],
     text: string | null,
     routed: Routed,
-    attempt: (place: Place) => Promise<R>,
+    attempt: (place: Attempt) => Promise<R>,
     then: (answer: R) => T | Promise<T>,
     discard?: (late: R) => void
   ): Promise<T> {

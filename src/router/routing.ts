@@ -9,7 +9,7 @@ import type { ReadConstraints } from '../core/session/causal-scope.js'
 import type { Verdict } from '../core/sql/classify.js'
 import { onlyShapes } from '../core/sql/effects.js'
 import { type Undone, weaker } from '../core/undone.js'
-import type { Errand } from '../herd/herd.js'
+import type { Request } from '../herd/herd.js'
 import { type Knowledge, Readings } from './readings.js'
 import { Repairs } from './repairs.js'
 import type { Route, RouteOptions, Statement } from './statement.js'
@@ -18,7 +18,7 @@ import { type ASIDE, Warnings } from './warnings.js'
 export type { Knowledge } from './readings.js'
 
 /** An errand, whether what it runs only reads, and why it goes where it goes. */
-export interface Routed extends Errand {
+export interface Routed extends Request {
   readonly reading: boolean
   readonly reason: string
   /** The word or name of its text that decided; empty where none did, or where it may be part of a value. */

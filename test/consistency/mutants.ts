@@ -49,7 +49,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'what was received taken for what was replayed',
     edits: [
       {
-        file: 'herd/probe.js',
+        file: 'herd/probe-sql.js',
         from: 'pg_last_wal_replay_lsn()::pg_catalog.text as replay',
         to: 'pg_last_wal_receive_lsn()::pg_catalog.text as replay',
       },
@@ -71,9 +71,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'the time of a sample taken when the answer came',
     edits: [
       {
-        file: 'herd/monitor.js',
-        from: "kind: 'probed', key: loop.key, startedAt,",
-        to: "kind: 'probed', key: loop.key, startedAt: this.#clock.now(),",
+        file: 'herd/probe-loop.js',
+        from: "kind: 'probed', key: this.key, startedAt,",
+        to: "kind: 'probed', key: this.key, startedAt: clock.now(),",
       },
       // Else an idle session answers before the late answer is there.
       { file: 'herd/probe.js', from: 'const HEDGE_MILLIS = 100;', to: 'const HEDGE_MILLIS = 10_000;' },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Question } from '../../src/herd/probe.js'
+import type { Question } from '../../src/herd/question.js'
 import { type ManualClock, settled } from '../support/manual-clock.js'
 import { coded, named, scripted, server } from '../support/scripted-herd.js'
 

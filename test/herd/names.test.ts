@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import type { NodeAddress } from '../../src/core/cluster/address.js'
 import type { Discovery } from '../../src/discovery/discovery.js'
-import type { Place } from '../../src/herd/herd.js'
+import type { Attempt } from '../../src/herd/herd.js'
 import { hostOf, literal, scripted, server, set, WRITE } from '../support/scripted-herd.js'
 
-const host = async (place: Place) => hostOf(place)
+const host = async (place: Attempt) => hostOf(place)
 
 describe('names', () => {
   it('are looked up when the primary is lost, and when a write comes later', async () => {

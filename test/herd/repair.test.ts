@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Failure } from '../../src/core/cluster/failure.js'
-import type { Errand, Place } from '../../src/herd/herd.js'
+import type { Attempt, Request } from '../../src/herd/herd.js'
 import { coded, hostOf, READ, type Scripted, scripted, server, WRITE } from '../support/scripted-herd.js'
 
 async function ready(options: object = {}): Promise<Scripted> {
@@ -12,9 +12,9 @@ async function ready(options: object = {}): Promise<Scripted> {
 }
 
 /** A read as the pool makes it, and what it was told. */
-function reading(more: Partial<Errand> = {}) {
+function reading(more: Partial<Request> = {}) {
   const learned: string[] = []
-  const errand: Errand = {
+  const errand: Request = {
     ...READ,
     learn: ({ code }: Failure, what) => learned.push(`${code} ${what}`),
     ...more,
@@ -25,7 +25,7 @@ function reading(more: Partial<Errand> = {}) {
 function attempts(...errors: readonly (Error | null)[]) {
   const tried: string[] = []
   const queue = [...errors]
-  const attempt = async (place: Place) => {
+  const attempt = async (place: Attempt) => {
     tried.push(hostOf(place) === 'a' ? 'primary' : 'replica')
     place.phase = 'handed'
     const error = queue.shift()

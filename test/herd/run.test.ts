@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { PgherdError } from '../../src/errors.js'
-import type { Errand, Place } from '../../src/herd/herd.js'
+import type { Attempt, Request } from '../../src/herd/herd.js'
 import { settled } from '../support/manual-clock.js'
 import {
   coded,
@@ -17,13 +17,13 @@ import {
   WRITE,
 } from '../support/scripted-herd.js'
 
-const CALL: Errand = { target: { role: 'primary' }, repeat: () => ({ read: false, undone: 'parts' }), repairs: false }
+const CALL: Request = { target: { role: 'primary' }, repeat: () => ({ read: false, undone: 'parts' }), repairs: false }
 
 /** A statement that fails with each error in turn, then succeeds; remembers where it was tried. */
 function statement(...errors: readonly (Error | null)[]) {
   const tried: string[] = []
   const queue = [...errors]
-  const attempt = async (place: Place) => {
+  const attempt = async (place: Attempt) => {
     tried.push(hostOf(place))
     place.phase = 'handed'
     const error = queue.shift()
@@ -185,7 +185,7 @@ describe('herd: waiting', () => {
     const { herd, clock, servers } = await ready({ connectionTimeoutMillis: 3000 })
     set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
-    let place: Place | undefined
+    let place: Attempt | undefined
     const failed = herd.run(WRITE, (chosen) => {
       place = chosen
       return new Promise(() => {})
@@ -284,9 +284,9 @@ describe('herd: waiting', () => {
     set(servers.a, { mode: 'refuses' })
     const target = { ...REPLICA, maxStaleMillis: 5000 }
     await clock.advance(3000)
-    assert.match(String(await herd.run({ ...READ, target } as Errand, statement().attempt)), /^[bc]$/)
+    assert.match(String(await herd.run({ ...READ, target } as Request, statement().attempt)), /^[bc]$/)
     await clock.advance(5000)
-    void herd.run({ ...READ, target } as Errand, statement().attempt).catch(() => {})
+    void herd.run({ ...READ, target } as Request, statement().attempt).catch(() => {})
     await settled()
     assert.equal(herd.waiting, 1)
     herd.end()
@@ -333,7 +333,7 @@ describe('herd: errors that no waiting cures come at once', () => {
   })
   it('no replica where the primary may not serve', async () => {
     const { herd } = await ready({}, { a: server('primary'), b: server('refuses'), c: server('refuses') })
-    const target = { ...REPLICA, otherwise: 'refuse' } as Errand['target']
+    const target = { ...REPLICA, otherwise: 'refuse' } as Request['target']
     await rejects(
       herd.run({ ...READ, target }, statement().attempt),
       'PGHERD_NO_REPLICA',
@@ -417,7 +417,7 @@ describe('herd: looking', () => {
       ...READ,
       target: { ...REPLICA, need: { ...REPLICA.need, maxLagMillis: Infinity }, maxLagBytes: 1000 },
     }
-    const read = herd.run(errand as Errand, async ({ required }) => required?.lsn)
+    const read = herd.run(errand as Request, async ({ required }) => required?.lsn)
     await clock.advance(100)
     assert.equal(await read, 0x9_0000_0000n - 1000n)
   })
@@ -437,7 +437,7 @@ describe('herd: looking', () => {
 
   it('a read that lacks proof asks for it on behalf of the next', async () => {
     const { herd, clock, servers } = await ready()
-    const errand = { ...READ, target: { ...REPLICA, need: { ...REPLICA.need, maxLagMillis: 1 } } } as Errand
+    const errand = { ...READ, target: { ...REPLICA, need: { ...REPLICA.need, maxLagMillis: 1 } } } as Request
     await clock.advance(20)
     assert.equal(await herd.run(errand, statement().attempt), 'a')
     await clock.advance(1)
@@ -447,7 +447,7 @@ describe('herd: looking', () => {
 
   it('what must be seen was acknowledged just now, and nobody has asked where: the read asks, and waits for it', async () => {
     const { herd, clock } = await ready()
-    const errand = { ...READ, target: { ...REPLICA, need: { ...REPLICA.need, since: clock.mono() } } } as Errand
+    const errand = { ...READ, target: { ...REPLICA, need: { ...REPLICA.need, since: clock.mono() } } } as Request
     await clock.advance(1)
     assert.match(String(await herd.run(errand, statement().attempt)), /^[bc]$/)
     assert.equal(herd.freshness.awaited, 1)
@@ -492,7 +492,7 @@ describe('herd: own writes', () => {
     await clock.advance(20)
     set(servers.a, { mode: 'refuses' })
     await clock.advance(400)
-    const errand = { ...READ, target: { ...REPLICA, need } } as Errand
+    const errand = { ...READ, target: { ...REPLICA, need } } as Request
     assert.match(String(await herd.run(errand, statement().attempt)), /^[bc]$/)
   })
 })

@@ -6,7 +6,7 @@ import { leastInFlight } from '../../src/core/cluster/balance.js'
 import type { Sighting } from '../../src/core/cluster/sighting.js'
 import { emptyTopology, type Topology, type TopologyEvent } from '../../src/core/cluster/topology.js'
 import { folded } from '../../src/herd/fold.js'
-import type { Place } from '../../src/herd/herd.js'
+import type { Attempt } from '../../src/herd/herd.js'
 import { Store } from '../../src/herd/store.js'
 import { detailOf } from '../support/details.js'
 import { ManualClock, settled } from '../support/manual-clock.js'
@@ -104,7 +104,7 @@ describe('what throws while news is taken in', () => {
   })
 
   const three = () => ({ a: server('primary', { replicas: 2 }), b: server('replica'), c: server('replica') })
-  const chosen = async (place: Place) => hostOf(place)
+  const chosen = async (place: Attempt) => hostOf(place)
   const wrong: readonly (readonly [what: string, balance: () => unknown])[] = [
     ['throws', () => assert.fail('no choice')],
     ['returns nothing', () => undefined],

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { keyOf, type NodeAddress } from '../../src/core/cluster/address.js'
 import type { Lsn } from '../../src/core/cluster/lsn.js'
 import { emptyTopology } from '../../src/core/cluster/topology.js'
-import type { Errand, Place } from '../../src/herd/herd.js'
-import type { Question } from '../../src/herd/probe.js'
+import type { Attempt, Request } from '../../src/herd/herd.js'
+import type { Question } from '../../src/herd/question.js'
 import { Store } from '../../src/herd/store.js'
 import { ManualClock, settled } from '../support/manual-clock.js'
 import {
@@ -23,16 +23,16 @@ import {
 } from '../support/scripted-herd.js'
 
 const { need: NEED } = REPLICA
-const read = (more: Partial<typeof REPLICA> = {}): Errand => ({ ...READ, target: { ...REPLICA, ...more } })
+const read = (more: Partial<typeof REPLICA> = {}): Request => ({ ...READ, target: { ...REPLICA, ...more } })
 const UNBOUNDED = { need: { ...NEED, maxLagMillis: Infinity } }
 
-const atOnce = async (place: Place) => hostOf(place)
+const atOnce = async (place: Attempt) => hostOf(place)
 
 /** The first attempts fail with these. */
 function failing(...errors: readonly Error[]) {
   const tried: string[] = []
   const left = [...errors]
-  const attempt = async (place: Place) => {
+  const attempt = async (place: Attempt) => {
     tried.push(hostOf(place))
     const error = left.shift()
     if (error !== undefined) throw error
@@ -69,7 +69,7 @@ describe('waiters: what they wait for is decided anew', () => {
     }
     const { herd, ...all } = scripted({ a: server('refuses'), b: server('replica') }, {}, slow)
     clock.now = all.clock
-    const again = (): Errand => (herd.informed ? read(UNBOUNDED) : WRITE)
+    const again = (): Request => (herd.informed ? read(UNBOUNDED) : WRITE)
     let served = ''
     const answer = herd.run({ ...again(), again }, atOnce).then((where) => {
       served = where
@@ -172,7 +172,7 @@ describe('waiters: positions by the thousand', () => {
   it('only what reads from replicas is asked for their sake', async () => {
     const { herd, clock } = await orphaned()
     const asked = { write: 0, read: 0 }
-    const counting = (kind: keyof typeof asked, errand: Errand): Errand => ({
+    const counting = (kind: keyof typeof asked, errand: Request): Request => ({
       ...errand,
       again: () => {
         asked[kind]++
@@ -306,7 +306,7 @@ describe('waiters: at the end of the pool', () => {
       const error = coded('57P01', 'terminated', { severity: 'FATAL' })
       const { attempt, tried } = failing(error)
       set(servers.a, { mode })
-      const handed = (place: Place) => {
+      const handed = (place: Attempt) => {
         place.phase = 'handed'
         return attempt(place)
       }
@@ -343,7 +343,7 @@ describe('waiters: at the end of the pool', () => {
 
   it('a read that waits only for the catalogue is served when it is read', async () => {
     const { herd, clock } = scripted({ a: server('refuses'), b: server('replica') })
-    const again = (): Errand => (herd.informed ? read(UNBOUNDED) : WRITE)
+    const again = (): Request => (herd.informed ? read(UNBOUNDED) : WRITE)
     const answer = herd.run({ ...again(), again }, atOnce)
     const end = herd.finish()
     await clock.advance(50)
@@ -360,7 +360,7 @@ describe('waiters: standbys alone', () => {
     let told = 0
     const { herd, clock } = scripted(two(), {}, undefined, { unproven: () => told++ })
     const reasons: string[] = []
-    const attempt = async ({ reason }: Place) => void reasons.push(reason)
+    const attempt = async ({ reason }: Attempt) => void reasons.push(reason)
     const reads = [herd.run(read(serve), attempt), herd.run(read({ ...serve, ...UNBOUNDED }), attempt)]
     await clock.advance(20)
     await Promise.all(reads)

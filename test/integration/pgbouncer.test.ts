@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import pg from 'pg'
-import { connectionQuestion } from '../../src/herd/probe.js'
+import { connectionQuestion } from '../../src/herd/question.js'
 import type { Pool } from '../../src/index.js'
 import { systemClock } from '../../src/runtime/clock.js'
 import { type Cluster, startCluster } from '../support/cluster.js'

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import type { Client } from 'pg'
-import { CATALOGUE } from '../../src/herd/catalogue.js'
+import { CATALOGUE } from '../../src/herd/catalogue-sql.js'
 import type { Pool, PoolClient, PoolConfig } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { Cutter } from '../support/cutter.js'

@@ -8,8 +8,9 @@ import type { ProbeResult } from '../../src/core/cluster/node.js'
 import type { Target } from '../../src/core/cluster/selection.js'
 import type { Sighting } from '../../src/core/cluster/sighting.js'
 import type { PgherdError } from '../../src/errors.js'
-import { type Errand, Herd, type HerdParts, type Place } from '../../src/herd/herd.js'
-import type { ProbeFactory, Question } from '../../src/herd/probe.js'
+import { type Attempt, Herd, type HerdParts, type Request } from '../../src/herd/herd.js'
+import type { ProbeFactory } from '../../src/herd/probe.js'
+import type { Question } from '../../src/herd/question.js'
 import { detailOf } from './details.js'
 import { ManualClock } from './manual-clock.js'
 import { usualSource } from './sources.js'
@@ -119,7 +120,7 @@ export function scripted(
 
 /** Attempts fail as they would on a real connection: the error is that of whoever usually makes it. */
 class ScriptedHerd extends Herd {
-  override run<T>(errand: Errand, attempt: (place: Place) => Promise<T>): Promise<T> {
+  override run<T>(errand: Request, attempt: (place: Attempt) => Promise<T>): Promise<T> {
     return super.run(errand, async (place) => {
       try {
         return await attempt(place)
@@ -143,7 +144,7 @@ export function named(host: string): string {
   return String.fromCharCode(Number(host.split('.')[3]))
 }
 
-export const hostOf = ({ node }: Place): string => named(node.address.host)
+export const hostOf = ({ node }: Attempt): string => named(node.address.host)
 
 /** Where a read may go that has the usual bounds. */
 export const REPLICA: Extract<Target, { role: 'replica' }> = {
@@ -153,8 +154,8 @@ export const REPLICA: Extract<Target, { role: 'replica' }> = {
   maxStaleMillis: 30_000,
   otherwise: 'primary',
 }
-export const READ: Errand = { target: REPLICA, repeat: () => ({ read: true, undone: 'whole' }), repairs: true }
-export const WRITE: Errand = {
+export const READ: Request = { target: REPLICA, repeat: () => ({ read: true, undone: 'whole' }), repairs: true }
+export const WRITE: Request = {
   target: { role: 'primary' },
   repeat: () => ({ read: false, undone: 'whole' }),
   repairs: false,

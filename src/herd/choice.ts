@@ -1,0 +1,138 @@
+// Choosing a node: the pure selection of core/cluster, given the moment, the load of each node and the evidence. A read that only
+// lacks proof asks for it here, on behalf of the next one.
+
+import type { Config } from '../config/config.js'
+import type { NodeKey } from '../core/cluster/address.js'
+import type { Moment } from '../core/cluster/balance.js'
+import { type Choice, select, selectPrimary, type Target } from '../core/cluster/selection.js'
+import type { Topology } from '../core/cluster/topology.js'
+import type { Clock } from '../runtime/clock.js'
+import type { History } from './history.js'
+import type { Monitor } from './monitor.js'
+import { PROVEN, type ProofBudget, type Proofs } from './proofs.js'
+import { type Attempt, insists } from './request.js'
+import type { Store } from './store.js'
+
+export interface ChooserParts {
+  readonly config: Config
+  readonly clock: Clock
+  readonly store: Store
+  readonly monitor: Monitor
+  readonly proofs: Proofs
+  /** Told when a read goes to a standby although nothing proves its bound. */
+  readonly unproven: () => void
+}
+
+/** The statements that run on a node. The balance policies read it. */
+export interface Load {
+  statements: number
+}
+
+export class Chooser {
+  readonly #parts: ChooserParts
+  readonly #loads = new Map<NodeKey, Load>()
+  readonly #inFlight = (key: NodeKey) => this.#loads.get(key)?.statements ?? 0
+
+  constructor(parts: ChooserParts) {
+    this.#parts = parts
+  }
+
+  get #topology(): Topology {
+    return this.#parts.store.topology
+  }
+
+  /** 'awaits': the position that decides is on its way. Undefined: no node may take the statement now. */
+  choose(target: Target, history: History | null, budget: ProofBudget): Attempt | 'awaits' | undefined {
+    const choice =
+      target.role === 'primary'
+        ? selectPrimary(this.#topology, history?.avoided(this.#topology) ?? NONE)
+        : this.chooseReplica(target, history, budget)
+    if (choice.node === null) return choice.awaits ? 'awaits' : undefined
+    const { node, reason, required, refused } = choice
+    if (reason === 'unproven') this.#parts.unproven()
+    const refusal = history?.refusal?.kind
+    return {
+      node,
+      reason,
+      required,
+      refused,
+      phase: 'connect',
+      source: 'unproven',
+      doubtful: refusal === 'role' || refusal === 'unfit',
+      abandoned: false,
+      letGo: null,
+      movable: false,
+    }
+  }
+
+  /** A read that only lacks proof asks for it on behalf of the next. */
+  chooseReplica(target: Target, history: History | null, budget: ProofBudget): Choice {
+    const { config, monitor, proofs } = this.#parts
+    const moment = this.#moment(history?.avoided(this.#topology) ?? NONE, budget)
+    monitor.noteRead(moment.now.mono)
+    const choice = select(this.#topology, target, config.balance, moment)
+    if (choice.node?.state.kind === 'replica') return choice
+    if (choice.node === null && choice.awaits) return choice
+    // Counted once for a statement, which comes here again after a failure.
+    if (history === null) proofs.missed(choice.refused)
+    const refusals = new Set(choice.refused.values())
+    if (refusals.has('unproven') || refusals.has('no-position') || insists(target)) monitor.demand()
+    return choice
+  }
+
+  /** The decision as it would fall on this picture, without acting on it. */
+  decide(target: Target, budget: ProofBudget, topology = this.#topology): Choice {
+    return select(topology, target, this.#parts.config.balance, this.#moment(NONE, budget))
+  }
+
+  /** Why each node is refused by now. A replica that might prove itself has been tried. */
+  refused(target: Target): Choice['refused'] {
+    return this.decide(target, PROVEN).refused
+  }
+
+  loadOf(key: NodeKey): Load {
+    let load = this.#loads.get(key)
+    if (load === undefined) {
+      load = { statements: 0 }
+      this.#loads.set(key, load)
+    }
+    return load
+  }
+
+  /**
+   * What was chosen then holds now. Between choice and execution the history may have changed, or the replica may have been found
+   * on another one. What a guard shows counts only where the replica is known to follow.
+   */
+  vouches({ node, required }: Attempt): boolean {
+    if (required === null || node.state.kind !== 'replica') return true
+    const now = this.#topology.nodes.get(node.key)
+    if (now === undefined || now.state.kind !== 'replica' || !now.state.follows) return false
+    const { state, lineage } = now
+    if (lineage.epoch !== node.lineage.epoch) return false
+    return state.position !== null && state.position.lsn >= required.lsn
+  }
+
+  /**
+   * A guard has shown a position that no position of the primary covers yet, and the server that the replica receives from is not
+   * known. So the primary is asked whether it has been there. All readers that wait for that share the question.
+   */
+  async confirms(attempt: Attempt): Promise<boolean> {
+    const { clock, monitor } = this.#parts
+    const state = this.#topology.nodes.get(attempt.node.key)?.state
+    if (this.#topology.primary === null || state?.kind !== 'replica' || !state.follows || state.direct === false)
+      return false
+    const since = clock.mono()
+    monitor.positions.ask()
+    await monitor.positions.after(since)
+    return this.vouches(attempt)
+  }
+
+  #moment(avoid: ReadonlySet<NodeKey>, budget: ProofBudget): Moment {
+    const { clock, proofs } = this.#parts
+    const now = clock.now()
+    const evidence = proofs.evidence(budget, now.mono)
+    return { now, random: clock.random(), inFlight: this.#inFlight, avoid, evidence }
+  }
+}
+
+const NONE: ReadonlySet<NodeKey> = new Set()

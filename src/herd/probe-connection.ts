@@ -1,0 +1,126 @@
+// The connection that belongs to a probe: logs in when a look needs it, is kept between looks, and is dropped after a failure.
+
+import type { Client } from 'pg'
+import type { NodeAddress } from '../core/cluster/address.js'
+import { failureOf } from '../core/cluster/failure.js'
+import type { Sighting } from '../core/cluster/sighting.js'
+import { loggedIn } from '../pg/login.js'
+import { answered, answeredInside, type Row } from '../pg/own-query.js'
+import { type Intake, sourceOf, tap } from '../pg/tap.js'
+import { authRule, type RequiredAuth } from '../pg/weak-auth.js'
+import { type Depth, OVERDUE, sightOn } from './probe-answers.js'
+
+/** No answer to a question of a probe is nearly as long. */
+const ANSWER_BYTES = 1 << 20
+
+export function intakeOf(required: RequiredAuth | null, origin: NodeAddress['origin']): Intake {
+  return { limitBytes: ANSWER_BYTES, refusesAuth: authRule(required, origin) }
+}
+
+interface Internals {
+  unref(): void
+  readonly connection?: { readonly stream?: { destroy(): void } }
+}
+
+/** Members that pg has and its published types do not name. */
+export function internals(client: Client): Internals {
+  return client as unknown as Internals
+}
+
+export class ProbeConnection {
+  readonly #makeClient: () => Client
+  readonly #intake: Intake
+  readonly #ended: () => void
+  #client: Client | null = null
+  /** The same client, once it is connected. */
+  #ready: Client | null = null
+  #login: Promise<Client> | null = null
+  /** The role's default is SERIALIZABLE, which a standby refuses (0A000). A probe does not need it, and says so. */
+  #serializable = false
+
+  /** `ended` is called when a connection ends that was ready, and that drop() has not ended. */
+  constructor(makeClient: () => Client, intake: Intake, ended: () => void) {
+    this.#makeClient = makeClient
+    this.#intake = intake
+    this.#ended = ended
+  }
+
+  /** There is a connection, or a login is under way. */
+  get isOpen(): boolean {
+    return this.#client !== null
+  }
+
+  /** The client that is logged in. */
+  get ready(): Client | null {
+    return this.#ready
+  }
+
+  /** The first look over a connection asks for everything. */
+  async look(depth: Depth): Promise<Sighting> {
+    const fresh = this.#ready === null
+    const client = this.#ready ?? (await this.#connect())
+    return sightOn(client, fresh ? 'full' : depth, (on, text) => this.#rowsOf(on, text))
+  }
+
+  drop(): void {
+    const client = this.#client
+    this.#ready = null
+    this.#client = null
+    this.#login = null
+    // Nothing may still happen here on a server that was given up. A plain close would do as well, as a probe writes nothing.
+    if (client !== null) internals(client).connection?.stream?.destroy()
+  }
+
+  async #rowsOf(client: Client, text: string): Promise<readonly Row[]> {
+    if (!this.#serializable) {
+      try {
+        return await answered(client, text)
+      } catch (error) {
+        if (failureOf(error, 'handed', sourceOf(error, client, 0)).kind !== 'isolation') throw error
+        this.#serializable = true
+      }
+    }
+    const [rows = []] = await answeredInside(client, [], [text])
+    return rows
+  }
+
+  /** The next look shares a login that outlasts its own look. */
+  #connect(): Promise<Client> {
+    if (this.#login !== null) return this.#login
+    const login: Promise<Client> = this.#loginAnew(() => this.#login === login).finally(() => {
+      if (this.#login === login) this.#login = null
+    })
+    this.#login = login
+    return login
+  }
+
+  async #loginAnew(isWanted: () => boolean): Promise<Client> {
+    // The promise of this login is known from the next microtask on.
+    await null
+    const make = () => {
+      if (!isWanted()) throw OVERDUE
+      const client = this.#makeClient()
+      tap(client, this, this.#intake)
+      this.#client = client
+      const gone = () => this.#gone(client)
+      return client.on('error', gone).on('end', gone)
+    }
+    try {
+      const client = await loggedIn(make)
+      internals(client).unref()
+      this.#ready = this.#client
+      return client
+    } catch (error) {
+      // The probe has given up this login.
+      throw isWanted() ? error : OVERDUE
+    }
+  }
+
+  #gone(client: Client): void {
+    if (this.#client !== client) return
+    this.#client = null
+    if (this.#ready !== client) return
+    this.#ready = null
+    this.#ended()
+  }
+}
