@@ -141,6 +141,9 @@ function circles(): string[] {
   return [...found]
 }
 
+/** A file that is read at one sitting. */
+const MOST_LINES = 350
+
 describe('floors', () => {
   it('no file imports itself over others', () => assert.deepEqual(circles(), []))
   for (const [file, all] of imports) {
@@ -156,7 +159,9 @@ describe('floors', () => {
         []
       )
     })
-    const code = readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+    const text = readFileSync(join(root, file), 'utf8')
+    it(`${file} is no longer than ${MOST_LINES} lines`, () => assert.ok(text.split('\n').length - 1 <= MOST_LINES))
+    const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
     it(`${file} leaves time, chance and defaults to those that own them`, () => {
       const found = FORBIDDEN.filter(([word, , owner]) => word.test(code) && !owner.test(file)).map(([, what]) => what)
       assert.deepEqual(found, [])

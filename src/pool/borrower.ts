@@ -6,8 +6,6 @@ import type { Client, PoolClient } from 'pg'
 import { plan } from '../core/session/client-session.js'
 import type { ServerSession } from '../core/session/server-session.js'
 import { onlyShapes } from '../core/sql/effects.js'
-import { noteOutcome } from '../errors.js'
-import type { Attempt } from '../herd/herd.js'
 import { judged } from '../pg/calls.js'
 import type { Internals, Notice } from '../pg/internals.js'
 import { isSubmittable, withoutCallback } from '../pg/submittable.js'
@@ -15,6 +13,7 @@ import { isFree, runOn, type Send, statusOf } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
 import { type Callback, NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../router/statement.js'
 import { inContext } from '../runtime/context.js'
+import { BorrowedRead } from './borrowed-read.js'
 import {
   type Entry,
   failing,
@@ -34,9 +33,6 @@ import type { Parts } from './parts.js'
 /** Judges the answer of a statement on a client of a replica; null: it is as good as it came. */
 export type Verdict = () => Error | null
 
-/** The borrowed connection will not do: the borrower's own does. */
-const HERE = Symbol('here')
-
 const borrowers = new WeakMap<Client, Borrower>()
 
 export function borrowerOf(client: Client): Borrower | undefined {
@@ -54,9 +50,9 @@ export class Borrower {
   readonly #rest: KeepAlive
   readonly #notice: Notice = (message) => this.#client.emit('notice', message as never)
   #working = false
+  readonly #home: Home
   readonly #onLoan: OnLoan
-  /** Ends the wait for a borrowed read. */
-  #interrupt: ((error: unknown) => void) | null = null
+  #read: BorrowedRead | null = null
   #options: RouteOptions = NO_OPTIONS
   /** The client of a replica is in a transaction that pgherd has begun. */
   #inside: Inside | null = null
@@ -68,7 +64,8 @@ export class Borrower {
     this.#status = status
     this.#parts = parts
     this.#rest = new KeepAlive(client, session, parts.clock)
-    this.#onLoan = new OnLoan(this.#home(), parts)
+    this.#home = this.#homeOf()
+    this.#onLoan = new OnLoan(this.#home, parts)
     borrowers.set(client, this)
   }
 
@@ -167,7 +164,7 @@ export class Borrower {
     this.#rest.stop()
     const { _ending } = this.#client as unknown as Internals
     if (!_ending) return
-    this.#interrupt?.(new Error('Connection terminated'))
+    this.#read?.close(new Error('Connection terminated'))
     this.#onLoan.abandon()
   }
 
@@ -223,8 +220,10 @@ export class Borrower {
     if (this.#inside !== null) return this.#runInside(entry, this.#inside)
     const routed = entry.routed === undefined ? this.#routed(args) : entry.routed
     if (routed === null || settle === null) return this.#runHere(entry)
-    if (args.reads) return this.#borrow(entry, routed, settle)
-    return this.#onLoan.open(entry, routed)
+    if (!args.reads) return this.#onLoan.open(entry, routed)
+    this.#read = new BorrowedRead(this.#home, this.#parts)
+    await this.#read.run(entry, routed, settle)
+    this.#read = null
   }
 
   /** The request for a replica, where one would serve this statement now; null: it stays here. */
@@ -246,55 +245,6 @@ export class Borrower {
     return this.#session.remains.isTainted
   }
 
-  /** A read on a replica. It is answered as on the client's own connection: its parsers, its notices. */
-  async #borrow(entry: Entry, routed: Routed, settle: Settle): Promise<void> {
-    const { args } = entry
-    const { router } = this.#parts
-    const types = (this.#client as unknown as Internals)._types
-    let onClosed: (() => void) | null = null
-    const sending = {
-      notice: this.#notice,
-      types,
-      isClosed: false,
-      onClose(call: () => void) {
-        onClosed = call
-        return () => {
-          onClosed = null
-        }
-      },
-    }
-    const runOnReplica = async (place: Attempt) => {
-      const pool = place.node.state.kind === 'replica' ? this.#parts.poolOf(place) : null
-      if (pool === null || !pool.hasRoom) return HERE
-      const answer = await pool.query(place, args, true, sending)
-      router.causality.readOn(place.node, args.scope)
-      return answer
-    }
-    const here = (answer: unknown) =>
-      answer !== HERE
-        ? answer
-        : new Promise((resolve, reject) => {
-            void this.#runHere({ ...entry, settle: (error, value) => (error ? reject(error) : resolve(value)) })
-          })
-    const interrupted = new Promise<never>((_, reject) => {
-      this.#interrupt = (error) => {
-        sending.isClosed = true
-        onClosed?.()
-        noteOutcome(error, 'unknown')
-        reject(error)
-      }
-    })
-    const rested = this.#rest.start()
-    const borrowed = router.borrow(args, routed, args.signal, runOnReplica, here)
-    borrowed.catch(() => {}) // its rejection may come when its caller has been answered
-    await Promise.race([borrowed, interrupted]).then(
-      (result) => settle(null, result),
-      (error) => settle(error || reasonOf(args.signal))
-    )
-    this.#interrupt = null
-    rested()
-  }
-
   /** What is sent may leave state in the session. What has neither text nor name pg refuses. */
   #leaves(query: unknown, sql: string | null): void {
     const isSent = sql !== null || isSubmittable(query) || Boolean((query as { readonly name?: unknown }).name)
@@ -307,7 +257,7 @@ export class Borrower {
   }
 
   /** The client, as what it borrows needs it. */
-  #home(): Home {
+  #homeOf(): Home {
     const client = this.#client as unknown as Internals
     return {
       notice: this.#notice,

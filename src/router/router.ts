@@ -7,49 +7,20 @@ import type { Change } from '../core/cluster/changes.js'
 import type { Node } from '../core/cluster/node.js'
 import type { Topology } from '../core/cluster/topology.js'
 import type { ReadConstraints, Scope } from '../core/session/causal-scope.js'
-import { type Attempt, Herd, type Sessions } from '../herd/herd.js'
+import { type Attempt, Herd } from '../herd/herd.js'
 import { explanationOf, refusalsOf } from '../report/snapshot.js'
 import type { Explanation } from '../report/types.js'
 import { abortable } from '../runtime/abort.js'
-import type { Clock } from '../runtime/clock.js'
-import type { Complain } from '../runtime/complaints.js'
 import { inContext } from '../runtime/context.js'
 import type { Task } from '../telemetry/journey.js'
-import type { Connections, Gauges } from '../telemetry/meters.js'
 import { outside } from '../telemetry/spans.js'
 import { Telemetry } from '../telemetry/telemetry.js'
-import { Causality, type Scopes, type TokenLost } from './causality.js'
+import { Causality } from './causality.js'
 import { Decisions } from './decisions.js'
+import type { Beginning, Face, RunOn } from './face.js'
 import { Facts } from './facts.js'
 import { NOWHERE, ON_PRIMARY, type Routed, Routing } from './routing.js'
 import { mayInsist, queryArgs, type RouteOptions, Statement } from './statement.js'
-
-/** What the router needs of its face. */
-export interface Face {
-  readonly clock: Clock
-  readonly complain: Complain
-  /** Which session of the application the code that runs now belongs to. */
-  readonly scopes: Scopes
-  /** A caller holds a connection. */
-  busy(): boolean
-  /** The face's own sessions with a node. */
-  sessions(key: Node['key']): Sessions
-  connections(): Iterable<Connections>
-  /** The one connection that all statements share has state that a caller has set, so reads must run on it, too. */
-  sharesSession(): boolean
-  readonly limits: Pick<Gauges, 'max' | 'min' | 'namespace'>
-  tokenLost(lost: TokenLost): void
-}
-
-/** How a whole transaction begins. */
-export interface Beginning {
-  readonly text: string
-  readonly readOnly: boolean
-  readonly isSerializable: boolean
-}
-
-/** One attempt of a request: on this node, `reading` only or perhaps not. */
-export type RunOn<T> = (place: Attempt, reading: boolean) => Promise<T>
 
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
 const INSISTING: RouteOptions = { route: 'replica' }

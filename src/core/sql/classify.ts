@@ -16,7 +16,7 @@ import {
   undoneOfCall,
 } from './names.js'
 import { type Objection, QUERY_TEXT } from './objections.js'
-import { Place } from './position.js'
+import { Position } from './position.js'
 import { CONTROL, HEADS, type Head, LOCKS, OTHER, PLAIN_OBJECTS, ROLES, Role, WITH_GOES_ON } from './statements.js'
 import { DEFINED_ONLY, undoneByCall, undoneByWord } from './undoing.js'
 import type { Hint, Intent, Verdict } from './verdict.js'
@@ -73,7 +73,7 @@ class Reading {
   readonly #lexer: Lexer
   readonly #sql: string
   readonly #policy: NamePolicy
-  readonly #place = new Place()
+  readonly #place = new Position()
 
   #intent: Intent = 'read'
   #word = ''

@@ -19,7 +19,7 @@ const FROM_PAREN = 1024 // in FROM (…) or JOIN (…), where a table may stand
 const ARGUMENT = 128 // one for each comma in it, two at most
 const REWRITE_OF_THREE = REWRITE + 2 * ARGUMENT
 
-export class Place {
+export class Position {
   kind: Kind = Kind.semicolon
   /** Of a name or word. */
   value = ''
