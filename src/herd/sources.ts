@@ -141,7 +141,7 @@ export function discoverReplicas(store: Store, clock: Clock, config: Config, aft
     const addresses = found.filter((address) => after.nodes.has(keyOf(address)) || onDiscover(address))
     store.dispatch({ kind: 'discovered', source, addresses, at })
   } catch (error) {
-    // The user's mapper or onDiscover threw. This source finds nothing then, and the loops go on. The errors that list nodes show it.
+    // The user's mapper or onDiscover threw. That makes the source blind and breaks no loop. The errors that list nodes show it.
     store.dispatch({ kind: 'discovery-failed', source, failure: failureOf(error, 'connect'), at })
   }
 }
