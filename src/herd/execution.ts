@@ -113,7 +113,7 @@ export class Execution<T> {
     if (attempt.reason === 'guarded') this.#budget = { mayAwait: false, mayGuard: insists(this.#target) }
   }
 
-  /** A limit that the caller has set covers both the wait for a node and the connection: time spent on the one is gone for the other. */
+  /** A limit that the caller has set covers the wait for a node and the connection together. The connection gets what is left of it. */
   async #inTime(attempt: Attempt, history: History): Promise<T> {
     const { config, clock } = this.#parts
     const perform = this.#perform
@@ -217,7 +217,7 @@ export class Execution<T> {
     }
     if (!repair) return this.#target
     history.repaired = true
-    // A failure of the connection before the statement was sent says nothing about the statement, but for these two.
+    // A failure of a connection before the statement was sent says nothing about the statement. The exception is 'isolation'.
     if (failure.sent === 'rejected' || failure.kind === 'isolation') this.#learn(failure, history)
     return PRIMARY
   }

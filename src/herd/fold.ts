@@ -1,5 +1,5 @@
-// reduce(), from which the process must survive: a picture that cannot be made of some news is a failure of the node that the
-// news is of, as if its probe had failed.
+// reduce(), whose failure the process must survive. Where no picture can be made of an event, the node that the event is about counts
+// as failed, as if its probe had failed.
 
 import type { NodeKey } from '../core/cluster/address.js'
 import { type Failure, failureOf } from '../core/cluster/failure.js'
@@ -28,12 +28,12 @@ function instead(topology: Topology, event: TopologyEvent, clock: Pick<Clock, 'n
     if (event.kind === 'probed') return reduce(topology, { ...event, result: { kind: 'failure', failure } })
     if (event.kind === 'discovered') return reduce(topology, { ...event, kind: 'discovery-failed', failure })
   } catch {
-    // The picture itself cannot be settled any more.
+    // No event can be folded into this picture any more.
   }
   return 'key' in event ? suspected(topology, event.key, { since: clock.now(), failure }) : topology
 }
 
-/** Nothing new is sent there before a probe has been answered, and understood. */
+/** No statement is sent there before the node has answered a probe with an answer that can be folded. */
 function suspected(topology: Topology, key: NodeKey, suspect: NonNullable<Node['suspect']>): Topology {
   const node = topology.nodes.get(key)
   if (node === undefined || node.suspect !== null) return topology

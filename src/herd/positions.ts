@@ -1,6 +1,6 @@
-// How far the primary's WAL reaches, asked right after each acknowledged write and shared by all who wait for the answer. At
-// most four questions are on their way at once: with one alone, a reader would wait for the write before its own, too.
-// Judges nothing: a question that fails leaves it to the probes to find out why.
+// How far the primary's WAL reaches. It is asked right after each acknowledged write, and all waiters share the answer. At most four
+// questions are on their way at once. With one alone, a reader would also wait for the answer about the write before its own.
+// It judges nothing: the probes find out why a question has failed.
 
 import type { NodeKey } from '../core/cluster/address.js'
 import type { Instant } from '../core/cluster/instant.js'
@@ -9,9 +9,9 @@ import type { Probe } from './probe.js'
 import type { Store } from './store.js'
 
 const MOST_IN_FLIGHT = 4
-/** Who waits for a position longer than this is better served by the primary. */
+/** The primary serves a read better that would wait longer than this for a position. */
 const DEADLINE_MILLIS = 1000
-/** Weight of the newest trip in what counts as usual. */
+/** Weight of the newest trip in the usual trip. */
 const NEWEST = 0.2
 
 interface Flight {
@@ -24,7 +24,7 @@ export class PositionQuestions {
   readonly #clock: Clock
   readonly #probeOf: (key: NodeKey) => Probe | undefined
   readonly #flights: Flight[] = []
-  /** The question that is sent when one has come back. */
+  /** The question that is sent when an answer has come back. */
   #next: { readonly landed: Promise<void>; readonly begin: () => void } | null = null
   #tripMillis = 1
   #asked = 0
@@ -45,13 +45,13 @@ export class PositionQuestions {
     return this.#asked
   }
 
-  /** Has the primary asked, now or as soon as one of the questions on their way has come back. */
+  /** Has the primary asked, now or as soon as one of the questions on their way is answered. */
   ask(): void {
     if (this.#flights.length < MOST_IN_FLIGHT) this.#send()
     else this.#next ??= this.#waiting()
   }
 
-  /** The answer to a question that was sent after `since` has come, or will not come; null: there is none on its way. */
+  /** Resolves when a question that was sent after `since` is answered, or will not be. Null: there is no such question. */
   after(since: number): Promise<void> | null {
     const flight = this.#flights.find(({ sentAt }) => sentAt > since)
     return flight?.landed ?? this.#next?.landed ?? null

@@ -1,5 +1,5 @@
-// How reads come to their proof: whether the position that one needs is on its way or can be asked for, what guards have taught of
-// each replica, and how reads have fared, counted. Chooses no node: core/cluster/freshness.ts does, by what is said here.
+// How reads come to their proof: whether the position that a read needs is on its way or can be asked for, what guards have shown of
+// each replica, and counts of how reads fared. It chooses no node: core/cluster/freshness.ts does so, by the evidence from here.
 
 import type { NodeKey } from '../core/cluster/address.js'
 import type { Evidence } from '../core/cluster/balance.js'
@@ -11,11 +11,11 @@ import type { Store } from './store.js'
 
 /** How reads that asked for a replica fared, counted since the beginning. */
 export interface Freshness {
-  /** Went to a replica that was not proven yet, and proved itself together with the rows. */
+  /** The read went to a replica that was not proven yet, and that proved itself together with the rows. */
   readonly guardsPassed: number
-  /** It did not, so another node was asked. */
+  /** The replica did not prove itself, so another node was asked. */
   readonly guardsFailed: number
-  /** Waited for a position of the primary that was on its way. */
+  /** The read waited for a position of the primary that was on its way. */
   readonly awaited: number
   /** No replica had replayed what the read must see. */
   readonly tooFarBehind: number
@@ -23,11 +23,11 @@ export interface Freshness {
   readonly unproven: number
   /** How often the primary was asked how far its WAL reaches, for the sake of own writes; probes not counted. */
   readonly positionsAsked: number
-  /** How often it said so in one trip with a write. */
+  /** How often the primary told its position in one trip with a write. */
   readonly positionsCaptured: number
 }
 
-/** What a read may still try on behalf of its proof. */
+/** What a read may still try in order to be proven. */
 export type ProofBudget = Pick<Evidence, 'mayAwait' | 'mayGuard'>
 export const FREE: ProofBudget = { mayAwait: true, mayGuard: true }
 export const GUARDED: ProofBudget = { mayAwait: false, mayGuard: true }
@@ -67,7 +67,7 @@ export class Proofs {
     return { isComing: this.#isComing, tripMillis, mayAwait, mayGuard, behindMillis }
   }
 
-  /** No replica was fit for a read, which comes here for the first time. */
+  /** No replica was fit for a read. Called once for each read. */
   missed(refused: Choice['refused']): void {
     const refusals = new Set(refused.values())
     if (refusals.has('too-far-behind')) this.#counts.tooFarBehind++
@@ -78,7 +78,7 @@ export class Proofs {
     this.#counts.positionsCaptured++
   }
 
-  /** A replica was asked on a guess, for a position taken so long ago. */
+  /** A replica was asked on a guess. `ageMillis`: the age of the position that the read needs. */
   guarded(key: NodeKey, passed: boolean, ageMillis: number): void {
     if (passed) this.#counts.guardsPassed++
     else this.#counts.guardsFailed++
@@ -88,9 +88,9 @@ export class Proofs {
   }
 
   /**
-   * Waits for the position of the primary that the target needs. If it is not on its way yet, it is asked for: whoever has read
-   * on the primary must see all that was there, and would read there for ever, each time having to see more than the last
-   * position tells.
+   * Waits for the position of the primary that the target needs. If the position is not on its way yet, it is asked for. A caller
+   * that has read on the primary must see all that was there. Without the question it would read on the primary for ever, as each
+   * read has to see more than the last position tells.
    */
   async awaited(target: Target): Promise<void> {
     if (target.role !== 'replica') return

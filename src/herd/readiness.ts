@@ -1,4 +1,4 @@
-// Is everything there that somebody waits for? Looks at the picture; waits for nothing itself.
+// Whether all nodes are there that a caller waits for. Looks at the picture; waits for nothing itself.
 
 import { lagOf } from '../core/cluster/horizon.js'
 import type { Instant } from '../core/cluster/instant.js'
@@ -19,7 +19,7 @@ export function trustedPrimary(topology: Topology): Node | null {
   return node === undefined || node.suspect !== null || node.draining ? null : node
 }
 
-/** `servesAlone`: standbys without a primary count, as they serve this pool's reads. */
+/** `servesAlone`: standbys without a primary count as well, as they serve the reads of this pool. */
 export function isReady(topology: Topology, wanted: ReadyTarget, now: Instant, servesAlone: boolean): boolean {
   if (wanted.primary && trustedPrimary(topology) === null) return false
   return fitReplicas(topology, wanted.maxLagMillis, now, servesAlone) >= wanted.replicas
@@ -37,7 +37,7 @@ export function fitReplicas(topology: Topology, maxLagMillis: number, now: Insta
   return fit
 }
 
-/** What ready() has waited for in vain, what was there at the end, and what can be done. */
+/** The error that says what ready() has waited for in vain, what was there at the end, and what the reader can do. */
 export function unready(
   topology: Topology,
   wanted: ReadyTarget,

@@ -1,5 +1,5 @@
-// When there is no node: may a statement go on waiting, or is there nothing to hope for? And the error that says so, with
-// every node's state, why it was refused, and what the reader can do. Decides from the picture alone.
+// Whether a statement that has no node may go on waiting. And the error where it may not, with the state of every node, why the node
+// was refused, and what the reader can do. Decides from the picture alone.
 
 import type { Config } from '../config/config.js'
 import type { NodeKey } from '../core/cluster/address.js'
@@ -21,7 +21,7 @@ export interface Waiting {
   readonly now: Instant
 }
 
-/** The error to throw at once, whatever it is, `outcome` included; or null: waiting may help. */
+/** The error to throw at once, `outcome` included. It may be any value. Null: waiting may help. */
 export function hopeless(topology: Topology, config: Config, waiting: Waiting): Hopeless | null {
   const error = despair(topology, config, waiting)
   return error === null ? null : { error: withOutcome(error, 'not-sent') }
@@ -45,7 +45,7 @@ function despair(topology: Topology, config: Config, waiting: Waiting): unknown 
   }
   if (target.role !== 'replica' || target.otherwise !== 'refuse' || !settled(topology)) return null
   const nodes = refused()
-  // Evidence has been asked for and is on its way; what it says decides.
+  // Evidence has been asked for and is on its way. It decides.
   const patience = Math.max(...[...nodes.values()].map((refusal) => EVIDENCE_MILLIS[refusal] ?? 0))
   if (target.need.maxLagMillis > 0 && waitedMillis < patience) return null
   return refusal('PGHERD_NO_REPLICA', topology, nodes, config, newest)
@@ -55,10 +55,10 @@ const UNPROVABLE =
   ' All named hosts are in recovery, and no primary was ever seen, so nothing proves how old they are: name a host that leads ' +
   'to the primary, or set maxLagMillis: Infinity.'
 
-/** How long a refusal may be lifted by evidence on its way: a look, or a look and the few moments that replay takes. */
+/** For how long evidence on its way may lift a refusal: the time of a look, or of a look and of replay. */
 const EVIDENCE_MILLIS: Partial<Record<Refusal, number>> = { unproven: 1000, 'no-position': 1000, 'too-far-behind': 100 }
 
-/** Errors that no waiting cures: a wrong password everywhere, the one server that refuses, the one name that does not resolve. */
+/** Errors that no waiting cures: a wrong password everywhere, the only server refuses, or the only name does not resolve. */
 function unreached(topology: Topology, config: Config, newest: Failure | null): unknown {
   const nodes = [...topology.nodes.values()].filter(({ address }) => address.origin !== 'shown')
   if (nodes.length === 0) {
@@ -80,8 +80,8 @@ function unreached(topology: Topology, config: Config, newest: Failure | null): 
 }
 
 /**
- * Every server but those that take no sessions is in recovery, so the primary is among those: no promotion is under way, and no
- * waiting cures a wrong password. Null: some server may be the primary yet.
+ * Every server that takes sessions is in recovery, so the primary is among the servers that take none. No promotion is under way
+ * then, and no waiting cures a wrong password. Null: some server may still be the primary.
  */
 function lockedOut(nodes: readonly Node[]): unknown {
   let error: unknown = null
@@ -96,20 +96,20 @@ function lockedOut(nodes: readonly Node[]): unknown {
   return error
 }
 
-/** The server itself has refused, for a reason that waiting does not cure: also no right to connect (42501). */
+/** The server itself has refused, for a reason that waiting does not cure. Such a reason is also no right to connect (42501). */
 function isLastWord(failure: Failure): boolean {
   return isDenial(failure) || (verdictOf(failure) === 'alive' && failure.kind !== 'full')
 }
 
 /**
- * A wrong password is wrong at every server of a cluster. A login that pg cannot do, or may not, is one server's affair; and what a
- * server says that was only found ends no wait for those that were named.
+ * A wrong password is wrong at every server of a cluster. A login method that pg does not know, or must not use, concerns one server
+ * only. And a server that was only found ends no wait for the servers that were named.
  */
 function isOfAll({ code }: Failure, origin: Node['address']['origin'] | undefined): boolean {
   return origin === 'configured' && code !== 'PGHERD_AUTH' && code !== 'PGHERD_WEAK_AUTH'
 }
 
-/** `caller`: what the application's own code threw; not pg's word on a strange server. */
+/** `caller` as the origin: the application's own code threw the error, and not pg because of a strange server. */
 function isDenial({ kind, origin }: Failure): boolean {
   return kind === 'denied' || (kind === 'caller' && origin === 'caller')
 }
@@ -118,7 +118,7 @@ function failureOfNode(node: Node): Failure | null {
   return node.state.kind === 'unknown' || node.state.kind === 'down' ? node.state.failure : null
 }
 
-/** Nothing is about to change by itself: the primary is known and every node has been looked at. */
+/** Nothing is about to change by itself: the primary is known, and every node has been looked at. */
 function settled(topology: Topology): boolean {
   const [only, ...others] = [...topology.nodes.values()].filter(({ address }) => address.origin === 'configured')
   // The only server is a standby: no primary will come.
@@ -165,7 +165,7 @@ const TEXTS: Readonly<Record<RefusalCode, (config: Config, topology: Topology) =
     `${failoverQueue} statements already wait for a primary. Shed load, or raise failoverQueue.`,
 }
 
-/** What to do where no primary was found. Where no server answers there is none to be promoted. */
+/** What the reader can do where no primary was found. Where no server answers no server can be promoted. */
 export function primaryCure({ nodes }: Topology): string {
   const known = [...nodes.values()]
   if (known.some(isUp)) return 'Promote a replica, or name a host that leads to the primary.'
@@ -190,7 +190,7 @@ export function refusal(
   return reported(code, TEXTS[code](config, topology) + spent, topology, refused, cause)
 }
 
-/** An error that tells of every node, and of every name that did not resolve. */
+/** An error that describes every node, and every name that did not resolve. */
 export function reported(
   code: RefusalCode,
   text: string,

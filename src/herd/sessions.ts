@@ -1,17 +1,17 @@
-// The face's own sessions with one node, as a probe sees them: who is there, who may be asked, and how much each has received.
-// A server that answers any of them is not silent, whatever becomes of the probe's own connection. Judges nothing.
+// The face's own sessions with one node, as a probe sees them: which exist, which may be asked, and how much each has received. A
+// server that answers any of them is not silent, whatever becomes of the probe's own connection. It judges nothing.
 
 import type { Client } from 'pg'
 import type { Answers } from '../core/cluster/failure.js'
 
 export interface Sessions {
-  /** Connections of any state, also those that are still logging in. */
+  /** Connections in any state, also those that are still logging in. */
   readonly count: number
-  /** Those that are logged in and not known to be broken, each with the bytes that it has received so far. */
+  /** The sessions that are logged in and not known to be broken, each with the bytes that it has received so far. */
   received(): ReadonlyMap<Client, number>
-  /** Those that nothing is under way on and that no caller holds, the longest unused first. */
+  /** The sessions that have nothing under way and that no caller holds, the longest unused first. */
   idle(): readonly Client[]
-  /** Still no caller holds it, whatever is under way on it. */
+  /** No caller holds the session, whatever is under way on it. */
   isUnused(client: Client): boolean
   /** Resolves when one may be idle, when none is left, or after `millis`. */
   freed(millis: number): Promise<void>
@@ -34,7 +34,10 @@ export class Hearing {
     this.#sessions = sessions
   }
 
-  /** A look begins. The answer, asked for when it has failed, tells what was heard; `asked`: a session of ours went unanswered. */
+  /**
+   * A look begins. When it has failed, the function that is given here tells what the sessions received. 'asked': the probe has asked
+   * in a session, and was not answered.
+   */
   begin(): (asked: 'asked' | 'unasked') => Answers {
     const before = this.#sessions.received()
     const earlier = isMore(before, this.#last)
@@ -49,7 +52,7 @@ export class Hearing {
   }
 }
 
-/** A session that is new since then has been answered, too: it could not be logged in otherwise. */
+/** A session that is new since then was answered as well, as it could not be logged in otherwise. */
 function isMore(now: ReadonlyMap<Client, number>, then: ReadonlyMap<Client, number>): boolean {
   for (const [client, bytes] of now) if (bytes > (then.get(client) ?? 0)) return true
   return false

@@ -1,6 +1,6 @@
-// When to ask the discovery sources: at the start, every few seconds while statements come, at once when the primary is lost and
-// when a statement begins to wait, and then twice a second until there is one.
-// A source that fails or answers nothing changes nothing: the last good list stands.
+// When to ask the discovery sources: at the start, and every few seconds while statements come. They are asked at once when the
+// primary is lost and when a statement begins to wait, and then twice a second until there is a primary. A source that fails or
+// answers nothing changes nothing: the last good list stands.
 
 import type { Config } from '../config/config.js'
 import { keyOf, type NodeAddress } from '../core/cluster/address.js'
@@ -21,11 +21,11 @@ interface Round {
   readonly source: Discovery
   alarm: Alarm | null
   asking: boolean
-  /** On the monotonic clock: when it was asked last. */
+  /** On the monotonic clock: when the source was asked last. */
   askedAt: number
-  /** When it will be asked next. */
+  /** When the source will be asked next. */
   dueAt: number
-  /** It was asked before the primary was lost, so its answer may be one of before. */
+  /** The source was asked before the primary was lost, so its answer may be outdated. It is asked again then. */
   again: boolean
 }
 
@@ -62,7 +62,7 @@ export class Sources {
     }
   }
 
-  /** The next answer is waited for: now, if the last question is long enough ago, else as soon as it is. */
+  /** Statements wait for the next answer. Asks now if the last question is long enough ago, else as soon as it is. */
   hurry(): void {
     if (this.#stopped) return
     const now = this.#clock.mono()
@@ -86,7 +86,7 @@ export class Sources {
     const { name: source } = round.source
     try {
       const found = round.source.discover()
-      // The first statement must not wait for what is known: with one server it dials before it returns, as with pg.
+      // The first statement must not wait for an answer that is known: with one server it dials before it returns, as with pg.
       const addresses = found instanceof Promise ? await found : found
       this.#tell(() => this.#store.dispatch({ kind: 'discovered', source, addresses, at: this.#clock.now() }))
     } catch (error) {
@@ -99,7 +99,7 @@ export class Sources {
       round.again = false
       return this.#ask(round)
     }
-    // While nobody asks for a node nobody needs its address: the next statement wakes the sources.
+    // Without statements no address is needed, and the next statement wakes the sources.
     if (this.#stopped || this.#resting()) return
     const urgent = isLost(this.#store.topology) || this.#store.waiting > 0
     this.#askIn(round, jittered(urgent ? RETRY_MILLIS : INTERVAL_MILLIS, this.#clock))
@@ -141,7 +141,7 @@ export function discoverReplicas(store: Store, clock: Clock, config: Config, aft
     const addresses = found.filter((address) => after.nodes.has(keyOf(address)) || onDiscover(address))
     store.dispatch({ kind: 'discovered', source, addresses, at })
   } catch (error) {
-    // The user's mapper or onDiscover threw. This source finds nothing then, and the loops go on. The errors that list nodes show it.
+    // The user's mapper or onDiscover threw. That makes the source blind and breaks no loop. The errors that list nodes show it.
     store.dispatch({ kind: 'discovery-failed', source, failure: failureOf(error, 'connect'), at })
   }
 }

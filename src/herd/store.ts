@@ -1,4 +1,5 @@
-// Holds the current Topology: the one writer. dispatch(event), subscribe(), waitFor(). Synchronous: two events never interleave.
+// Holds the current Topology, as its only writer: dispatch(event), subscribe(), waitFor(). It is synchronous, so two events never
+// interleave.
 
 import { type Change, changes } from '../core/cluster/changes.js'
 import type { Topology, TopologyEvent } from '../core/cluster/topology.js'
@@ -9,7 +10,7 @@ import { folded } from './fold.js'
 export type Listener = (after: Topology, before: Topology, found: readonly Change[]) => void
 
 interface Waiter {
-  /** Asks the present picture. True: the waiter has what it waited for, and goes to work. */
+  /** Asks the present picture. True: the waiter has what it waited for, and goes on. */
   readonly attempt: () => boolean
   readonly reject: (error: unknown) => void
   /** False: a position alone cannot end this wait. */
@@ -18,18 +19,18 @@ interface Waiter {
 
 const ALWAYS = () => true
 
-/** A new primary has cold caches, and every process of the application has waited for it: they do not all come at once. */
+/** A new primary has cold caches, and every process of the application has waited for it. So the waiters are let go in groups. */
 const FIRST_GROUP = 16
 const BETWEEN_GROUPS_MILLIS = 5
 /**
- * Positions may come by the thousand in a second, and waiters wait by the thousand: after each round the next one for the sake of
- * positions alone waits so many times as long as that round took. News of nodes waits for nothing.
+ * Thousands of positions may come in a second, while thousands of waiters wait. So after a round the next one that is due to
+ * positions alone waits this many times as long as that round took. News of nodes waits for nothing.
  */
 const REST_PER_ROUND = 10
 
 export class Store {
   readonly #clock: Clock
-  readonly #heard: (event: TopologyEvent) => void
+  readonly #onEvent: (event: TopologyEvent) => void
   readonly #defect: (error: unknown) => void
   readonly #listeners = new Set<Listener>()
   readonly #waiters = new Set<Waiter>()
@@ -42,16 +43,16 @@ export class Store {
   #restUntil = -Infinity
   #round: Alarm | null = null
 
-  /** `defect` is told what should not have been thrown: by the reducer, or by a subscriber. */
+  /** `defect` is told what the reducer or a subscriber has thrown, and should not have. */
   constructor(
     initial: Topology,
     clock: Clock,
-    heard: (event: TopologyEvent) => void = () => {},
+    onEvent: (event: TopologyEvent) => void = () => {},
     defect: (error: unknown) => void = () => {}
   ) {
     this.#topology = initial
     this.#clock = clock
-    this.#heard = heard
+    this.#onEvent = onEvent
     this.#defect = defect
   }
 
@@ -64,7 +65,7 @@ export class Store {
     return this.#waiters.size
   }
 
-  /** An event dispatched by a listener is folded after the present one has been told to everybody. Never throws. */
+  /** An event that a listener dispatches is folded after all listeners have been told the present one. Never throws. */
   dispatch(event: TopologyEvent): void {
     this.#news.push(event)
     if (this.#folding) return
@@ -78,7 +79,7 @@ export class Store {
 
   #fold(event: TopologyEvent): void {
     try {
-      this.#heard(event)
+      this.#onEvent(event)
     } catch (error) {
       this.#defect(error)
     }
@@ -86,19 +87,19 @@ export class Store {
     const after = folded(before, event, this.#clock, this.#defect)
     if (after === before) return
     this.#topology = after
-    // Positions come with every write and many a read, and are no change to follow, unless they show that a new history began.
+    // Positions come with every write and many a read. They are no change to follow, unless they show that a new history began.
     if ((event.kind === 'sampled' || event.kind === 'shown') && after.epoch === before.epoch) {
       this.#askLater(POSITIONS)
       return
     }
     const found = changes(before, after)
     for (const listener of [...this.#listeners]) this.#tell(listener, after, before, found)
-    // What a probe brings most often are positions, too.
+    // Most probes, too, bring nothing but positions.
     if (event.kind === 'probed' && found.length === 0) this.#askLater(ALL)
     else this.ask()
   }
 
-  /** Something that waiters wait for has changed: each is asked again. */
+  /** Something has changed that waiters wait for: each waiter is asked again. */
   ask(): void {
     this.#let(FIRST_GROUP, ALL)
   }
@@ -116,7 +117,7 @@ export class Store {
     })
   }
 
-  /** One subscriber that throws must not keep the news from the others, nor from those who wait. */
+  /** A subscriber that throws must not keep the news from the other subscribers, nor from the waiters. */
   #tell(listener: Listener, ...news: Parameters<Listener>): void {
     try {
       listener(...news)
@@ -125,7 +126,7 @@ export class Store {
     }
   }
 
-  /** FIFO: a Set keeps the order of arrival, and a waiter that ends takes itself out. A crowd is let go in growing groups. */
+  /** FIFO: a Set keeps the order of arrival, and a waiter that ends takes itself out. Many waiters are let go in growing groups. */
   #let(most: number, asked: Filter): void {
     if (this.#release !== null || this.#waiters.size === 0) return
     const from = this.#clock.mono()
@@ -162,9 +163,9 @@ export class Store {
   }
 
   /**
-   * Resolves with the first value other than undefined that `find` gives, asked now and after every change of the picture;
-   * with undefined when `millis` are over. A rejection of `find` (it may throw) rejects. The wait keeps Node alive: its caller
-   * awaits it. `minds`: whether a position alone may end the wait.
+   * Resolves with the first value other than undefined that `find` gives. It is asked now and after every change of the picture.
+   * Resolves with undefined when `millis` are over. Rejects with what `find` throws. The wait keeps Node alive, as its caller awaits
+   * it. `minds`: whether a position alone may end the wait.
    */
   waitFor<T>(
     find: (topology: Topology) => T | undefined,
@@ -182,26 +183,17 @@ export class Store {
         deaf?.()
       }
       const aborted = () => waiter.reject(signal?.reason)
-      const waiter: Waiter = {
-        attempt: () => {
-          try {
-            const value = find(this.#topology)
-            if (value === undefined) return false
-            done()
-            resolve(value)
-            return true
-          } catch (error) {
-            waiter.reject(error)
-            return false
-          }
-        },
-        reject: (error) => {
-          done()
-          over = true
-          reject(error)
-        },
-        minds,
+      const fail = (error: unknown) => {
+        done()
+        over = true
+        reject(error)
       }
+      const succeed = (value: T) => {
+        done()
+        resolve(value)
+      }
+      const ask = () => find(this.#topology)
+      const waiter: Waiter = { attempt: () => settles(ask, succeed, fail), reject: fail, minds }
       if (waiter.attempt() || over) return
       this.#waiters.add(waiter)
       if (signal !== undefined) deaf = onAbort(signal, aborted)
@@ -213,6 +205,19 @@ export class Store {
       }
       alarm = this.#clock.alarm(millis, overdue, 'process')
     })
+  }
+}
+
+/** Asks once. True: there is a value. An error is no value, and is told. */
+function settles<T>(ask: () => T | undefined, succeed: (value: T) => void, fail: (error: unknown) => void): boolean {
+  try {
+    const value = ask()
+    if (value === undefined) return false
+    succeed(value)
+    return true
+  } catch (error) {
+    fail(error)
+    return false
   }
 }
 
