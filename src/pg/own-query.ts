@@ -86,6 +86,11 @@ export function isAside(query: unknown): boolean {
   return query instanceof Aside
 }
 
+/** A question aside is under way on this client. */
+export function isAskedAside(client: Client): boolean {
+  return isAside((client as unknown as { readonly _activeQuery?: unknown })._activeQuery)
+}
+
 /** The session ends: a question aside that is under way there hears of it, and is under way no more. */
 export function giveUpAside(client: Client, error: unknown): void {
   const internals = client as unknown as { _activeQuery?: unknown }

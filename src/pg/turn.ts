@@ -103,3 +103,26 @@ export function free(client: Client): Promise<void> {
 export function statusOf(client: PoolClient): string | null {
   return client.getTransactionStatus()
 }
+
+/** Nothing is under way on it, and no transaction is open. */
+export function isResting(client: Client): boolean {
+  const { _txStatus } = client as unknown as Internals
+  return isFree(client) && (_txStatus === undefined || _txStatus === 'I')
+}
+
+/** It takes a statement at once: ready, alive, nothing in line, and none sent ahead of its answer. */
+export function isReady(client: Client): boolean {
+  const internals = client as unknown as Internals
+  if (!internals.readyForQuery || internals._queryQueue.length > 0) return false
+  return internals._queryable && !internals._ending && internals.pipeline !== true
+}
+
+/** The server is ready for the next statement; undefined: the native client does not say. */
+export function isAnswered(client: Client): boolean | undefined {
+  return (client as unknown as Internals).readyForQuery
+}
+
+/** The parsers of the client. */
+export function typesOf(client: Client): unknown {
+  return (client as unknown as Internals)._types
+}

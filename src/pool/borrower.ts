@@ -7,9 +7,10 @@ import { plan } from '../core/session/client-session.js'
 import type { ServerSession } from '../core/session/server-session.js'
 import { onlyShapes } from '../core/sql/effects.js'
 import { judged } from '../pg/calls.js'
-import type { Internals, Notice } from '../pg/internals.js'
+import type { Notice } from '../pg/internals.js'
+import { isEnding } from '../pg/socket.js'
 import { isSubmittable, withoutCallback } from '../pg/submittable.js'
-import { isFree, runOn, type Send, statusOf } from '../pg/turn.js'
+import { isFree, isReady, runOn, type Send, statusOf, typesOf } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
 import { type Callback, NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../router/statement.js'
 import { inContext } from '../runtime/context.js'
@@ -162,8 +163,7 @@ export class Borrower {
   /** The client's own connection has ended. What it has borrowed goes on, unless the holder has ended it. */
   ended(): void {
     this.#rest.stop()
-    const { _ending } = this.#client as unknown as Internals
-    if (!_ending) return
+    if (!isEnding(this.#client)) return
     this.#read?.close(new Error('Connection terminated'))
     this.#onLoan.abandon()
   }
@@ -236,9 +236,7 @@ export class Borrower {
   }
 
   #isIdle(): boolean {
-    const client = this.#client as unknown as Internals
-    if (!client.readyForQuery || client._queryQueue.length > 0) return false
-    return client._queryable && !client._ending && client.pipeline !== true && this.#status() === 'I'
+    return isReady(this.#client) && this.#status() === 'I'
   }
 
   get #isTainted(): boolean {
@@ -258,11 +256,11 @@ export class Borrower {
 
   /** The client, as what it borrows needs it. */
   #homeOf(): Home {
-    const client = this.#client as unknown as Internals
+    const client = this.#client
     return {
       notice: this.#notice,
       get types() {
-        return client._types
+        return typesOf(client)
       },
       here: ({ query, values }) =>
         new Promise((resolve, reject) => {

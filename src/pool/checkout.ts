@@ -7,9 +7,11 @@ import type { Node } from '../core/cluster/node.js'
 import type { ServerSession } from '../core/session/server-session.js'
 import { clearOutcome } from '../errors.js'
 import type { Attempt } from '../herd/herd.js'
-import type { Connected, InnerPool, Internals, Release } from '../pg/internals.js'
+import { Ceiling } from '../pg/ceiling.js'
+import { clientsOf, hasIdle } from '../pg/inner.js'
+import type { Connected, InnerPool, Release } from '../pg/internals.js'
 import { isOutdated } from '../pg/login.js'
-import { ask, isAside } from '../pg/own-query.js'
+import { ask, isAskedAside } from '../pg/own-query.js'
 import { discard, isEnding } from '../pg/socket.js'
 import { mark, sourceOf, sourceOfMissing } from '../pg/tap.js'
 import { isFree, free as whenReady } from '../pg/turn.js'
@@ -17,7 +19,6 @@ import { sessionOf } from '../pg/watch.js'
 import type { Alarm } from '../runtime/clock.js'
 import { inContext } from '../runtime/context.js'
 import { borrowerOf, isLeftInTransaction } from './borrower.js'
-import { Ceiling } from './ceiling.js'
 import type { Parts } from './parts.js'
 import { needsProof } from './proof.js'
 import { IDENTITY, identityIn } from './questions.js'
@@ -75,7 +76,7 @@ export class Checkout {
   /** No more is made; logins that no statement waits for are broken off. */
   end(): void {
     this.#ceiling.end()
-    for (const client of this.#inner._clients) {
+    for (const client of clientsOf(this.#inner)) {
       if (this.#unwanted.has(client) && sessionOf(client)?.readyAt === null) discard(client)
     }
   }
@@ -104,10 +105,10 @@ export class Checkout {
       }
       if (client === undefined) return refuse(wanted, new Error('the pool gave no client of ours'))
       const take = () => this.#take(client, release, wanted)
-      if (isAside((client as unknown as Internals)._activeQuery)) this.#afterProbe(client, take)
+      if (isAskedAside(client)) this.#afterProbe(client, take)
       else take()
     }
-    if (wanted.place.movable && this.#inner._idle.length === 0) this.#impatiently(wanted, connected)
+    if (wanted.place.movable && !hasIdle(this.#inner)) this.#impatiently(wanted, connected)
     else this.#inner.connect(connected)
   }
 
@@ -115,7 +116,7 @@ export class Checkout {
   #impatiently(wanted: Wanted, connected: Connected): void {
     const { place } = wanted
     const inner = this.#inner
-    const before = inner._clients.length
+    const before = clientsOf(inner).length
     if (this.#ready === 0 && this.#hangs()) {
       refuse(wanted, staleError(this.#node.key))
       return
@@ -127,8 +128,8 @@ export class Checkout {
       alarm?.cancel()
       connected(error, client, release)
     })
-    const isLogin = inner._clients.length > before
-    const login = isLogin ? inner._clients.at(-1) : undefined
+    const isLogin = clientsOf(inner).length > before
+    const login = isLogin ? clientsOf(inner).at(-1) : undefined
     const late = () => {
       if (login !== undefined) this.#unwanted.add(login)
       place.abandoned = true
@@ -140,7 +141,7 @@ export class Checkout {
   /** The oldest of the connections, none of which is ready, has been seen logging in for long. */
   #hangs(): boolean {
     const now = this.#parts.clock.mono()
-    const [oldest] = this.#inner._clients
+    const [oldest] = clientsOf(this.#inner)
     if (oldest === undefined) return false
     if (oldest !== this.#oldest) {
       this.#oldest = oldest
@@ -150,7 +151,7 @@ export class Checkout {
   }
 
   get #ready(): number {
-    return this.#inner._clients.filter((client) => sessionOf(client)?.readyAt !== null).length
+    return clientsOf(this.#inner).filter((client) => sessionOf(client)?.readyAt !== null).length
   }
 
   /** A refused login that need not be the last word: another password, or another connection, may do. */

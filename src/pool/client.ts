@@ -2,24 +2,21 @@
 // sends, and what query() sends take different ways through it. An error listener is always there: a killed backend must not end
 // the process.
 
-import type { EventEmitter } from 'node:events'
 import type pg from 'pg'
 import { failureOf, type Source } from '../core/cluster/failure.js'
 import type { Node } from '../core/cluster/node.js'
 import { isPromoted, type ServerSession } from '../core/session/server-session.js'
 import { onlyShapes } from '../core/sql/effects.js'
-import { errorOf } from '../core/thrown.js'
 import { noteOutcome } from '../errors.js'
 import { lookedAfter, noticed } from '../pg/calls.js'
-import { isOdd, noteFate, noteRest, noteUnread, tell, unsubmitted, watchBinding } from '../pg/fate.js'
-import type { QueryableClass } from '../pg/internals.js'
-import { giveUpAside } from '../pg/own-query.js'
+import { isOdd, tell, watchBinding } from '../pg/fate.js'
 import { isOverdue, isTimed, timed } from '../pg/query-timeout.js'
 import { bytesRead, discard, isEnding, isGone } from '../pg/socket.js'
 import { isSubmittable } from '../pg/submittable.js'
 import { sourceOf, tap } from '../pg/tap.js'
 import { isFree } from '../pg/turn.js'
 import { type SessionListener, watch } from '../pg/watch.js'
+import { watchedClass } from '../pg/watched.js'
 import { authRule, type ClientClass } from '../pg/weak-auth.js'
 import { refused, textIn } from '../router/statement.js'
 import type { Clock } from '../runtime/clock.js'
@@ -46,14 +43,13 @@ export function clientClass(owner: ClientOwner): ClientClass {
   const { router, clock } = parts
   const { key, address } = node
   const intake = { refusesAuth: authRule(parts.requireAuth, address.origin) }
-  const undone = (text: string) => router.facts.undone(text)
   const listener: SessionListener = {
     heard: (session, facts, text) => router.facts.heard(session, facts, text),
     notified: () => router.facts.notified(),
     legible: (is) => router.facts.legible(is),
     standby: (is) => owner.standby(is),
   }
-  return class Client extends (parts.Client as unknown as QueryableClass) {
+  return class Client extends watchedClass(parts.Client, (text) => router.facts.undone(text)) {
     readonly #session: ServerSession
     readonly #borrower: Borrower
     /** pgherd itself is sending a statement of query(). */
@@ -147,40 +143,6 @@ export function clientClass(owner: ClientOwner): ClientClass {
         // The holder of the client may know why; no other user shall wait for the end of the statement.
         if (this.#session.use !== 'held' && isOverdue(client)) void client.end()
       })
-    }
-
-    override _handleErrorMessage(message: unknown): void {
-      const client = this as unknown as pg.Client
-      noteFate(message, client, this.#session, undone)
-      // What ends an idle session is told as ever, also while a probe asks something there.
-      if (failureOf(message, 'idle', sourceOf(message, client, 0)).kind === 'lost') giveUpAside(client, message)
-      super._handleErrorMessage?.(message)
-    }
-
-    override _errorAllQueries(error: unknown): void {
-      const client = this as unknown as pg.Client
-      noteFate(error, client, this.#session, undone)
-      noteRest(error, client, this.#session)
-      super._errorAllQueries(error)
-    }
-
-    /** In the handler of a socket's data, where a Promise class of the application's is asked first. */
-    override _getPassword(done: () => void): void {
-      try {
-        super._getPassword?.(done)
-      } catch (error) {
-        const { connection } = this as unknown as pg.Client & { readonly connection: EventEmitter }
-        connection.emit('error', errorOf(error, 'option Promise'))
-      }
-    }
-
-    override _handleReadyForQuery(message: unknown): void {
-      noteUnread(this as unknown as pg.Client, this.#session)
-      try {
-        super._handleReadyForQuery?.(message)
-      } catch (error) {
-        if (!unsubmitted(this as unknown as pg.Client, error)) throw error
-      }
     }
 
     override end(callback?: unknown): unknown {

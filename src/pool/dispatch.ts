@@ -10,13 +10,13 @@ import { stepsOf } from '../core/sql/steps.js'
 import { errorOf } from '../core/thrown.js'
 import { clearOutcome } from '../errors.js'
 import type { Attempt } from '../herd/herd.js'
-import type { Internals, Notice } from '../pg/internals.js'
+import type { Notice } from '../pg/internals.js'
 import type { Pair } from '../pg/pipeline.js'
 import { withFreeName } from '../pg/prepared.js'
 import { writtenOn } from '../pg/socket.js'
 import { isSubmittable, withOwn } from '../pg/submittable.js'
 import { heardOn, mark, sourceOf, sourceOfStatement } from '../pg/tap.js'
-import { isFree, free as whenReady } from '../pg/turn.js'
+import { isAnswered, isFree, free as whenReady } from '../pg/turn.js'
 import type { Statement } from '../router/statement.js'
 import { onAbort } from '../runtime/abort.js'
 import type { Parts, Sending } from './parts.js'
@@ -275,9 +275,8 @@ function typesOf(query: unknown, { types }: Sending): unknown {
 
 /** How far the statement was that has failed now. */
 function reached(client: Client, { exchange, ending, reading }: ServerSession, text: string | null): Attempt['phase'] {
-  const { readyForQuery } = client as unknown as Internals
   // Answered to its end, and its rows could not be read.
-  if (readyForQuery) return ending === 'committed' ? 'committed' : 'completed'
+  if (isAnswered(client)) return ending === 'committed' ? 'committed' : 'completed'
   if (exchange.completed === 0) return 'handed'
   const phase = phaseOf(text === null ? null : stepsOf(text), exchange)
   // What only reads may run again elsewhere.

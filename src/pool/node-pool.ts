@@ -10,6 +10,7 @@ import { isPromoted, type ServerSession } from '../core/session/server-session.j
 import type { Attempt } from '../herd/herd.js'
 import { guarded } from '../pg/calls.js'
 import { cancel } from '../pg/cancel.js'
+import { clientsOf, expire, hasRoom, isAwaited, rejectWaiters } from '../pg/inner.js'
 import type { InnerPool } from '../pg/internals.js'
 import { type Pair, pairOn } from '../pg/pipeline.js'
 import { isOverdue } from '../pg/query-timeout.js'
@@ -92,8 +93,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
   }
 
   get hasRoom(): boolean {
-    const { _idle, _clients, _pendingQueue, options } = this.inner
-    return !this.#condemned && (_idle.length > _pendingQueue.length || _clients.length < options.max)
+    return !this.#condemned && hasRoom(this.inner)
   }
 
   // What its clients tell.
@@ -135,7 +135,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
     }
     // With pg a transaction that query() has begun is still open for the next user of the one connection.
     const isOpen = (isHeld || isReplica) && isLeftInTransaction(client)
-    if (isOpen || (isHeld && isOverdue(client)) || !session.remains.mayStay(isReplica)) this.inner._expired?.add(client)
+    if (isOpen || (isHeld && isOverdue(client)) || !session.remains.mayStay(isReplica)) expire(this.inner, client)
   }
 
   // What is asked of it.
@@ -238,14 +238,14 @@ export class NodePool implements Site, ClientOwner, Lendable {
    * ends it. A caller that holds a client has the answer, and then no connection.
    */
   part(): void {
-    const busy = new Set(this.inner._clients.filter(isAtWork))
+    const busy = new Set(clientsOf(this.inner).filter(isAtWork))
     for (const client of busy) if (sessionOf(client)?.use === 'held') client.once('drain', () => discard(client))
     this.#giveUp(busy)
   }
 
   #giveUp(spared: ReadonlySet<Client>): void {
     this.#condemn()
-    const clients = this.inner._clients.filter((client) => !spared.has(client))
+    const clients = clientsOf(this.inner).filter((client) => !spared.has(client))
     void this.end(dropped(this.key))
     for (const client of clients) reset(client)
   }
@@ -259,10 +259,10 @@ export class NodePool implements Site, ClientOwner, Lendable {
   /** Callers that wait behind clients which are all held are told so: pg-pool would never answer them. */
   #relieve(): void {
     const reason = this.#finishing
-    const { _clients, _pendingQueue } = this.inner
-    if (reason === null || _pendingQueue.length === 0 || _clients.length === 0) return
-    if (!_clients.every((client) => sessionOf(client)?.use === 'held')) return
-    for (const { callback } of _pendingQueue.splice(0)) callback(reason, undefined, () => {})
+    const clients = clientsOf(this.inner)
+    if (reason === null || !isAwaited(this.inner) || clients.length === 0) return
+    if (!clients.every((client) => sessionOf(client)?.use === 'held')) return
+    rejectWaiters(this.inner, reason)
   }
 
   #condemn(): void {
@@ -272,8 +272,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
 
   /** Takes no more statements, tells `reason` to those that wait for a client, and waits for those under way. */
   end(reason: Error): Promise<void> {
-    // pg-pool never answers what waits when it ends.
-    for (const { callback } of this.inner._pendingQueue.splice(0)) callback(reason, undefined, () => {})
+    rejectWaiters(this.inner, reason)
     this.#checkout.end()
     this.#ended ??= this.inner.end()
     return this.#ended

@@ -8,7 +8,8 @@ import { type Failure, isParting } from '../core/cluster/failure.js'
 import type { Node } from '../core/cluster/node.js'
 import type { Topology } from '../core/cluster/topology.js'
 import type { Sessions } from '../herd/herd.js'
-import { isFree } from '../pg/turn.js'
+import { clientsOf, idleClients, isIdleIn } from '../pg/inner.js'
+import { isResting } from '../pg/turn.js'
 import { receivedOn, sessionOf } from '../pg/watch.js'
 import type { Connections } from '../telemetry/meters.js'
 import { NodePool } from './node-pool.js'
@@ -140,20 +141,20 @@ export class NodePools {
   /** Asks the server of this client to cancel what it is doing. */
   async cancel(client: Client): Promise<void> {
     for (const pool of [...this.#pools.values(), ...this.#leaving]) {
-      if (pool.inner._clients.includes(client)) await pool.cancel(client)
+      if (clientsOf(pool.inner).includes(client)) await pool.cancel(client)
     }
   }
 
   /** All clients, those of the primary last. */
   clients(primary: NodeKey | null): readonly Client[] {
     const pools = [...this.#pools.values()].sort((a, b) => Number(a.key === primary) - Number(b.key === primary))
-    return pools.flatMap(({ inner }) => inner._clients)
+    return pools.flatMap(({ inner }) => clientsOf(inner))
   }
 
   /** The sessions of one node for its probe, those on their way out too: a server that answers them is there. */
   sessionsOf(key: NodeKey): Sessions {
     const all = () => [this.#pools.get(key), ...[...this.#leaving].filter((pool) => pool.key === key)]
-    const clients = () => all().flatMap((pool) => pool?.inner._clients ?? [])
+    const clients = () => all().flatMap((pool) => (pool === undefined ? [] : clientsOf(pool.inner)))
     return {
       get count() {
         // Without wires (the native client) none can be asked.
@@ -168,10 +169,14 @@ export class NodePools {
         return found
       },
       idle: () => {
-        const idle = this.#pools.get(key)?.inner._idle ?? []
-        return idle.map(({ client }) => client).filter((client) => receivedOn(client) !== null && isResting(client))
+        const inner = this.#pools.get(key)?.inner
+        const idle = inner === undefined ? [] : idleClients(inner)
+        return idle.filter((client) => receivedOn(client) !== null && isResting(client))
       },
-      isUnused: (client) => this.#pools.get(key)?.inner._idle.some((item) => item.client === client) ?? false,
+      isUnused: (client) => {
+        const inner = this.#pools.get(key)?.inner
+        return inner !== undefined && isIdleIn(inner, client)
+      },
       freed: (millis) =>
         new Promise((resolve) => {
           const over = () => {
@@ -204,7 +209,7 @@ export class NodePools {
   sharesSession(primary: NodeKey | null): boolean {
     const inner = this.primary(primary)?.inner
     if (inner?.options.max !== 1) return false
-    const [client] = inner._clients
+    const [client] = clientsOf(inner)
     const session = client === undefined ? undefined : sessionOf(client)
     if (session === undefined || session.use === 'held') return false
     return session.remains.isShared || session.exchange.status !== 'I'
@@ -231,10 +236,4 @@ export class NodePools {
     const all = [...this.#pools.values(), ...this.#leaving]
     return all.some(({ inner }) => inner.totalCount > inner.idleCount)
   }
-}
-
-/** Nothing is under way on it, and no transaction is open. */
-function isResting(client: Client): boolean {
-  const { _txStatus } = client as unknown as { readonly _txStatus?: unknown }
-  return isFree(client) && (_txStatus === undefined || _txStatus === 'I')
 }

@@ -173,19 +173,22 @@ export class Router {
     const { scope } = this.causality
     const written = this.causality.written(scope)
     const otherwise = options.route === 'replica' ? await this.#whereNoReplica() : 'refuse'
-    let errand = ON_PRIMARY
+    let request = ON_PRIMARY
     const again = () => {
       const routed = this.#config.routing === 'on' && this.herd.topology.plural && !isSerializable
       const since = this.#anew(written, scope)
-      errand = { ...this.routing.whole(options, since, readOnly && routed, this.isAlone ? otherwise : 'refuse'), again }
-      return errand
+      request = {
+        ...this.routing.whole(options, since, readOnly && routed, this.isAlone ? otherwise : 'refuse'),
+        again,
+      }
+      return request
     }
     again()
     const attempt = (place: Attempt) => {
-      this.decisions.count(place, errand)
+      this.decisions.count(place, request)
       return begin(place)
     }
-    return this.#observed('transaction', text, errand, attempt, then)
+    return this.#observed('transaction', text, request, attempt, then)
   }
 
   /**

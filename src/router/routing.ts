@@ -17,7 +17,7 @@ import { type ASIDE, Warnings } from './warnings.js'
 
 export type { Knowledge } from './readings.js'
 
-/** An errand, whether what it runs only reads, and why it goes where it goes. */
+/** A request, whether what it runs only reads, and why it goes where it goes. */
 export interface Routed extends Request {
   readonly reading: boolean
   readonly reason: string
@@ -74,7 +74,7 @@ export class Routing {
     if (attributes !== 'standby' || isBoundGiven) this.warnings.unproven()
   }
 
-  /** The errand of a statement, as its text is read now. */
+  /** The request of a statement, as its text is read now. */
   route(statement: Statement, written: ReadConstraints): Routed {
     const { class: verdict, maxLagMillis: bound, route: wish } = statement
     const reading = verdict?.intent === 'read'
@@ -169,11 +169,11 @@ export class Routing {
     if (standby || (asked.route === 'replica' && this.#config.attributes === 'any')) {
       return { ...this.anyReplica(asked, written, otherwise), repeat }
     }
-    const errand = mayRead ? this.transaction(asked, written) : null
-    if (errand === null) return { ...ON_PRIMARY, repeat, reason: 'a transaction' }
-    const { target } = errand
+    const request = mayRead ? this.transaction(asked, written) : null
+    if (request === null) return { ...ON_PRIMARY, repeat, reason: 'a transaction' }
+    const { target } = request
     const reads = this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
-    return { ...errand, repeat, target: target.role === 'replica' ? { ...target, otherwise: reads } : target }
+    return { ...request, repeat, target: target.role === 'replica' ? { ...target, otherwise: reads } : target }
   }
 
   /** A client to hold, where only replicas may serve. `otherwise`: where there is none. */

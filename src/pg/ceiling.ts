@@ -1,9 +1,9 @@
 // A server that lets this pool have no more connections (53300): those that it has are its `max` for a while, and the caller that
 // would have got the next one waits in line for one of them, as at `max`. Opens nothing, and knows nothing of statements.
 
-import type { Connected, InnerPool } from '../pg/internals.js'
-import { sessionOf } from '../pg/watch.js'
 import type { Alarm, Clock } from '../runtime/clock.js'
+import type { Connected, InnerPool } from './internals.js'
+import { sessionOf } from './watch.js'
 
 /** For so long; then one more is tried. */
 const CEILING_MILLIS = 5000

@@ -1,0 +1,40 @@
+// What a pool over pools needs of pg-pool, and pg-pool keeps to itself.
+
+import type { Client } from 'pg'
+import type { InnerPool } from './internals.js'
+
+/** All its clients, those that log in too. */
+export function clientsOf(inner: InnerPool): readonly Client[] {
+  return inner._clients
+}
+
+export function idleClients(inner: InnerPool): readonly Client[] {
+  return inner._idle.map(({ client }) => client)
+}
+
+export function isIdleIn(inner: InnerPool, client: Client): boolean {
+  return inner._idle.some((item) => item.client === client)
+}
+
+export function hasIdle(inner: InnerPool): boolean {
+  return inner._idle.length > 0
+}
+
+/** A client is idle, or can be made at once. */
+export function hasRoom({ _idle, _clients, _pendingQueue, options }: InnerPool): boolean {
+  return _idle.length > _pendingQueue.length || _clients.length < options.max
+}
+
+export function isAwaited({ _pendingQueue }: InnerPool): boolean {
+  return _pendingQueue.length > 0
+}
+
+/** Tells `reason` to those that wait for a client: pg-pool never answers them when it ends. */
+export function rejectWaiters({ _pendingQueue }: InnerPool, reason: Error): void {
+  for (const { callback } of _pendingQueue.splice(0)) callback(reason, undefined, () => {})
+}
+
+/** Called while the client is being released: it is not kept. */
+export function expire(inner: InnerPool, client: Client): void {
+  inner._expired?.add(client)
+}
