@@ -32,6 +32,8 @@ export class Router {
   readonly causality: Causality
   readonly decisions = new Decisions()
   readonly telemetry: Telemetry
+  /** The pool's bound of lag, in milliseconds. */
+  readonly maxLagMillis: number
   /** What the sessions of connections ask, and what they tell. */
   readonly facts: Facts
   readonly #config: Config
@@ -39,6 +41,7 @@ export class Router {
 
   constructor(config: Config, face: Face) {
     this.#config = config
+    this.maxLagMillis = config.maxLagMillis
     this.#face = face
     const { clock, complain } = face
     this.herd = new Herd(config, {
@@ -199,11 +202,6 @@ export class Router {
     if (!this.isAlone || this.#config.whenStale !== 'primary') return 'refuse'
     if (!this.herd.informed) await this.herd.inform(signal)
     return this.isAlone ? 'primary' : 'refuse'
-  }
-
-  /** The pool's bound of lag, in milliseconds. */
-  get maxLagMillis(): number {
-    return this.#config.maxLagMillis
   }
 
   // What a client that is held may borrow.

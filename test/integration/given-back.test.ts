@@ -158,7 +158,7 @@ describe('a connection that is given back', () => {
     }
     for (const [hook, make] of Object.entries(HOOKS)) {
       for (const [way, discard] of Object.entries(WAYS)) {
-        for (const text of ['discard all', '/* done */ DISCARD ALL;']) {
+        for (const text of ['discard all', '/* done */ DISCARD ALL;', 'reset all', 'RESET app.Tenant']) {
           it(`${hook}, ${way}: ${text}`, async () => {
             const pool = await make()
             const tenants = async () => {

@@ -198,4 +198,15 @@ describe('statements with a name', () => {
       client.release()
     })
   })
+
+  for (const text of ['discard all', 'deallocate all', 'deallocate prepare kept', 'DEALLOCATE "kept"']) {
+    it(`are prepared anew when the server has forgotten them: ${text}`, async () => {
+      const client = await (await ready({ max: 1 })).connect()
+      const [kept, other] = ['kept', 'other'].map((name) => ({ name, text: 'select a from plans' }))
+      for (const config of [kept, other]) await client.query(config as QueryConfig)
+      await client.query(text)
+      for (const config of [kept, other]) assert.deepEqual((await client.query(config as QueryConfig)).rows, [{ a: 7 }])
+      client.release()
+    })
+  }
 })

@@ -21,6 +21,8 @@ export class Remains {
   #isShared = false
   /** A hook has set something up here, as on every connection: DISCARD ALL would undo that here alone. */
   #isHooked = false
+  /** What hooks have sent: a RESET of something in it undoes that, too. */
+  #hooked = ''
   #isWiped = false
   #waits: Wait | null = null
   /** A portal was opened, and none of it asked for yet. */
@@ -68,7 +70,9 @@ export class Remains {
 
   /** A hook sends this. */
   hooks(text: string | null): void {
-    if (text === null || this.#reader.effect(text) !== 'none') this.#isHooked = true
+    if (text !== null && this.#reader.effect(text) === 'none') return
+    this.#isHooked = true
+    this.#hooked = `${this.#hooked} ${text ?? ''}`.slice(-MOST_HOOKED).toLowerCase()
   }
 
   /** A DISCARD ALL of its own has succeeded. */
@@ -96,10 +100,15 @@ export class Remains {
   /** CommandComplete. */
   completes(tag: string, underWay: { readonly text: string | null }): void {
     this.#waits = null
-    if (tag === 'DISCARD ALL') this.#isWiped = true
+    if (tag === 'DISCARD ALL' || (tag === 'RESET' && this.#undoesHook(underWay.text))) this.#isWiped = true
     else if (tag === 'BEGIN' || tag === 'START TRANSACTION' || tag === 'SET') {
       if (READ_ONLY.test(underWay.text ?? '')) this.#mayOnlyRead = true
     }
+  }
+
+  #undoesHook(text: string | null): boolean {
+    const [, name = 'all'] = RESET.exec(text ?? '') ?? []
+    return name.toLowerCase() === 'all' || this.#hooked.includes(name.toLowerCase())
   }
 
   waitsFor(wait: Wait | null): void {
@@ -125,5 +134,10 @@ export class Remains {
     return !isReplica || !this.isTainted
   }
 }
+
+/** What a hook sets up is short. */
+const MOST_HOOKED = 2000
+
+const RESET = /\breset\s+"?(\w+)/i
 
 const READ_ONLY = /\bread\s+only\b/i
