@@ -195,7 +195,9 @@ export class Borrower {
   }
 
   #push(entry: Entry): void {
-    this.#line.push(inContext(() => this.#run(entry).catch(failing(entry))))
+    const run = () => this.#run(entry).catch(failing(entry))
+    // The first in line runs at once, in the context of its caller.
+    this.#line.push(this.#working ? inContext(run) : run)
     void this.#work()
   }
 

@@ -259,24 +259,36 @@ export class Checkout {
   /** What its last holder has sent is over, and no transaction of that holder is open. */
   #settled(client: PoolClient, session: ServerSession, wanted: Wanted): void {
     session.settles()
+    const borrower = borrowerOf(client)
+    if (isFree(client) && borrower?.isBusy !== true) this.#reused(client, session, wanted)
+    else this.#whenSettled(client, session, (isUsable) => this.#reused(client, session, wanted, isUsable))
+  }
+
+  #reused(client: PoolClient, session: ServerSession, wanted: Wanted, isUsable = true): void {
+    if (isUsable && !isLeftInTransaction(client) && !isEnding(client)) wanted.use(client, session)
+    else {
+      client.release(true)
+      this.acquire(wanted)
+    }
+  }
+
+  /** Calls when its last holder's statements are over; `isUsable` false: they wait for that holder. */
+  #whenSettled(client: PoolClient, session: ServerSession, then: (isUsable: boolean) => void): void {
+    const borrower = borrowerOf(client)
     let isOver = false
     const over = inContext((isUsable: boolean) => {
       if (isOver) return
       isOver = true
-      if (isUsable && !isLeftInTransaction(client) && !isEnding(client)) return wanted.use(client, session)
-      client.release(true)
-      this.acquire(wanted)
+      then(isUsable)
     })
     // What waits for a reader or a writer that has gone would keep the next user waiting, too.
-    const borrower = borrowerOf(client)
     const look = () => {
       if (isOver) return
       if (session.remains.waits !== null || borrower?.isStuck) over(false)
       else this.#parts.clock.alarm(LOOK_MILLIS, look, 'process')
     }
-    const ready = () => void whenReady(client).then(() => over(true))
-    borrower?.whenFree(ready)
-    if (!isOver && (!isFree(client) || borrower?.isBusy)) look()
+    borrower?.whenFree(() => void whenReady(client).then(() => over(true)))
+    look()
   }
 }
 

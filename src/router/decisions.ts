@@ -29,8 +29,13 @@ export interface Why {
 const MOST_SHAPES = 1000
 const OTHERS = '(other statements)'
 
+type Counted = { -readonly [K in keyof Decision]: Decision[K] }
+
 export class Decisions {
-  readonly #counts = new Map<string, { -readonly [K in keyof Decision]: Decision[K] }>()
+  /** By the node, why it, and why the statement needs what it needs: three looks, and no key is made. */
+  readonly #counts = new Map<string | null, Map<string, Map<string, Counted>>>()
+  /** With a statement to tell apart: by its shape, too. */
+  readonly #shaped = new Map<string, Counted>()
   readonly #shapes = new Set<string>()
   readonly #shapeOfText = new Memo<string>(MOST_SHAPES)
 
@@ -38,16 +43,20 @@ export class Decisions {
   count(choice: Choice, { reason, word }: Why, text: string | null = null): void {
     const node = choice.node?.key ?? null
     const why = choice.node === null ? 'none' : choice.reason
-    const statement = text === null ? null : this.#shapeOf(text)
-    const name = `${node}\n${why}\n${reason}\n${statement}`
-    const known = this.#counts.get(name)
-    if (known !== undefined) {
-      known.count++
-      return
+    if (text !== null) this.#countShaped(choice, why, reason, word, this.#shapeOf(text))
+    else {
+      const reasons = within(within(this.#counts, node), why)
+      const known = reasons.get(reason)
+      if (known === undefined) reasons.set(reason, counted(choice, why, reason, null, null))
+      else known.count++
     }
-    const kind = choice.node?.state.kind
-    const role = kind === undefined ? null : kind === 'replica' ? 'replica' : 'primary'
-    this.#counts.set(name, { node, role, reason, choice: why, statement, word: text === null ? null : word, count: 1 })
+  }
+
+  #countShaped(choice: Choice, why: string, reason: string, word: string, statement: string): void {
+    const name = `${choice.node?.key}\n${why}\n${reason}\n${statement}`
+    const known = this.#shaped.get(name)
+    if (known === undefined) this.#shaped.set(name, counted(choice, why, reason, statement, word))
+    else known.count++
   }
 
   #shapeOf(text: string): string {
@@ -59,6 +68,24 @@ export class Decisions {
 
   /** The most frequent first. */
   list(): readonly Decision[] {
-    return [...this.#counts.values()].map((decision) => ({ ...decision })).sort((a, b) => b.count - a.count)
+    const plain = [...this.#counts.values()]
+      .flatMap((reasons) => [...reasons.values()])
+      .flatMap((each) => [...each.values()])
+    return [...plain, ...this.#shaped.values()].map((decision) => ({ ...decision })).sort((a, b) => b.count - a.count)
   }
+}
+
+function within<K, V>(outer: Map<K, Map<string, V>>, key: K): Map<string, V> {
+  let inner = outer.get(key)
+  if (inner === undefined) {
+    inner = new Map()
+    outer.set(key, inner)
+  }
+  return inner
+}
+
+function counted(choice: Choice, why: string, reason: string, statement: string | null, word: string | null): Counted {
+  const kind = choice.node?.state.kind
+  const role = kind === undefined ? null : kind === 'replica' ? 'replica' : 'primary'
+  return { node: choice.node?.key ?? null, role, reason, choice: why, statement, word, count: 1 }
 }
