@@ -72,5 +72,7 @@ export const ROLE = `select pg_catalog.pg_is_in_recovery()::pg_catalog.text as i
 export const OWN_SETTINGS = [
   'set local statement_timeout = 0',
   'set local lock_timeout = 0',
+  // A catalogue is read in milliseconds. To compile its queries takes seconds, and a planner that knows no statistics yet does so.
+  'set local jit = off',
   'set local search_path = pg_catalog, pg_temp',
 ]

@@ -127,7 +127,11 @@ export function isOdd(first: unknown, second: unknown): boolean {
 /** What pg cannot put into bytes it does not send, but for the word to forget it. The session learns of portals that are opened. */
 export function watchBinding(client: Client, { remains }: ServerSession): void {
   const { connection } = client as unknown as {
-    connection?: { bind(...args: unknown[]): unknown; execute?(...args: unknown[]): unknown }
+    connection?: {
+      bind(...args: unknown[]): unknown
+      execute?(...args: unknown[]): unknown
+      sync?(...args: unknown[]): unknown
+    }
   }
   if (connection === undefined) return
   const bind = connection.bind.bind(connection)
@@ -138,6 +142,13 @@ export function watchBinding(client: Client, { remains }: ServerSession): void {
     } catch (error) {
       noteOutcome(error, 'not-sent')
       throw error
+    }
+  }
+  const sync = connection.sync?.bind(connection)
+  if (sync !== undefined) {
+    connection.sync = (...args) => {
+      remains.syncs()
+      return sync(...args)
     }
   }
   const execute = connection.execute?.bind(connection)

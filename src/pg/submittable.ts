@@ -57,6 +57,30 @@ export function withOwn(config: unknown, own: OwnParts): unknown {
   })
 }
 
+/** What pg reads in a config (pg/lib/query.js, client.js); a class may have each of them as a getter. */
+const READ = [
+  'text',
+  'name',
+  'values',
+  'types',
+  'rowMode',
+  'rows',
+  'queryMode',
+  'binary',
+  'portal',
+  'query_timeout',
+] as const
+const OURS = ['route', 'maxLagMillis', 'signal'] as const
+
+/** The config as it is now, without its callback. */
+export function keptConfig(config: object): Readonly<Record<string, unknown>> {
+  const { callback: _, ...own } = config as Readonly<Record<string, unknown>>
+  const kept: Record<string, unknown> = own
+  for (const name of [...READ, ...OURS]) if (name in config) kept[name] = Reflect.get(config, name)
+  if (Array.isArray(kept.values)) kept.values = [...kept.values]
+  return kept
+}
+
 /** The same, where only a callback inside it is in the way. */
 export function withoutCallback(config: unknown): unknown {
   if (typeof config !== 'object' || config === null || !('callback' in config)) return config

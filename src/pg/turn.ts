@@ -56,6 +56,7 @@ export function outcomeOn(client: PoolClient, args: Sent): Promise<Answer> {
 export function runOn(client: Client, send: Send, { args, second, third, settle }: Turn): Promise<void> {
   return new Promise((done) => {
     if (settle === null) {
+      guardErrors(args.query)
       try {
         send(args.query, second, third)
       } catch (error) {
@@ -78,6 +79,23 @@ export function runOn(client: Client, send: Send, { args, second, third, settle 
       done()
     }
   })
+}
+
+/** Its `error` event may have no listener: what that throws is uncaught, and must not stop the connection that it is told on. */
+function guardErrors(submittable: unknown): void {
+  const own = submittable as { handleError?: (...values: unknown[]) => unknown }
+  const { handleError } = own
+  if (typeof handleError !== 'function') return
+  own.handleError = function (this: unknown, ...values) {
+    try {
+      return Reflect.apply(handleError, this, values)
+    } catch (error) {
+      process.nextTick(() => {
+        throw error
+      })
+      return undefined
+    }
+  }
 }
 
 /** Nothing of what was sent is left to do. */

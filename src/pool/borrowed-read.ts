@@ -68,7 +68,13 @@ export class BorrowedRead implements Sending {
   async #runOn(attempt: Attempt, { args }: Entry): Promise<unknown> {
     const pool = attempt.node.state.kind === 'replica' ? this.#parts.poolOf(attempt) : null
     if (pool === null || !pool.hasRoom) return HERE
-    const answer = await pool.query(attempt, args, true, this)
+    const answer = await pool.query(attempt, args, true, this).catch((error) => {
+      // A connection hook of the application's failed there: nothing was sent, and the client has a connection.
+      const isOwn = attempt.phase === 'connect' && attempt.source === 'unproven'
+      if (isOwn && !args.signal?.aborted && !this.#isClosed) return HERE
+      throw error
+    })
+    if (answer === HERE) return HERE
     this.#parts.router.causality.readOn(attempt.node, args.scope)
     return answer
   }

@@ -12,10 +12,11 @@ import { isEnding } from '../pg/socket.js'
 import { isSubmittable, withoutCallback } from '../pg/submittable.js'
 import { isFree, isReady, runOn, type Send, statusOf, typesOf } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
-import { type Callback, NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../router/statement.js'
+import { NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../router/statement.js'
 import { inContext } from '../runtime/context.js'
 import { BorrowedRead } from './borrowed-read.js'
 import {
+  abortable,
   type Entry,
   failing,
   hasSignal,
@@ -23,6 +24,7 @@ import {
   isTurnOf,
   kept,
   mayDiscard,
+  outside,
   reasonOf,
   type Settle,
 } from './entry.js'
@@ -168,12 +170,14 @@ export class Borrower {
     this.#onLoan.abandon()
   }
 
-  #enqueue(entry: Entry, verdict: Verdict | null): unknown {
-    const { args } = entry
-    if (isSubmittable(args.query)) {
-      this.#push(entry)
-      return args.query
+  #enqueue(given: Entry, verdict: Verdict | null): unknown {
+    if (isSubmittable(given.args.query)) {
+      this.#push(given)
+      return given.args.query
     }
+    // As pg does: what is sent is what the caller gave when it called.
+    const args = given.args.kept
+    const entry = { ...given, args }
     const judge = (settle: Settle): Entry['settle'] => {
       if (verdict === null || (args.text !== null && onlyShapes(args.text))) return settle
       return (error, value) => {
@@ -182,7 +186,7 @@ export class Borrower {
         else settle(refusal)
       }
     }
-    const callback = args.callback ?? (args.query as { readonly callback?: Callback }).callback
+    const { callback } = args
     if (typeof callback !== 'function') {
       return new Promise((resolve, reject) => {
         this.#push({ ...entry, settle: judge((error, value) => (error ? reject(error) : resolve(value))) })
@@ -194,8 +198,9 @@ export class Borrower {
     return undefined
   }
 
-  #push(entry: Entry): void {
-    const run = () => this.#run(entry).catch(failing(entry))
+  #push(given: Entry): void {
+    const entry = abortable(given)
+    const run = () => this.#run(entry).catch((error) => outside(() => failing(entry)(error)))
     // The first in line runs at once, in the context of its caller.
     this.#line.push(this.#working ? inContext(run) : run)
     void this.#work()
@@ -216,7 +221,8 @@ export class Borrower {
   async #run(entry: Entry): Promise<void> {
     const { args, settle } = entry
     const { signal } = args
-    if (signal?.aborted && settle !== null) return settle(reasonOf(signal))
+    // Its caller has heard of that.
+    if (signal?.aborted && settle !== null) return undefined
     const { lent } = this.#onLoan
     if (lent !== null) return this.#onLoan.run(entry, lent)
     if (this.#inside !== null) return this.#runInside(entry, this.#inside)

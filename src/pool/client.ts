@@ -147,8 +147,9 @@ export function clientClass(owner: ClientOwner): ClientClass {
 
     override end(callback?: unknown): unknown {
       const client = this as unknown as pg.Client
-      // Given back while a COPY TO is still read: its reader gets the rest.
-      if (this.#session.use === 'released' && this.#session.remains.waits === 'copy-out' && !isGone(client)) {
+      // Given back while a COPY TO is still read, or before a cursor is closed: its reader gets the rest.
+      const { waits } = this.#session.remains
+      if (this.#session.use === 'released' && (waits === 'copy-out' || waits === 'portal') && !isGone(client)) {
         whenRead(client, clock, () => this.#end(callback))
         return typeof callback === 'function' ? undefined : Promise.resolve()
       }

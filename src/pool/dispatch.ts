@@ -188,10 +188,9 @@ export class Dispatch {
     // The session of a replica is not kept with state of its own.
     const stays = router.facts.reads && this.#place.node.state.kind !== 'replica'
     if (!stays || this.#statement.effect !== 'taints') return
-    const state = router.facts.stateLeftBy(this.#statement.sql)
-    if (state === null) return
     remains.shares()
-    router.facts.warnOfState(state)
+    const state = router.facts.stateLeftBy(this.#statement.sql)
+    if (state !== null) router.facts.warnOfState(state)
   }
 
   /** It succeeded: what it has left in the session. */

@@ -76,3 +76,32 @@ export function failing({ settle, args }: Entry): (error: unknown) => void {
   if (settle !== null) return settle
   return (error) => (args.query as { handleError?: (error: unknown) => void }).handleError?.(error)
 }
+
+/** The same: its caller is told at once when its signal is aborted, also while it waits in line. */
+export function abortable(entry: Entry): Entry {
+  const { args, settle } = entry
+  const { signal } = args
+  if (signal === undefined || settle === null) return entry
+  let isOver = false
+  const told: Settle = (error, value) => {
+    if (isOver) return
+    isOver = true
+    unsubscribe?.()
+    settle(error, value)
+  }
+  let unsubscribe: (() => void) | undefined
+  if (signal.aborted) told(reasonOf(signal))
+  else unsubscribe = onAbort(signal, () => told(reasonOf(signal)))
+  return { ...entry, settle: told }
+}
+
+/** What code of the application throws is uncaught, as with pg, and stops nothing of ours. */
+export function outside(call: () => void): void {
+  try {
+    call()
+  } catch (error) {
+    process.nextTick(() => {
+      throw error
+    })
+  }
+}

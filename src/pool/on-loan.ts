@@ -83,7 +83,7 @@ export class OnLoan {
     const lagMillis = args.maxLagMillis ?? router.maxLagMillis
     const loan = new Lent(
       client,
-      begun<Sent>(args, args.text ?? '', isolation ?? 'read committed', lagMillis),
+      begun(kept(args), args.text ?? '', isolation ?? 'read committed', lagMillis),
       this.#home.notice
     )
     const isUnfit = isolation === null || isolation === 'serializable'

@@ -4,7 +4,7 @@
 import type { Scope } from '../core/session/causal-scope.js'
 import { type Hint, hintOf, type Verdict } from '../core/sql/classify.js'
 import type { Effect } from '../core/sql/effects.js'
-import { type ConfigLike, isSubmittable, sqlOf, type Texted } from '../pg/submittable.js'
+import { type ConfigLike, isSubmittable, keptConfig, sqlOf, type Texted } from '../pg/submittable.js'
 
 export type Callback = (error: Error | undefined, result?: unknown) => void
 
@@ -82,6 +82,15 @@ export class Statement implements QueryArgs {
     this.#options = options
   }
 
+  /** The same, as it is now: what its caller does with the config or the values afterwards changes nothing of it. */
+  get kept(): Statement {
+    const { query, values, callback, text, scope, wroteAt } = this
+    const own = Array.isArray(values) ? [...values] : values
+    const config = typeof query === 'string' || isSubmittable(query) ? query : keptConfig(query as object)
+    const args = { query: config, values: own, callback: callback ?? callbackIn(query), text }
+    return new Statement(this.#reader, this.#options, args, scope, wroteAt)
+  }
+
   /** What its text does; null: there is none to read. */
   get class(): Verdict | null {
     if (this.#version !== this.#reader.version) this.#read()
@@ -144,9 +153,15 @@ export class Statement implements QueryArgs {
   }
 }
 
+function callbackIn(query: unknown): Callback | undefined {
+  const { callback } = query as { readonly callback?: unknown }
+  return typeof query === 'object' && typeof callback === 'function' ? (callback as Callback) : undefined
+}
+
 /** pg's overloads -> one shape. */
 export function queryArgs(query: unknown, second: unknown, third: unknown): QueryArgs {
-  const callback = (typeof second === 'function' ? second : third) as Callback | undefined
+  // As in pg, what is falsy is no callback.
+  const callback = ((typeof second === 'function' ? second : third) || undefined) as Callback | undefined
   const values = typeof second === 'function' ? undefined : second
   return { query, values, callback, text: textIn(query) }
 }
@@ -197,7 +212,8 @@ function routeOf({ route }: { readonly route?: unknown }): Route | undefined {
 }
 
 export function signalOf({ signal }: { readonly signal?: unknown }): AbortSignal | undefined {
-  if (signal === undefined || signal instanceof AbortSignal) return signal
+  if (signal === undefined || signal === null) return undefined
+  if (signal instanceof AbortSignal) return signal
   throw new TypeError('option signal must be an AbortSignal')
 }
 

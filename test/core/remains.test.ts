@@ -53,9 +53,25 @@ describe('remains: may the next user have the connection?', () => {
       false,
     ],
     ['RESET of what a hook has set', [hooks('set App.A = 1'), completes('RESET', 'RESET app.a')], false, false],
+    [
+      'RESET of a time zone that a hook has set',
+      [hooks("set time zone 'x'"), completes('RESET', 'reset timezone')],
+      false,
+      false,
+    ],
+    ['SET to its default', [hooks('set a = 1'), completes('SET', 'set a to default')], false, false],
+    ['SET TIME ZONE DEFAULT', [hooks("set timezone = 'x'"), completes('SET', 'set time zone default')], false, false],
+    [
+      'RESET SESSION AUTHORIZATION',
+      [hooks('set role x'), completes('RESET', 'reset session authorization')],
+      false,
+      false,
+    ],
+    ['SET of what a hook has set', [hooks('set a = 1'), completes('SET', 'set a = 2')], true, true],
     ['RESET of something else', [hooks('set a = 1'), completes('RESET', 'reset role')], true, true],
     ['a portal with rows left', [waits('portal')], false, false],
     ['a portal that was read to its end', [waits('portal'), completes('SELECT 3')], true, true],
+    ['a portal that is being closed', [binds, (remains) => remains.syncs()], true, true],
     ['a portal that was never asked for', [binds], false, false],
     ['a statement with values under way', [binds, executes], true, true],
     ['a COPY that waits for its writer', [waits('copy-in')], false, false],
@@ -108,9 +124,8 @@ describe('remains: may the next user have the connection?', () => {
     assert.deepEqual([few.isTainted, many.isTainted], [true, true])
   })
 
-  it('what query() has left is shared until it is discarded, and a hook’s own state is left then', () => {
+  it('state is gone when it was discarded, and a hook’s own state is missing then', () => {
     const remains = new Remains(READER)
-    assert.equal(remains.isShared, false)
     remains.shares()
     assert.deepEqual([remains.isShared, remains.isTainted], [true, true])
     remains.discards()

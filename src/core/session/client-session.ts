@@ -12,6 +12,7 @@ import {
   isolationIn,
   needsPrimary,
   type Opening,
+  onlyShapes,
   openingOf,
 } from '../sql/effects.js'
 
@@ -75,12 +76,14 @@ export function plan(asked: Asked, own: Own): Plan {
 /** Plans a statement of a caller in a transaction on a replica. `status`: that transaction's, as its server said last. */
 export function planOnLoan(asked: Asked, loan: Loan<unknown>, status: string): Plan {
   const { sql, sqlClass: verdict, effect, isSubmittable } = asked
-  if (sql !== null && closingOf(sql)?.chains) return 'chain'
+  const chains = sql !== null && closingOf(sql)?.chains === true
+  if (chains && !isSubmittable) return 'chain'
   if (status !== 'T') return 'lent'
   const wants = asksElsewhere(asked, loan)
   // What shapes the transaction is kept, to be sent again elsewhere; of what submits itself nothing can be.
   const isKept = !isSubmittable || verdict?.intent === 'read'
-  if (!wants && isKept && sql !== null && verdict !== null && !needsPrimary(sql, verdict, effect)) return 'lent'
+  if (!wants && isKept && !chains && sql !== null && verdict !== null && !needsPrimary(sql, verdict, effect))
+    return 'lent'
   if (!isPinned(loan)) return 'move'
   // The rest is refused by the replica in the same words, since the transaction only reads.
   return wants || sql === null || harmsElsewhere(sql, effect) ? 'refuse' : 'lent'
@@ -116,10 +119,15 @@ export function after<S>(loan: Loan<S>, { sql, sqlClass: verdict, effect }: Aske
     return loan.hasRead ? loan : { ...loan, hasRead: true }
   }
   const isFixed = loan.isFixed || /\b(?:declare|fetch|move)\b/i.test(sql)
+  // A function that shapes the transaction may stand beside rows: select n, set_config(...) from t.
+  const hasRead = loan.hasRead || (!onlyShapes(sql) && ROWS.test(sql))
   const isolation = isolationIn(sql) ?? loan.isolation
   const isDeferrable = deferrableIn(sql) ?? loan.isDeferrable
-  return { ...loan, isFixed, isolation, isDeferrable, shape: [...loan.shape, kept] }
+  return { ...loan, hasRead, isFixed, isolation, isDeferrable, shape: [...loan.shape, kept] }
 }
+
+/** Rows of a table may be read. */
+const ROWS = /\b(?:from|table)\b/i
 
 /** A cursor or a stream was handed out in it. */
 export function withStream<S>(loan: Loan<S>): Loan<S> {

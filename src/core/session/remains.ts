@@ -17,7 +17,7 @@ export type Wait = 'portal' | 'copy-in' | 'copy-out'
 export class Remains {
   readonly #reader: Reader
   #isTainted = false
-  /** A statement of query() has left state: as with pg, it stays for the next user of the connection. */
+  /** A statement of query() has left state, or may have: as with pg, it stays for the next user of the connection. */
   #isShared = false
   /** A hook has set something up here, as on every connection: DISCARD ALL would undo that here alone. */
   #isHooked = false
@@ -63,7 +63,7 @@ export class Remains {
     else this.#isTainted = true
   }
 
-  /** A text that leaves state for sure was sent by query(). */
+  /** What was sent by query() leaves state, or may do so. */
   shares(): void {
     this.#isTainted = this.#isShared = true
   }
@@ -95,20 +95,31 @@ export class Remains {
     this.#waits = null
   }
 
+  /** Sync: a portal is over, and the server will say that it is ready. */
+  syncs(): void {
+    this.#isBound = false
+    if (this.#waits === 'portal') this.#waits = null
+  }
+
   // What the server says.
 
   /** CommandComplete. */
   completes(tag: string, underWay: { readonly text: string | null }): void {
     this.#waits = null
-    if (tag === 'DISCARD ALL' || (tag === 'RESET' && this.#undoesHook(underWay.text))) this.#isWiped = true
-    else if (tag === 'BEGIN' || tag === 'START TRANSACTION' || tag === 'SET') {
+    if (tag === 'DISCARD ALL') this.#isWiped = true
+    else if (tag === 'RESET' || (tag === 'SET' && DEFAULT.test(underWay.text ?? ''))) {
+      if (this.#undoesHook(underWay.text)) this.#isWiped = true
+    }
+    if (tag === 'BEGIN' || tag === 'START TRANSACTION' || tag === 'SET') {
       if (READ_ONLY.test(underWay.text ?? '')) this.#mayOnlyRead = true
     }
   }
 
   #undoesHook(text: string | null): boolean {
-    const [, name = 'all'] = RESET.exec(text ?? '') ?? []
-    return name.toLowerCase() === 'all' || this.#hooked.includes(name.toLowerCase())
+    const name = (RESET.exec(text ?? '')?.[1] ?? 'all').toLowerCase().replace(/\s+/g, ' ')
+    // A new session authorization takes its role along; a setting may be set by a function, with its name as a value.
+    if (name === 'all' || name === 'session authorization' || this.#hooked.includes('set_config')) return this.#isHooked
+    return this.#hooked.includes(name) || (/^time ?zone$/.test(name) && /\btime\s*zone\b/.test(this.#hooked))
   }
 
   waitsFor(wait: Wait | null): void {
@@ -138,6 +149,10 @@ export class Remains {
 /** What a hook sets up is short. */
 const MOST_HOOKED = 2000
 
-const RESET = /\breset\s+"?(\w+)/i
+/** RESET a, SET a TO DEFAULT. */
+const RESET =
+  /\b(?:reset|set)\s+(?:session\s+(?!authorization)|local\s+)?"?(time\s+zone|session\s+authorization|[\w.]+)/i
 
-const READ_ONLY = /\bread\s+only\b/i
+const DEFAULT = /(?:=|\bto|\bzone|\bauthorization)\s*(?:default|local)\b/i
+
+const READ_ONLY = /\bread\s+only\b|\btransaction_read_only\b/i

@@ -236,7 +236,9 @@ function wordsOf(sql: string): readonly string[] | null {
  * serializable, a snapshot of the primary's, a lock on a table.
  */
 export function escapesReadOnly(sql: string): boolean {
-  return /\b(?:read\s+write|serializable|transaction_read_only|transaction_isolation|snapshot|lock)\b/i.test(sql)
+  return /\b(?:read\s+write|serializable|transaction_read_only|transaction_isolation|snapshot|lock|prepare\s+transaction)\b/i.test(
+    sql
+  )
 }
 
 /**
