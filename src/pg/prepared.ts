@@ -20,19 +20,24 @@ export function withFreeName(client: Client, config: unknown): unknown {
   return known === undefined || known === text ? config : withOwn(config, { name: undefined })
 }
 
-/**
- * The server has forgotten them by a DEALLOCATE or a DISCARD ALL (`tag`), and pg has not: it would name one that is not there (26000).
- * Each is prepared anew when it is used.
- */
-export function forgetPrepared(client: Client, tag: string, text: string | null): void {
-  const { connection } = client as unknown as Internals
-  const known = connection?.parsedStatements
-  if (connection === undefined || known === undefined) return
-  if (tag !== 'DEALLOCATE') {
-    connection.parsedStatements = {}
-    return
-  }
+/** Names that a server has forgotten, and pg has not; null: all. */
+const forgotten = new WeakMap<Client, Set<string> | null>()
+
+/** DEALLOCATE or DISCARD ALL (`tag`). For its holder that is as with pg, which goes on naming what is not there (26000). */
+export function noteForgotten(client: Client, tag: string, text: string | null): void {
+  const known = forgotten.get(client)
+  if (known === null) return
   const [, quoted, plain] = /\bdeallocate\s+(?:prepare\s+)?(?:"([^"]+)"|([\w$]+))/i.exec(text ?? '') ?? []
   const name = quoted ?? plain?.toLowerCase()
-  connection.parsedStatements = Object.fromEntries(Object.entries(known).filter(([each]) => each !== name))
+  forgotten.set(client, tag !== 'DEALLOCATE' || name === undefined ? null : (known ?? new Set()).add(name))
+}
+
+/** The client has been given back: its next holder's statements are prepared anew. */
+export function forgetPrepared(client: Client): void {
+  const names = forgotten.get(client)
+  const { connection } = client as unknown as Internals
+  if (names === undefined || connection?.parsedStatements === undefined) return
+  forgotten.delete(client)
+  const kept = Object.entries(connection.parsedStatements).filter(([name]) => names !== null && !names.has(name))
+  connection.parsedStatements = Object.fromEntries(kept)
 }

@@ -7,7 +7,7 @@ import type { Clock } from '../runtime/clock.js'
 import type { Internals } from './internals.js'
 import { isAside } from './own-query.js'
 import { proceed } from './pipeline.js'
-import { forgetPrepared } from './prepared.js'
+import { noteForgotten } from './prepared.js'
 import { bytesRead, isGone, keepSocket } from './socket.js'
 
 /** What is told of a session while it lives. */
@@ -74,7 +74,7 @@ export function watch(client: Client, clock: Clock, texts: Texts, listener: Sess
   connection.on('commandComplete', ({ text = '' }: Message) => {
     exchange.complete(text)
     remains.completes(text, underWay)
-    if (FORGETS.test(text)) forgetPrepared(client, text, underWay.text)
+    if (FORGETS.test(text)) noteForgotten(client, text, underWay.text)
   })
   connection.on('portalSuspended', () => remains.waitsFor('portal'))
   connection.on('copyInResponse', () => remains.waitsFor('copy-in'))

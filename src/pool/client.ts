@@ -31,6 +31,8 @@ export interface ClientOwner {
   readonly node: Node
   /** Its standby state became known or changed. */
   standby(is: boolean): void
+  /** pgherd ends it, not its last holder, which may still read: the rest is for that holder. */
+  endsLate(client: pg.Client): boolean
   /** The connection failed. `isEnding`: it had been told to end. */
   failed(client: pg.Client, error: unknown, source: Source, isEnding: boolean): void
 }
@@ -148,8 +150,7 @@ export function clientClass(owner: ClientOwner): ClientClass {
     override end(callback?: unknown): unknown {
       const client = this as unknown as pg.Client
       // Given back while a COPY TO is still read, or before a cursor is closed: its reader gets the rest.
-      const { waits } = this.#session.remains
-      if (this.#session.use === 'released' && (waits === 'copy-out' || waits === 'portal') && !isGone(client)) {
+      if (owner.endsLate(client) && !isGone(client)) {
         whenRead(client, clock, () => this.#end(callback))
         return typeof callback === 'function' ? undefined : Promise.resolve()
       }

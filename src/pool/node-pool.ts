@@ -13,6 +13,7 @@ import { cancel } from '../pg/cancel.js'
 import { clientsOf, expire, hasRoom, isAwaited, rejectWaiters } from '../pg/inner.js'
 import type { InnerPool } from '../pg/internals.js'
 import { type Pair, pairOn } from '../pg/pipeline.js'
+import { forgetPrepared } from '../pg/prepared.js'
 import { isOverdue } from '../pg/query-timeout.js'
 import { discard, isGone, reset } from '../pg/socket.js'
 import { disown, heardOn, mark, sourceOfStatement } from '../pg/tap.js'
@@ -49,6 +50,8 @@ export class NodePool implements Site, ClientOwner, Lendable {
   readonly #checkout: Checkout
   /** Clients that had been told to end when an error came: a server may stop while its pool ends. */
   readonly #ending = new WeakSet<Client>()
+  /** Clients that pgherd ends while their last holder may still read from them. */
+  readonly #late = new WeakSet<Client>()
   #condemned = false
   #finishing: Error | null = null
   #ended: Promise<void> | null = null
@@ -127,15 +130,25 @@ export class NodePool implements Site, ClientOwner, Lendable {
       if (isGone(client)) causality.mayHaveLost()
       else causality.mayHaveWritten()
     }
+    forgetPrepared(client)
     const isHeld = session.use === 'held'
     const isReplica = this.parts.router.isReplica(this.key)
     if (isHeld) {
       session.releases()
       borrowerOf(client)?.released(error)
     }
+    const { waits } = session.remains
+    if (!error && (waits === 'copy-out' || waits === 'portal')) {
+      this.#late.add(client)
+      this.#ending.add(client)
+    }
     // With pg a transaction that query() has begun is still open for the next user of the one connection.
     const isOpen = (isHeld || isReplica) && isLeftInTransaction(client)
     if (isOpen || (isHeld && isOverdue(client)) || !session.remains.mayStay(isReplica)) expire(this.inner, client)
+  }
+
+  endsLate(client: Client): boolean {
+    return this.#late.delete(client)
   }
 
   // What is asked of it.

@@ -192,7 +192,8 @@ export class OnLoan {
     const loan = this.#loan
     if (loan === null) return
     this.#over(loan)
-    loan.end(true)
+    // What is read no further is judged as any connection that is given back: its reader may still close it.
+    loan.end(!loan.isStuck)
   }
 
   #over(loan: Lent): void {

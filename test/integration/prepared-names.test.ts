@@ -200,13 +200,15 @@ describe('statements with a name', () => {
   })
 
   for (const text of ['discard all', 'deallocate all', 'deallocate prepare kept', 'DEALLOCATE "kept"']) {
-    it(`are prepared anew when the server has forgotten them: ${text}`, async () => {
-      const client = await (await ready({ max: 1 })).connect()
+    it(`are prepared anew for the next holder when the server has forgotten them: ${text}`, async () => {
+      const pool = await ready({ max: 1 })
       const [kept, other] = ['kept', 'other'].map((name) => ({ name, text: 'select a from plans' }))
-      for (const config of [kept, other]) await client.query(config as QueryConfig)
-      await client.query(text)
-      for (const config of [kept, other]) assert.deepEqual((await client.query(config as QueryConfig)).rows, [{ a: 7 }])
-      client.release()
+      for (let i = 0; i < 2; i++) {
+        const client = await pool.connect()
+        for (const each of [kept, other]) assert.deepEqual((await client.query(each as QueryConfig)).rows, [{ a: 7 }])
+        await client.query(text)
+        client.release()
+      }
     })
   }
 })
