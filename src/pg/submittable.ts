@@ -1,6 +1,9 @@
 // What goes to query() first, beside a text: a config, or what submits itself on a connection (pg's Query, a cursor, a stream).
 
-import type { Submittable } from 'pg'
+/** As much of what submits itself as is looked at. */
+export interface Submittable {
+  submit(connection: unknown): unknown
+}
 
 export function isSubmittable(query: unknown): query is Submittable {
   return typeof (query as ConfigLike | null)?.submit === 'function'

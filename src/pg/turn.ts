@@ -2,6 +2,7 @@
 
 import type { Client, PoolClient } from 'pg'
 import { propertyOf } from '../core/thrown.js'
+import { uncaught } from '../runtime/uncaught.js'
 import type { Internals } from './internals.js'
 import { withoutCallback } from './submittable.js'
 
@@ -90,9 +91,7 @@ function guardErrors(submittable: unknown): void {
     try {
       return Reflect.apply(handleError, this, values)
     } catch (error) {
-      process.nextTick(() => {
-        throw error
-      })
+      uncaught(error)
       return undefined
     }
   }

@@ -16,17 +16,15 @@ import { NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../
 import { inContext } from '../runtime/context.js'
 import { BorrowedRead } from './borrowed-read.js'
 import {
-  abortable,
+  cancellable,
   type Entry,
-  failing,
+  fail,
   hasSignal,
-  interruptible,
   isTurnOf,
-  kept,
   mayDiscard,
-  outside,
-  reasonOf,
+  replayed,
   type Settle,
+  toldAtOnce,
 } from './entry.js'
 import { Inside, type Opening } from './inside.js'
 import { KeepAlive } from './keep-alive.js'
@@ -35,6 +33,13 @@ import type { Parts } from './parts.js'
 
 /** Judges the answer of a statement on a client of a replica; null: it is as good as it came. */
 export type Verdict = () => Error | null
+
+/** A session's state and the end of a transaction are told in any case, and what submits itself hands out its rows by itself. */
+export function isJudged(first: unknown): boolean {
+  if (isSubmittable(first)) return false
+  const text = textIn(first)
+  return text === null || !onlyShapes(text)
+}
 
 const borrowers = new WeakMap<Client, Borrower>()
 
@@ -89,14 +94,7 @@ export class Borrower {
     const { router } = this.#parts
     const { lends } = router
     // Nothing to borrow, nothing to wait for, nothing to abort: as in pg.
-    if (
-      !lends &&
-      !this.#working &&
-      this.#onLoan.lent === null &&
-      this.#inside === null &&
-      !hasSignal(first) &&
-      !mayDiscard(first)
-    ) {
+    if (!lends && !this.#working && this.#onLoan.lent === null && this.#inside === null && !hasSignal(first)) {
       this.#leaves(first, textIn(first))
       return verdict === null ? this.#send(first, second, third) : this.#judged(first, second, third, verdict)
     }
@@ -117,9 +115,7 @@ export class Borrower {
   }
 
   #judged(first: unknown, second: unknown, third: unknown, verdict: Verdict): unknown {
-    const text = textIn(first)
-    // A session's state and the end of a transaction are told in any case, and what submits itself hands out its rows by itself.
-    if (isSubmittable(first) || (text !== null && onlyShapes(text))) return this.#send(first, second, third)
+    if (!isJudged(first)) return this.#send(first, second, third)
     return judged((a, b, c) => this.#send(a, b, c), [first, second, third], verdict)
   }
 
@@ -179,7 +175,7 @@ export class Borrower {
     const args = given.args.kept
     const entry = { ...given, args }
     const judge = (settle: Settle): Entry['settle'] => {
-      if (verdict === null || (args.text !== null && onlyShapes(args.text))) return settle
+      if (verdict === null || !isJudged(args.query)) return settle
       return (error, value) => {
         const refusal = error || this.#inside?.moved ? null : verdict()
         if (refusal === null) settle(error, value)
@@ -199,8 +195,8 @@ export class Borrower {
   }
 
   #push(given: Entry): void {
-    const entry = abortable(given)
-    const run = () => this.#run(entry).catch((error) => outside(() => failing(entry)(error)))
+    const entry = toldAtOnce(given)
+    const run = () => this.#run(entry).catch((error) => fail(entry, error))
     // The first in line runs at once, in the context of its caller.
     this.#line.push(this.#working ? inContext(run) : run)
     void this.#work()
@@ -259,7 +255,7 @@ export class Borrower {
 
   /** DISCARD ALL, whose success has to be seen. */
   #discards({ text, effect }: Statement): boolean {
-    return text !== null && mayDiscard(text) && this.#isTainted && effect === 'discards'
+    return this.#isTainted && text !== null && mayDiscard(text) && effect === 'discards'
   }
 
   /** The client, as what it borrows needs it. */
@@ -295,11 +291,10 @@ export class Borrower {
         settle(error, value)
       })
     const { signal } = args
-    const run = (settle: Entry['settle']) => runOn(this.#client, this.#send, { ...entry, settle })
-    if (signal === undefined || told === null) return run(told)
+    const run = () => runOn(this.#client, this.#send, { ...entry, settle: told })
+    if (signal === undefined || told === null) return run()
     // What was sent before is not to be cancelled.
-    if (!(await isTurnOf(this.#client, signal))) return told(reasonOf(signal))
-    await interruptible(signal, told, run, () => this.#parts.cancel(this.#client))
+    if (await isTurnOf(this.#client, signal)) await cancellable(signal, run, () => this.#parts.cancel(this.#client))
   }
 
   async #runInside(entry: Entry, inside: Inside): Promise<void> {
@@ -310,7 +305,7 @@ export class Borrower {
     const told: Entry['settle'] =
       settle &&
       ((error, value) => {
-        if (!error) inside.note(args, kept(args))
+        if (!error) inside.note(args, replayed(args))
         settle(error, value)
       })
     return this.#runHere({ ...entry, settle: told })

@@ -6,13 +6,11 @@ import type pg from 'pg'
 import { failureOf, type Source } from '../core/cluster/failure.js'
 import type { Node } from '../core/cluster/node.js'
 import { isPromoted, type ServerSession } from '../core/session/server-session.js'
-import { onlyShapes } from '../core/sql/effects.js'
 import { noteOutcome } from '../errors.js'
 import { lookedAfter, noticed } from '../pg/calls.js'
 import { isOdd, tell, watchBinding } from '../pg/fate.js'
 import { isOverdue, isTimed, timed } from '../pg/query-timeout.js'
 import { bytesRead, discard, isEnding, isGone } from '../pg/socket.js'
-import { isSubmittable } from '../pg/submittable.js'
 import { sourceOf, tap } from '../pg/tap.js'
 import { isFree } from '../pg/turn.js'
 import { type SessionListener, watch } from '../pg/watch.js'
@@ -20,7 +18,7 @@ import { watchedClass } from '../pg/watched.js'
 import { authRule, type ClientClass } from '../pg/weak-auth.js'
 import { refused, textIn } from '../router/statement.js'
 import type { Clock } from '../runtime/clock.js'
-import { Borrower } from './borrower.js'
+import { Borrower, isJudged } from './borrower.js'
 import { STRAIGHT } from './dispatch.js'
 import type { Parts } from './parts.js'
 import { notOnPrimary, promotedUnder } from './refusals.js'
@@ -100,7 +98,7 @@ export function clientClass(owner: ClientOwner): ClientClass {
       }
       if (!hold?.isReplica) return this.#borrower.query(first, second, third)
       // What a replica shows that was promoted meanwhile may be of a fork: its holder gets an error instead.
-      if (this.#isForked && judges(first)) return refused(first, second, third, promotedUnder(key, 'not-sent'))
+      if (this.#isForked && isJudged(first)) return refused(first, second, third, promotedUnder(key, 'not-sent'))
       return this.#borrower.query(first, second, third, () => {
         if (this.#isForked) return promotedUnder(key, 'rolled-back')
         session.hasRead()
@@ -151,8 +149,11 @@ export function clientClass(owner: ClientOwner): ClientClass {
       const client = this as unknown as pg.Client
       // Given back while a COPY TO is still read, or before a cursor is closed: its reader gets the rest.
       if (owner.endsLate(client) && !isGone(client)) {
-        whenRead(client, clock, () => this.#end(callback))
-        return typeof callback === 'function' ? undefined : Promise.resolve()
+        whenRead(client, clock, () => this.#end(undefined))
+        // Those that wait for a connection need not wait for that.
+        if (typeof callback !== 'function') return Promise.resolve()
+        process.nextTick(callback)
+        return undefined
       }
       return this.#end(callback)
     }
@@ -178,13 +179,6 @@ function whenRead(client: pg.Client, clock: Clock, then: () => void): void {
     if (isFree(client) || isGone(client) || bytesRead(client) === before) then()
     else whenRead(client, clock, then)
   })
-}
-
-/** A session's state and the end of a transaction are told in any case, and what submits itself hands out its rows by itself. */
-function judges(first: unknown): boolean {
-  if (isSubmittable(first)) return false
-  const text = textIn(first)
-  return text === null || !onlyShapes(text)
 }
 
 /** How long it takes until the session is ready. */

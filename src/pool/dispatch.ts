@@ -183,11 +183,12 @@ export class Dispatch {
   /** As with pg, what it leaves in the session of the primary stays for whatever gets the connection next. */
   #leavesState(): void {
     const { router } = this.#site.parts
+    // With one server nothing is read, and nothing can be borrowed.
+    if (!router.facts.reads || this.#statement.effect !== 'taints') return
     const { remains } = this.#session
     remains.sends(this.#statement.sql)
     // The session of a replica is not kept with state of its own.
-    const stays = router.facts.reads && this.#place.node.state.kind !== 'replica'
-    if (!stays || this.#statement.effect !== 'taints') return
+    if (this.#place.node.state.kind === 'replica') return
     remains.shares()
     const state = router.facts.stateLeftBy(this.#statement.sql)
     if (state !== null) router.facts.warnOfState(state)

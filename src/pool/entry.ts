@@ -5,6 +5,7 @@ import { isFree, type Sent, type Turn, free as whenReady } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
 import { type Statement, textIn } from '../router/statement.js'
 import { onAbort } from '../runtime/abort.js'
+import { uncaught } from '../runtime/uncaught.js'
 
 export interface Entry extends Turn {
   readonly args: Statement
@@ -14,10 +15,9 @@ export interface Entry extends Turn {
 
 export type Settle = NonNullable<Entry['settle']>
 
-/** To be sent again elsewhere: as it was when it was sent here. */
-export function kept({ query, text, values }: Statement): Sent {
-  const own = values ?? (query as { readonly values?: unknown }).values
-  return { query: text, values: Array.isArray(own) ? [...own] : own }
+/** To be sent again elsewhere, for its effect alone. */
+export function replayed({ query, text, values }: Statement): Sent {
+  return { query: text, values: values ?? (query as { readonly values?: unknown }).values }
 }
 
 export function hasSignal(first: unknown): boolean {
@@ -29,25 +29,18 @@ export function mayDiscard(first: unknown): boolean {
   return text !== null && /^[^a-z]*discard\b/i.test(text)
 }
 
-/**
- * A statement whose caller is told at once when the signal is aborted; it is over when the server has heard of that, and is ready
- * again.
- */
-export async function interruptible(
+/** Runs a statement that `cancel` ends when the signal is aborted: over when the server has heard of that, and is ready again. */
+export async function cancellable(
   signal: AbortSignal,
-  settle: Settle,
-  run: (settle: Settle) => Promise<void>,
+  run: () => Promise<void>,
   cancel: () => Promise<void>
 ): Promise<void> {
   let cancelled: Promise<void> | undefined
   const unsubscribe = onAbort(signal, () => {
-    settle(reasonOf(signal))
     cancelled = cancel()
   })
   try {
-    await run((error, value) => {
-      if (cancelled === undefined) settle(error, value)
-    })
+    await run()
   } finally {
     unsubscribe()
     await cancelled
@@ -71,14 +64,18 @@ export function reasonOf(signal: AbortSignal | undefined): unknown {
   return signal?.reason || new DOMException('This operation was aborted', 'AbortError')
 }
 
-/** Tells an error in the entry's own way. */
-export function failing({ settle, args }: Entry): (error: unknown) => void {
-  if (settle !== null) return settle
-  return (error) => (args.query as { handleError?: (error: unknown) => void }).handleError?.(error)
+/** Tells an error in the entry's own way. What code of the application throws then stops nothing of ours. */
+export function fail({ settle, args }: Entry, error: unknown): void {
+  try {
+    if (settle !== null) settle(error)
+    else (args.query as { handleError?: (error: unknown) => void }).handleError?.(error)
+  } catch (thrown) {
+    uncaught(thrown)
+  }
 }
 
-/** The same: its caller is told at once when its signal is aborted, also while it waits in line. */
-export function abortable(entry: Entry): Entry {
+/** The same: its caller is told once, and at once when its signal is aborted, also while it waits in line. */
+export function toldAtOnce(entry: Entry): Entry {
   const { args, settle } = entry
   const { signal } = args
   if (signal === undefined || settle === null) return entry
@@ -93,15 +90,4 @@ export function abortable(entry: Entry): Entry {
   if (signal.aborted) told(reasonOf(signal))
   else unsubscribe = onAbort(signal, () => told(reasonOf(signal)))
   return { ...entry, settle: told }
-}
-
-/** What code of the application throws is uncaught, as with pg, and stops nothing of ours. */
-export function outside(call: () => void): void {
-  try {
-    call()
-  } catch (error) {
-    process.nextTick(() => {
-      throw error
-    })
-  }
 }

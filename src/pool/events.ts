@@ -13,6 +13,7 @@ import type { Bounds } from '../report/types.js'
 import type { Router } from '../router/router.js'
 import type { Clock } from '../runtime/clock.js'
 import type { Complain } from '../runtime/complaints.js'
+import { uncaught } from '../runtime/uncaught.js'
 import { channels } from '../telemetry/channels.js'
 import type { Relayed } from './parts.js'
 
@@ -51,9 +52,7 @@ export class Events {
     try {
       return router.isReplica(key) ? this.#ofReplica(event, ...values) : this.#pool.emit(event, ...values)
     } catch (error) {
-      process.nextTick(() => {
-        throw error
-      })
+      uncaught(error)
       return true
     }
   }

@@ -8,6 +8,7 @@ import type { Notice } from '../pg/internals.js'
 import { answered } from '../pg/own-query.js'
 import { outcomeOn, type Sent } from '../pg/turn.js'
 import type { Statement } from '../router/statement.js'
+import { levelOn } from './loan.js'
 import { pinned } from './refusals.js'
 
 /** How it was begun. */
@@ -24,7 +25,6 @@ export class Inside {
   readonly #takePrimary: () => Promise<PoolClient>
   readonly #notice: Notice
   #state: Loan<Sent>
-  #isolation: Isolation | null
   /** The client of the primary that it goes on with; null: it has not moved. */
   #moved: PoolClient | null = null
 
@@ -33,16 +33,15 @@ export class Inside {
     this.#client = client
     this.#takePrimary = takePrimary
     this.#notice = notice
-    this.#isolation = isolation
     this.#state = begun<Sent>({ query: text, values: undefined }, text, isolation ?? 'read committed', lagMillis)
   }
 
   /** The client that a statement is to be sent on; null: the one that it was begun with. */
   async clientFor(statement: Statement, status: string | null): Promise<PoolClient | null> {
     if (this.#moved !== null || status !== 'T' || !asksElsewhere(statement, this.#state)) return this.#moved
-    // What the session's default is matters only now.
-    this.#isolation ??= ((await answered(this.#client, ISOLATION))[0]?.level ?? null) as Isolation | null
-    if (isPinned({ ...this.#state, isolation: this.#isolation ?? 'repeatable read' })) throw pinned()
+    // However it was said, and where it was not: the session's default.
+    const isolation = (await levelOn(this.#client, 'transaction_isolation')) ?? 'repeatable read'
+    if (isPinned({ ...this.#state, isolation })) throw pinned()
     return this.#move()
   }
 
@@ -83,5 +82,3 @@ export class Inside {
 }
 
 const nothing = () => {}
-
-const ISOLATION = "select pg_catalog.current_setting('transaction_isolation') as level"

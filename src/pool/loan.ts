@@ -74,8 +74,7 @@ export async function isolationOf(client: PoolClient): Promise<Isolation | null>
   const known = isolations.get(client)
   if (known !== undefined) return known
   try {
-    const [row] = await answered(client, ISOLATION)
-    const isolation = row?.level === 'read uncommitted' ? 'read committed' : ((row?.level ?? null) as Isolation | null)
+    const isolation = await levelOn(client, 'default_transaction_isolation')
     if (isolation !== null) isolations.set(client, isolation)
     return isolation
   } catch (error) {
@@ -85,4 +84,11 @@ export async function isolationOf(client: PoolClient): Promise<Isolation | null>
   }
 }
 
-const ISOLATION = "select pg_catalog.current_setting('default_transaction_isolation') as level"
+/** An isolation level, as a setting of the session has it. */
+export async function levelOn(
+  client: Client,
+  setting: 'transaction_isolation' | 'default_transaction_isolation'
+): Promise<Isolation | null> {
+  const [row] = await answered(client, `select pg_catalog.current_setting('${setting}') as level`)
+  return row?.level === 'read uncommitted' ? 'read committed' : ((row?.level ?? null) as Isolation | null)
+}

@@ -19,7 +19,7 @@ import { withFreeName } from '../pg/prepared.js'
 import { parseBy, withOwn } from '../pg/submittable.js'
 import { outcomeOn, runOn, type Send, type Sent } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
-import { type Entry, failing, interruptible, kept, reasonOf } from './entry.js'
+import { cancellable, type Entry, fail, replayed } from './entry.js'
 import { isolationOf, Lent } from './loan.js'
 import type { Parts } from './parts.js'
 import { pinned, promoted } from './refusals.js'
@@ -74,16 +74,14 @@ export class OnLoan {
               (late) => late?.release()
             )
             .catch(() => null)
-    if (args.signal?.aborted) {
-      client?.release()
-      return entry.settle?.(reasonOf(args.signal))
-    }
+    // Its caller has heard of that.
+    if (args.signal?.aborted) return client?.release()
     if (opening === null || client === null) return this.#home.runHere(entry)
     const isolation = opening.isolation ?? (await isolationOf(client))
     const lagMillis = args.maxLagMillis ?? router.maxLagMillis
     const loan = new Lent(
       client,
-      begun(kept(args), args.text ?? '', isolation ?? 'read committed', lagMillis),
+      begun(replayed(args), args.text ?? '', isolation ?? 'read committed', lagMillis),
       this.#home.notice
     )
     const isUnfit = isolation === null || isolation === 'serializable'
@@ -119,18 +117,18 @@ export class OnLoan {
     const wasOpen = (args.text === null || closingOf(args.text) === null) && loan.status === 'T'
     const types = (args.query as { readonly types?: unknown }).types ?? this.#home.types
     const sent = { query: withFreeName(client, withOwn(args.query, { types })), values: args.values }
-    const run = async (tell: Entry['settle']) => {
+    const run = async () => {
       const { error, value } = await outcomeOn(client, sent)
       const { hasRead } = loan.state
       if (wasOpen && loan.hasLeft && !(hasRead && keepsSnapshot(loan.state))) {
-        return this.#leave({ ...entry, settle: tell }, loan)
+        return this.#leave(entry, loan)
       }
-      if (error === null) loan.state = after(loan.state, args, kept(args))
+      if (error === null) loan.state = after(loan.state, args, replayed(args))
       this.#endIfOver(loan)
-      tell?.(error, value)
+      settle(error, value)
     }
-    if (args.signal === undefined) return run(settle)
-    await interruptible(args.signal, settle, run, () => this.#parts.cancel(client))
+    if (args.signal === undefined) return run()
+    await cancellable(args.signal, run, () => this.#parts.cancel(client))
   }
 
   /** The transaction goes on at the primary. Whatever fails there is the failure of the statement that needs it. */
@@ -184,7 +182,7 @@ export class OnLoan {
       loan.end(true)
     }
     noteOutcome(loan.broken, 'not-sent')
-    failing(entry)(loan.broken)
+    fail(entry, loan.broken)
   }
 
   /** The client was given back, or closed, inside of it. */

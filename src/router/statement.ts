@@ -1,5 +1,6 @@
 // One statement, from pg's overloads of query() on: made once at the entry of a face, and handed on until it is answered. It keeps
-// the caller's own object, never a copy, and knows what its text does under all that is known of names. Changes no argument.
+// the caller's own object (in a line, what that was at the call), and knows what its text does under all that is known of names. Changes
+// no argument.
 
 import type { Scope } from '../core/session/causal-scope.js'
 import { type Hint, hintOf, type Verdict } from '../core/sql/classify.js'
@@ -85,10 +86,17 @@ export class Statement implements QueryArgs {
   /** The same, as it is now: what its caller does with the config or the values afterwards changes nothing of it. */
   get kept(): Statement {
     const { query, values, callback, text, scope, wroteAt } = this
+    if (typeof query === 'string' && !Array.isArray(values)) return this
     const own = Array.isArray(values) ? [...values] : values
     const config = typeof query === 'string' || isSubmittable(query) ? query : keptConfig(query as object)
     const args = { query: config, values: own, callback: callback ?? callbackIn(query), text }
-    return new Statement(this.#reader, this.#options, args, scope, wroteAt)
+    const kept = new Statement(this.#reader, this.#options, args, scope, wroteAt)
+    // What is known of its text is known.
+    kept.#hint = this.#hint
+    kept.#class = this.#class
+    kept.#effect = this.#effect
+    kept.#version = this.#version
+    return kept
   }
 
   /** What its text does; null: there is none to read. */
@@ -134,8 +142,10 @@ export class Statement implements QueryArgs {
 
   /** Of a text only a comment at its beginning is read for it. */
   get hint(): Hint | null {
-    const { sql } = this
-    this.#hint ??= sql !== null && isCommented(sql) ? hintOf(sql) : null
+    if (this.#hint === undefined) {
+      const { sql } = this
+      this.#hint = sql !== null && isCommented(sql) ? hintOf(sql) : null
+    }
     return this.#hint
   }
 

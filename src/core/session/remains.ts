@@ -86,10 +86,12 @@ export class Remains {
     if (!this.#isTainted) this.#isTainted = this.#reader.effect(text) === 'taints'
   }
 
+  /** A portal is opened by what is sent. */
   binds(): void {
     this.#isBound = true
   }
 
+  /** Rows of it are asked for. */
   executes(): void {
     this.#isBound = false
     this.#waits = null

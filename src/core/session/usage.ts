@@ -110,10 +110,6 @@ export class Usage {
   writes(at: number): void {
     this.#wroteAt = at
   }
-  /** What its holder wrote so far is looked for no more. */
-  forgetsWrite(): void {
-    this.#wroteAt = null
-  }
 
   /** The server is ready for the next statement. `isLast`: nothing was sent behind the one that has ended. */
   protected rest(status: string, isLast: boolean): void {
