@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import type pg from 'pg'
+import { connectionQuestion } from '../../src/herd/question.js'
 import type { Pool } from '../../src/index.js'
+import { systemClock } from '../../src/runtime/clock.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { endPools, eventually, keyOf, poolOn } from '../support/pools.js'
 
@@ -205,5 +207,15 @@ describe('what a name hides', function () {
     } finally {
       await admin.query('grant select on pg_policy to public')
     }
+  })
+
+  it('is read under settings of its own, whatever the role has: no limit of time, no JIT', async () => {
+    const { user, password, database, host = '127.0.0.1', port = 0 } = cluster.config(0)
+    const config = { user, password, database, host, port, options: '-c jit=on -c statement_timeout=60s' }
+    const ask = connectionQuestion(systemClock, () => config, null)
+    const address = { host, port, servername: null, origin: 'configured' } as const
+    const text = "select current_setting('jit') as jit, current_setting('statement_timeout') as timeout"
+    const [rows] = await ask(address, [text], 5000, new AbortController().signal)
+    assert.deepEqual(rows, [{ jit: 'off', timeout: '0' }])
   })
 })

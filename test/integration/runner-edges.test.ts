@@ -155,6 +155,10 @@ describe('around a statement', () => {
         const closed = isLate ? null : cursor.close()
         client.release()
         await (closed ?? cursor.close())
+        if (begin !== null || isLate) continue
+        const again = await pool.connect()
+        assert.equal(again, client, 'its Close was on its way: the connection is as good as any')
+        again.release()
       }
       assert.equal((await pool.query('select 7 as n')).rows[0]?.n, 7)
     })
