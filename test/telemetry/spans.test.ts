@@ -98,7 +98,10 @@ describe('spans', () => {
       }
       const [line, ...events] = tree(['pgherd.choice'])
       assert.equal(line, 'SELECT items CLIENT primary no-replica-qualifies')
-      assert.match(String(events), /^\* pgherd.refused replica (too-far-behind|unproven)$/)
+      // One guess is fair, if the replica was quicker so far: it showed its position, and that was behind.
+      const GUESSED =
+        /^\* pgherd.refused replica (too-far-behind|unproven)(,\* pgherd.retry replica replica stale PGHERD_STALE)?$/
+      assert.match(String(events), GUESSED)
     })
 
     it('a borrowed read, and what a client does itself', async () => {
