@@ -66,6 +66,8 @@ export const OPTIONS = {
   readYourWrites: oneOf('pool', 'session', 'off'),
   /** May plain reads and READ ONLY transactions on clients of connect() borrow a replica? Default true. */
   routeClients: yesOrNo(true),
+  /** Do plain reads of a replica share a few of its connections, each sent without waiting for the one before? Default true. */
+  pipelineReads: yesOrNo(true),
   /** Spans show the text of statements, with `?` for every literal and parameter. Default false. */
   traceQueryText: yesOrNo(false),
   /** No replica qualifies: ask the primary (default), or reject with PGHERD_NO_REPLICA. */

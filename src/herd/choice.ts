@@ -4,7 +4,15 @@
 import type { Config } from '../config/config.js'
 import type { NodeKey } from '../core/cluster/address.js'
 import type { Moment } from '../core/cluster/balance.js'
-import { type Choice, select, selectPrimary, type Target } from '../core/cluster/selection.js'
+import { elapsed, type Instant } from '../core/cluster/instant.js'
+import {
+  type Choice,
+  type Standing,
+  select,
+  selectPrimary,
+  standingOf,
+  type Target,
+} from '../core/cluster/selection.js'
 import type { Topology } from '../core/cluster/topology.js'
 import type { Clock } from '../runtime/clock.js'
 import type { History } from './history.js'
@@ -31,6 +39,8 @@ export interface Load {
 export class Chooser {
   readonly #parts: ChooserParts
   readonly #loads = new Map<NodeKey, Load>()
+  /** The last decision that went to a proven replica, and what it was of. Most reads want the same. */
+  #standing: { readonly target: Target; readonly topology: Topology; readonly of: Standing } | null = null
   readonly #inFlight = (key: NodeKey) => this.#loads.get(key)?.statements ?? 0
 
   constructor(parts: ChooserParts) {
@@ -67,11 +77,19 @@ export class Chooser {
 
   /** A read that only lacks proof asks for it on behalf of the next. */
   chooseReplica(target: Target, history: History | null, budget: ProofBudget): Choice {
-    const { config, monitor, proofs } = this.#parts
-    const moment = this.#moment(history?.avoided(this.#topology) ?? NONE, budget)
-    monitor.noteRead(moment.now.mono)
-    const choice = select(this.#topology, target, config.balance, moment)
-    if (choice.node?.state.kind === 'replica') return choice
+    const { config, clock, monitor, proofs } = this.#parts
+    const topology = this.#topology
+    const now = clock.now()
+    monitor.noteRead(now.mono)
+    const standing = history === null ? this.#standingFor(target, topology, now) : null
+    if (standing !== null) return this.#among(standing, now)
+    const moment = this.#moment(now, history?.avoided(topology) ?? NONE, budget)
+    const choice = select(topology, target, config.balance, moment)
+    if (choice.node !== null && choice.node.state.kind === 'replica') {
+      const of = history === null ? standingOf(topology, target, choice, now) : null
+      this.#standing = of === null ? null : { target, topology, of }
+      return choice
+    }
     if (choice.node === null && choice.awaits) return choice
     // Counted once for a statement, which comes here again after a failure.
     if (history === null) proofs.missed(choice.refused)
@@ -80,9 +98,23 @@ export class Chooser {
     return choice
   }
 
+  #standingFor(target: Target, topology: Topology, now: Instant): Standing | null {
+    const last = this.#standing
+    if (last === null || last.target !== target || last.topology !== topology) return null
+    return elapsed(last.of.at, now) < last.of.holdsMillis ? last.of : null
+  }
+
+  #among({ nodes, reason, required, refused }: Standing, now: Instant): Choice {
+    const [only] = nodes
+    if (nodes.length === 1 && only !== undefined) return { node: only, reason, required, refused }
+    const { config, clock } = this.#parts
+    const moment: Moment = { now, random: clock.random(), inFlight: this.#inFlight, avoid: NONE }
+    return { node: config.balance(nodes, moment), reason, required, refused }
+  }
+
   /** The decision as it would fall on this picture, without acting on it. */
   decide(target: Target, budget: ProofBudget, topology = this.#topology): Choice {
-    return select(topology, target, this.#parts.config.balance, this.#moment(NONE, budget))
+    return select(topology, target, this.#parts.config.balance, this.#moment(this.#parts.clock.now(), NONE, budget))
   }
 
   /** Why each node is refused by now. A replica that might prove itself has been tried. */
@@ -127,9 +159,8 @@ export class Chooser {
     return this.vouches(attempt)
   }
 
-  #moment(avoid: ReadonlySet<NodeKey>, budget: ProofBudget): Moment {
+  #moment(now: Instant, avoid: ReadonlySet<NodeKey>, budget: ProofBudget): Moment {
     const { clock, proofs } = this.#parts
-    const now = clock.now()
     const evidence = proofs.evidence(budget, now.mono)
     return { now, random: clock.random(), inFlight: this.#inFlight, avoid, evidence }
   }

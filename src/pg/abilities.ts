@@ -105,3 +105,13 @@ export interface PgLike {
   readonly Client: unknown
   readonly defaults: object
 }
+
+/** pg asks it for the password, in a handler that nothing catches from; absent, Node's is taken. */
+export function isPromiseClass(given: unknown): boolean {
+  try {
+    const { resolve } = given as Partial<PromiseConstructor>
+    return typeof resolve === 'function' && typeof Reflect.apply(resolve, given, [undefined]).then === 'function'
+  } catch {
+    return false
+  }
+}

@@ -52,8 +52,10 @@ export async function cancel(busy: Client, ClientOf: ClientClass, config: object
   }
 }
 
-/** Resolves when the server has heard it, or will not. */
-function request(busy: Client, ClientOf: ClientClass, config: object, clock: Clock): Promise<void> {
+/**
+ * One request: it may overtake its statement, or come when that is over. Resolves when the server has heard it, or will not.
+ */
+export function request(busy: Client, ClientOf: ClientClass, config: object, clock: Clock): Promise<void> {
   const { processID, secretKey, native } = busy as unknown as Internals
   if (native !== undefined) return new Promise((resolve) => native.cancel(() => resolve()))
   const client = new ClientOf(config)

@@ -34,6 +34,23 @@ export function rejectWaiters({ _pendingQueue }: InnerPool, reason: Error): void
   for (const { callback } of _pendingQueue.splice(0)) callback(reason, undefined, () => {})
 }
 
+/** All connections that it may have are there, and none is idle. */
+export function isExhausted({ _idle, _clients, options }: InnerPool): boolean {
+  return _idle.length === 0 && _clients.length >= options.max
+}
+
+/** Its lifetime is over, or it was used as often as it may be (`maxLifetimeSeconds`, `maxUses`). `uses`: those not counted yet. */
+export function isSpent({ _expired, options }: InnerPool, client: Client, uses: number): boolean {
+  const { _poolUseCount = 0 } = client as { _poolUseCount?: number }
+  return _expired?.has(client) === true || _poolUseCount + uses >= (options.maxUses ?? Infinity)
+}
+
+/** It was used so many times more than it was given out. */
+export function addUses(client: Client, uses: number): void {
+  const counted = client as { _poolUseCount?: number }
+  counted._poolUseCount = (counted._poolUseCount ?? 0) + uses
+}
+
 /** Called while the client is being released: it is not kept. */
 export function expire(inner: InnerPool, client: Client): void {
   inner._expired?.add(client)

@@ -21,10 +21,15 @@ export interface InnerPool {
   readonly _pendingQueue: { readonly callback: Connected; readonly timedOut?: boolean }[]
   readonly ending: boolean
   /** Its own copy. */
-  readonly options: { max: number; readonly connectionTimeoutMillis?: unknown; readonly password?: unknown }
+  readonly options: {
+    max: number
+    readonly maxUses?: number
+    readonly connectionTimeoutMillis?: unknown
+    readonly password?: unknown
+  }
   _pulseQueue(): void
   /** Clients whose time is up: release() removes them. */
-  readonly _expired?: { add(client: Client): void }
+  readonly _expired?: { add(client: Client): void; has(client: Client): boolean }
   connect(callback: Connected): void
   end(): Promise<void>
   listenerCount(event: string): number

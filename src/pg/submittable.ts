@@ -34,6 +34,7 @@ export interface OwnParts {
   readonly callback?: unknown
   readonly types?: unknown
   readonly name?: undefined
+  readonly query_timeout?: undefined
 }
 
 /**

@@ -143,3 +143,12 @@ export function isAnswered(client: Client): boolean | undefined {
 export function typesOf(client: Client): unknown {
   return (client as unknown as Internals)._types
 }
+
+/** Parsers were set on this client alone: those of its pool are on all its connections. */
+export function hasOwnParsers(types: unknown): boolean {
+  const { text, binary } = (types ?? {}) as { readonly text?: object; readonly binary?: object }
+  if (text === undefined || binary === undefined) return types !== undefined
+  for (const _ in text) return true
+  for (const _ in binary) return true
+  return false
+}

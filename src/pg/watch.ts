@@ -9,6 +9,7 @@ import { isAside } from './own-query.js'
 import { proceed } from './pipeline.js'
 import { noteForgotten } from './prepared.js'
 import { bytesRead, isGone, keepSocket } from './socket.js'
+import { isFree } from './turn.js'
 
 /** What is told of a session while it lives. */
 export interface SessionListener {
@@ -105,6 +106,12 @@ export function watch(client: Client, clock: Clock, texts: Texts, listener: Sess
 
 export function sessionOf(client: Client): ServerSession | undefined {
   return sessions.get(client)
+}
+
+/** Its server has something to say to a caller yet. */
+export function owesAnswer(client: Client): boolean {
+  const use = sessions.get(client)?.use
+  return (use === 'statement' || use === 'lane' || use === 'held') && !isFree(client)
 }
 
 /** Bytes that its server has sent; null: the session is not ready, or known to be broken. */

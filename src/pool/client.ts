@@ -19,9 +19,9 @@ import { authRule, type ClientClass } from '../pg/weak-auth.js'
 import { refused, textIn } from '../router/statement.js'
 import type { Clock } from '../runtime/clock.js'
 import { Borrower, isJudged } from './borrower.js'
-import { STRAIGHT } from './dispatch.js'
 import type { Parts } from './parts.js'
 import { notOnPrimary, promotedUnder } from './refusals.js'
+import { STRAIGHT } from './site.js'
 
 /** What the connections of one node are told by their clients. */
 export interface ClientOwner {

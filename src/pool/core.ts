@@ -97,6 +97,7 @@ export class Core {
       router: this.router,
       PoolClass: pg.Pool as InnerPoolClass,
       Client: outer.Client,
+      pipelines: can.pipelines && config.pipelineReads,
       requireAuth: config.requireAuth,
       complain: this.#complain,
       clientConfig: (node) => clientConfigFor(config, node.address),

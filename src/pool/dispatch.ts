@@ -1,52 +1,30 @@
 // One statement of query() on one client: sent, with a question before or behind it where one is needed, answered, and its client
 // given back. Chooses no client.
 
-import type { Client, PoolClient } from 'pg'
+import type { PoolClient } from 'pg'
 import { parseLsn } from '../core/cluster/lsn.js'
-import type { Node } from '../core/cluster/node.js'
-import { phaseOf } from '../core/session/commit.js'
 import { isPromoted, type ServerSession } from '../core/session/server-session.js'
-import { stepsOf } from '../core/sql/steps.js'
 import { errorOf } from '../core/thrown.js'
-import { clearOutcome } from '../errors.js'
 import type { Attempt } from '../herd/herd.js'
 import type { Notice } from '../pg/internals.js'
 import type { Pair } from '../pg/pipeline.js'
 import { withFreeName } from '../pg/prepared.js'
 import { writtenOn } from '../pg/socket.js'
 import { isSubmittable, withOwn } from '../pg/submittable.js'
-import { heardOn, mark, sourceOf, sourceOfStatement } from '../pg/tap.js'
-import { isAnswered, isFree, free as whenReady } from '../pg/turn.js'
+import { hasOwnParsers, isFree, free as whenReady } from '../pg/turn.js'
 import type { Statement } from '../router/statement.js'
 import { onAbort } from '../runtime/abort.js'
+import { beforeOn, judge } from './judging.js'
 import type { Parts, Sending } from './parts.js'
-import { COMMITTED, INSERTED, REPLAYED, replayedIn } from './questions.js'
+import { type Shown, shownBy } from './proof.js'
+import { COMMITTED, INSERTED, REPLAYED } from './questions.js'
 import { notOnPrimary, staleError } from './refusals.js'
+import { CLOSED, type Site, STRAIGHT, type Straight } from './site.js'
 
 export interface Ends {
   readonly resolve: (result: unknown) => void
   readonly reject: (error: unknown) => void
 }
-
-/** What a client of ours does with a statement of query(): pg's query(), past what its holder's would go through. */
-export const STRAIGHT: unique symbol = Symbol('straight')
-
-interface Ours {
-  [STRAIGHT](first: unknown, values: unknown, done: (error: Error | null | undefined, result: unknown) => void): unknown
-}
-
-/** What the connections of one node have to say about a place on it. */
-export interface Site {
-  readonly parts: Parts
-  readonly node: Node
-  /** Chosen as a replica, it is none any more, and has not become the primary: what it shows may be of a fork. */
-  hasLeft(place: Attempt, session: ServerSession): boolean
-  /** The error of that; the client goes. */
-  leaves(client: PoolClient, place: Attempt): Error
-  cancel(client: Client): Promise<void>
-}
-
-const CLOSED = 'the client that borrowed was closed'
 
 export class Dispatch {
   readonly #site: Site
@@ -105,8 +83,7 @@ export class Dispatch {
     const { signal, query } = statement
     let settled = false
     let isGivenUp = false
-    const since = mark()
-    const heard = heardOn(client)
+    const before = beforeOn(client)
     // The caller is answered at once; the client comes back when its server has said what became of the statement.
     const giveUp = (reason: unknown) => {
       isGivenUp = true
@@ -119,7 +96,7 @@ export class Dispatch {
       client.removeListener('error', settle)
       unsubscribe?.()
       detach?.()
-      if (error && place.phase === 'handed') this.#judge(error, since, heard)
+      if (error && place.phase === 'handed') judge(error, place, statement, client, session, before)
       session.ends()
       const over = (broken: boolean) => {
         // Its server says so with the reply to the first statement that it ends after its promotion.
@@ -150,7 +127,7 @@ export class Dispatch {
       place.phase = 'handed'
       place.letGo?.()
       // The callback form takes exactly what the user gave, submittables included.
-      ;(client as unknown as Ours)[STRAIGHT](this.#first, statement.values, settle)
+      ;(client as unknown as Straight)[STRAIGHT](this.#first, statement.values, settle)
       if (pair !== null && !reading) this.#capture(pair)
     } catch (error) {
       // What submits itself, or a client class of the application's, may have sent something before it threw.
@@ -164,20 +141,11 @@ export class Dispatch {
   /** What goes to pg's query() first: the caller's own object, where nothing else is asked of it. */
   get #first(): unknown {
     const { query } = this.#statement
-    const sent = this.#sending === undefined ? query : withOwn(query, { types: typesOf(query, this.#sending) })
+    const sending = this.#sending
+    const isPlain = sending === undefined || !hasOwnParsers(sending.types)
+    const sent = isPlain ? query : withOwn(query, { types: typesOf(query, sending) })
     // Callers that never share a connection of the primary may share one of a replica.
     return this.#reading && this.#place.node.state.kind === 'replica' ? withFreeName(this.#client, sent) : sent
-  }
-
-  /** What made the error, and how far the statement was. */
-  #judge(error: Error, since: number, heard: number): void {
-    const [client, place, { query, text }] = [this.#client, this.#place, this.#statement]
-    place.source = isSubmittable(query)
-      ? sourceOf(error, client, since)
-      : sourceOfStatement(error, client, since, heard)
-    // Until then only what cannot be put into bytes has failed, which says so itself.
-    if (place.source === 'unproven' && heardOn(client) > heard) clearOutcome(error)
-    place.phase = reached(client, this.#session, text)
   }
 
   /** As with pg, what it leaves in the session of the primary stays for whatever gets the connection next. */
@@ -218,36 +186,28 @@ export class Dispatch {
 
   /** In one trip: how far the replica is, and the rows, which count if that is far enough. */
   guard(pair: Pair, { resolve, reject }: Ends): void {
-    const { router, clock } = this.#site.parts
     const [session, place] = [this.#session, this.#place]
-    const { required, node } = place
-    const askedAt = clock.now()
+    const askedAt = this.#site.parts.clock.now()
     let behind = false
-    let confirmed: Promise<boolean> | null = null
+    // Until the guard has proved something it has proved nothing.
+    let shown: Shown = 'stale'
     const stale = () => {
       behind = true
       // Nothing has been done for the caller: the rows will not be looked at.
       place.phase = 'connect'
       place.source = 'pgherd'
-      reject(staleError(node.key))
+      reject(staleError(place.node.key))
     }
     pair.ask(REPLAYED, (_, [row]) => {
-      const { lsn, receiver } = replayedIn(row?.answer)
-      // It is in recovery no longer.
-      if (lsn === null && row !== undefined) return stale()
-      if (lsn === null || required === null) return
-      session.shows(lsn)
-      router.facts.shown(node, { lsn, askedAt }, receiver, required, required)
-      if (lsn < required.lsn) stale()
-      else if (!router.herd.vouches(place)) confirmed = router.herd.confirms(place)
+      shown = shownBy(this.#site, session, place, askedAt, row?.answer)
+      if (shown === 'stale') stale()
     })
     this.run(pair, {
       resolve: (result) => {
         if (behind) return
-        // The guard itself failed, and so proved nothing.
-        if (session.proven === null || required === null || session.proven < required.lsn) stale()
-        else if (confirmed === null) resolve(result)
-        else confirmed.then((is) => (is ? resolve(result) : stale()), reject)
+        if (shown === 'stale') stale()
+        else if (shown === 'passed') resolve(result)
+        else shown.then((is) => (is ? resolve(result) : stale()), reject)
       },
       reject: (error) => {
         if (!behind) reject(error)
@@ -273,19 +233,15 @@ function typesOf(query: unknown, { types }: Sending): unknown {
   return (query as { readonly types?: unknown }).types ?? types
 }
 
-/** How far the statement was that has failed now. */
-function reached(client: Client, { exchange, ending, reading }: ServerSession, text: string | null): Attempt['phase'] {
-  // Answered to its end, and its rows could not be read.
-  if (isAnswered(client)) return ending === 'committed' ? 'committed' : 'completed'
-  if (exchange.completed === 0) return 'handed'
-  const phase = phaseOf(text === null ? null : stepsOf(text), exchange)
-  // What only reads may run again elsewhere.
-  return reading && phase === 'committed' ? 'completed' : phase
-}
-
 /** pg sends what follows without waiting for it: no cursor, nothing that may turn the connection over to COPY. */
 export function isPairable({ text, query }: Statement): boolean {
   return (
     text !== null && !isSubmittable(query) && !(query as { readonly rows?: unknown }).rows && !/\bcopy\b/i.test(text)
   )
+}
+
+/** Behind this statement the position is asked for, as a reader will need it. */
+export function captures({ router }: Parts, { node }: Attempt, statement: Statement, reading: boolean): boolean {
+  if (reading || node.state.kind !== 'primary' || !router.causality.captures(statement.scope)) return false
+  return isPairable(statement) && router.facts.writes(statement.text, true)
 }

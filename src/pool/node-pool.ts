@@ -8,8 +8,9 @@ import type { Node } from '../core/cluster/node.js'
 import type { Scope } from '../core/session/causal-scope.js'
 import { isPromoted, type ServerSession } from '../core/session/server-session.js'
 import type { Attempt } from '../herd/herd.js'
+import { isPromiseClass } from '../pg/abilities.js'
 import { guarded } from '../pg/calls.js'
-import { cancel } from '../pg/cancel.js'
+import { cancel, request } from '../pg/cancel.js'
 import { clientsOf, expire, hasRoom, isAwaited, rejectWaiters } from '../pg/inner.js'
 import type { InnerPool } from '../pg/internals.js'
 import { type Pair, pairOn } from '../pg/pipeline.js'
@@ -17,17 +18,19 @@ import { forgetPrepared } from '../pg/prepared.js'
 import { isOverdue } from '../pg/query-timeout.js'
 import { discard, isGone, reset } from '../pg/socket.js'
 import { disown, heardOn, mark, sourceOfStatement } from '../pg/tap.js'
-import { isFree } from '../pg/turn.js'
-import { sessionOf } from '../pg/watch.js'
+import { owesAnswer, sessionOf } from '../pg/watch.js'
 import { NO_OPTIONS, type RouteOptions, type Statement } from '../router/statement.js'
 import { borrowerOf, isLeftInTransaction } from './borrower.js'
 import { Checkout } from './checkout.js'
 import { type ClientOwner, clientClass } from './client.js'
-import { Dispatch, isPairable, type Site } from './dispatch.js'
+import { captures, Dispatch, isPairable } from './dispatch.js'
 import type { Opening } from './inside.js'
+import { type LaneHost, Lanes } from './lanes.js'
 import type { Lendable, Parts, Sending } from './parts.js'
 import { needsProof, prove } from './proof.js'
 import { dropped, notPrimary, notReplica, promotedError } from './refusals.js'
+import type { LaneRead } from './ride.js'
+import type { Site } from './site.js'
 import { begun } from './transaction.js'
 
 /** How a transaction begins. */
@@ -43,11 +46,12 @@ interface Holding {
   readonly isLent: boolean
 }
 
-export class NodePool implements Site, ClientOwner, Lendable {
+export class NodePool implements Site, ClientOwner, LaneHost, Lendable {
   readonly parts: Parts
   readonly node: Node
   readonly inner: InnerPool
   readonly #checkout: Checkout
+  readonly #lanes: Lanes
   /** Clients that had been told to end when an error came: a server may stop while its pool ends. */
   readonly #ending = new WeakSet<Client>()
   /** Clients that pgherd ends while their last holder may still read from them. */
@@ -67,6 +71,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
     // A class of the application's is for its callers: what the pool waits for itself it need not be trusted with.
     this.inner.Promise = Promise
     this.#checkout = new Checkout(parts, node, this.inner, this)
+    this.#lanes = new Lanes(this)
     const tell = this.inner.emit.bind(this.inner)
     this.inner.emit = (event, first, second) => {
       if (event === 'connect') this.#checkout.connected()
@@ -96,7 +101,21 @@ export class NodePool implements Site, ClientOwner, Lendable {
   }
 
   get hasRoom(): boolean {
-    return !this.#condemned && hasRoom(this.inner)
+    return !this.#condemned && (hasRoom(this.inner) || this.#lanes.resting > 0)
+  }
+
+  get mayRead(): boolean {
+    return !this.#condemned && (hasRoom(this.inner) || this.#lanes.isOpen)
+  }
+
+  /** Idle connections, and lanes that could be. */
+  get idleCount(): number {
+    return this.inner.idleCount + this.#lanes.resting
+  }
+
+  /** What asks for idle connections need not wait for lanes at rest. */
+  yieldLanes(): void {
+    this.#lanes.yield()
   }
 
   // What its clients tell.
@@ -193,6 +212,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
         if (needsProof(place, session)) prove(this, client, session, place, give, reject)
         else give()
       }
+      this.#lanes.makeRoom(false)
       this.#checkout.acquire({ place, reject, use })
     })
   }
@@ -200,20 +220,46 @@ export class NodePool implements Site, ClientOwner, Lendable {
   /** One statement on a client of its own, as pg.Pool's query(): released when done, removed when it failed. */
   query(place: Attempt, statement: Statement, reading: boolean, sending?: Sending): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const use = (client: PoolClient, session: ServerSession) => {
-        const dispatch = new Dispatch(this, client, session, place, statement, reading, sending)
-        const refused = dispatch.refusal()
-        if (refused !== null) return reject(refused.error)
-        const ends = { resolve, reject }
-        if (!needsProof(place, session)) {
-          return dispatch.run(this.#captures(place, statement, reading) ? pairOn(client) : null, ends)
-        }
-        const pair: Pair | null = isPairable(statement) ? pairOn(client) : null
-        if (pair !== null) dispatch.guard(pair, ends)
-        else prove(this, client, session, place, () => dispatch.run(null, ends), reject)
-      }
-      this.#checkout.acquire({ place, reject, use })
+      const read = { place, statement, sending, resolve, reject }
+      const fit = reading && !this.#condemned ? this.#lanes.fit(statement, place) : 'never'
+      if (fit === 'never') this.#send(read, reading, false)
+      else if (fit === 'slow') this.alone(read)
+      else if (!this.#lanes.take(read)) this.#send(read, reading, true)
     })
+  }
+
+  /** On a connection that it has asked for. */
+  #send(read: LaneRead, reading: boolean, mayShare: boolean): void {
+    const { place, statement, sending, resolve, reject } = read
+    const use = (client: PoolClient, session: ServerSession) => {
+      if (mayShare && this.#lanes.wants) {
+        this.#lanes.open(client, session, read)
+        return
+      }
+      const dispatch = new Dispatch(this, client, session, place, statement, reading, sending)
+      const refused = dispatch.refusal()
+      if (refused !== null) return reject(refused.error)
+      const ends = { resolve, reject }
+      if (!needsProof(place, session)) {
+        return dispatch.run(captures(this.parts, place, statement, reading) ? pairOn(client) : null, ends)
+      }
+      const pair: Pair | null = isPairable(statement) ? pairOn(client) : null
+      if (pair !== null) dispatch.guard(pair, ends)
+      else prove(this, client, session, place, () => dispatch.run(null, ends), reject)
+    }
+    this.#lanes.makeRoom(reading)
+    this.#checkout.acquire({ place, reject, use })
+  }
+
+  /** A read that lanes might carry, on a connection of its own. */
+  alone(read: LaneRead): void {
+    const { clock } = this.parts
+    const from = clock.mono()
+    const resolve = (result: unknown) => {
+      this.#lanes.took(read.statement, result, clock.mono() - from)
+      read.resolve(result)
+    }
+    this.#send({ ...read, resolve }, true, false)
   }
 
   hasLeft({ node }: Attempt, session: ServerSession): boolean {
@@ -223,22 +269,23 @@ export class NodePool implements Site, ClientOwner, Lendable {
   /** A guess that failed: nothing was changed, so another server can serve. */
   leaves(client: PoolClient, place: Attempt): Error {
     client.release(true)
+    return this.left(place)
+  }
+
+  left(place: Attempt): Error {
     this.#accuse(notReplica(this.key), 'pgherd')
     place.phase = 'connect'
     place.source = 'pgherd'
     return promotedError(this.key)
   }
 
-  /** Behind this statement the position is asked for, as a reader will need it. */
-  #captures({ node }: Attempt, statement: Statement, reading: boolean): boolean {
-    const { router } = this.parts
-    if (reading || node.state.kind !== 'primary' || !router.causality.captures(statement.scope)) return false
-    return isPairable(statement) && router.facts.writes(statement.text, true)
-  }
-
   /** Asks the server to cancel what this client is doing. */
   cancel(client: Client): Promise<void> {
     return cancel(client, this.parts.Client, this.parts.clientConfig(this.node), this.parts.clock)
+  }
+
+  cancelOnce(client: Client): Promise<void> {
+    return request(client, this.parts.Client, this.parts.clientConfig(this.node), this.parts.clock)
   }
 
   /** Nothing that was handed to this node may still happen; a caller that was only waiting hears that nothing was sent. */
@@ -251,7 +298,7 @@ export class NodePool implements Site, ClientOwner, Lendable {
    * ends it. A caller that holds a client has the answer, and then no connection.
    */
   part(): void {
-    const busy = new Set(clientsOf(this.inner).filter(isAtWork))
+    const busy = new Set(clientsOf(this.inner).filter(owesAnswer))
     for (const client of busy) if (sessionOf(client)?.use === 'held') client.once('drain', () => discard(client))
     this.#giveUp(busy)
   }
@@ -281,11 +328,13 @@ export class NodePool implements Site, ClientOwner, Lendable {
   #condemn(): void {
     this.#condemned = true
     this.#checkout.giveUp()
+    this.#lanes.end()
   }
 
   /** Takes no more statements, tells `reason` to those that wait for a client, and waits for those under way. */
   end(reason: Error): Promise<void> {
     rejectWaiters(this.inner, reason)
+    this.#lanes.end()
     this.#checkout.end()
     this.#ended ??= this.inner.end()
     return this.#ended
@@ -298,20 +347,4 @@ export class NodePool implements Site, ClientOwner, Lendable {
   }
 }
 
-/** pg asks it for the password, in a handler that nothing catches from; absent, Node's is taken. */
-function isPromiseClass(given: unknown): boolean {
-  try {
-    const { resolve } = given as Partial<PromiseConstructor>
-    return typeof resolve === 'function' && typeof Reflect.apply(resolve, given, [undefined]).then === 'function'
-  } catch {
-    return false
-  }
-}
-
 const NONE: ReadonlySet<Client> = new Set()
-
-/** It owes a caller an answer. */
-function isAtWork(client: Client): boolean {
-  const use = sessionOf(client)?.use
-  return (use === 'statement' || use === 'held') && !isFree(client)
-}

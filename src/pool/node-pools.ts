@@ -169,6 +169,7 @@ export class NodePools {
         return found
       },
       idle: () => {
+        this.#pools.get(key)?.yieldLanes()
         const inner = this.#pools.get(key)?.inner
         const idle = inner === undefined ? [] : idleClients(inner)
         return idle.filter((client) => receivedOn(client) !== null && isResting(client))
@@ -217,15 +218,17 @@ export class NodePools {
 
   sum(name: Count): number {
     let sum = 0
-    for (const pool of this.#pools.values()) sum += pool.inner[name]
-    for (const pool of this.#leaving) sum += pool.inner[name]
+    for (const pools of [this.#pools.values(), this.#leaving]) {
+      for (const pool of pools) sum += name === 'idleCount' ? pool.idleCount : pool.inner[name]
+    }
     return sum
   }
 
   /** What there is of connections to each node. */
   *connections(): Iterable<Connections> {
     for (const pool of [...this.#pools.values(), ...this.#leaving]) {
-      const { totalCount, idleCount, waitingCount } = pool.inner
+      const { idleCount } = pool
+      const { totalCount, waitingCount } = pool.inner
       const leaving = this.#leaving.has(pool)
       yield { address: pool.address, used: totalCount - idleCount, idle: idleCount, pending: waitingCount, leaving }
     }
@@ -234,6 +237,6 @@ export class NodePools {
   /** A caller holds a client, perhaps for hours: its server must be watched as long. */
   get held(): boolean {
     const all = [...this.#pools.values(), ...this.#leaving]
-    return all.some(({ inner }) => inner.totalCount > inner.idleCount)
+    return all.some(({ inner, idleCount }) => inner.totalCount > idleCount)
   }
 }

@@ -15,6 +15,8 @@ import type { Complain } from '../runtime/complaints.js'
 export interface Lendable {
   /** A connection is idle, or can be opened at once. */
   readonly hasRoom: boolean
+  /** A read could be sent at once, or on a connection that is idle, or can be opened at once. */
+  readonly mayRead: boolean
   query(place: Attempt, statement: Statement, reading: boolean, sending?: Sending): Promise<unknown>
   lend(place: Attempt, statement: Statement): Promise<PoolClient>
 }
@@ -31,6 +33,8 @@ export interface Parts {
   readonly router: Router
   readonly PoolClass: InnerPoolClass
   readonly Client: ClientClass
+  /** Reads of replicas may share connections. */
+  readonly pipelines: boolean
   readonly requireAuth: RequiredAuth | null
   readonly complain: Complain
   clientConfig(node: Node): Record<string, unknown>

@@ -11,7 +11,17 @@ import { type Arrival, type ReadConstraints, Scope } from '../core/session/causa
 import type { ServerSession } from '../core/session/server-session.js'
 import type { Herd } from '../herd/herd.js'
 import type { Clock } from '../runtime/clock.js'
-import { badToken, demandOneCluster, type SessionOptions, type Tokens, tokensOf } from './tokens.js'
+import {
+  badToken,
+  carriedOn,
+  demandOneCluster,
+  isAmbiguous,
+  type SessionOptions,
+  type Tokens,
+  tokenAt,
+  tokensIn,
+  tokensOf,
+} from './tokens.js'
 
 /** A token stands for WAL that the present timeline does not have: the failover lost it. */
 export interface TokenLost {
@@ -40,6 +50,8 @@ export class Causality {
   readonly #root = new Scope(null)
   readonly #scopes: Scopes
   #asynchronous = false
+  /** What a read outside of sessions must see, and what that was of. */
+  #outside: { readonly version: number; readonly heardAt: number | null; readonly of: ReadConstraints } | null = null
   /** Something ran while one server was known, and nothing is kept in mind of what it wrote. */
   #ranAlone = false
   #lostIn = { second: -1, count: 0 }
@@ -75,10 +87,25 @@ export class Causality {
     this.#asynchronous = true
   }
 
-  /** What a read of this session must see, on a client that last wrote at this time. */
+  /**
+   * What a read of this session must see, on a client that last wrote at this time. The same object as long as nothing has changed,
+   * outside of sessions.
+   */
   written(scope: Scope | undefined, wroteAt: number | null = null): ReadConstraints {
-    const own = this.#ownOf(scope)
     const mine = this.#config.readYourWrites === 'session' ? wroteAt : null
+    if (scope !== undefined || mine !== null) return this.#writtenIn(scope, mine)
+    const last = this.#outside
+    const { version } = this.#root
+    if (last?.version === version && last.heardAt === this.#heardAt && last.of.asynchronous === this.#asynchronous) {
+      return last.of
+    }
+    const of = this.#writtenIn(undefined, null)
+    this.#outside = { version, heardAt: this.#heardAt, of }
+    return of
+  }
+
+  #writtenIn(scope: Scope | undefined, mine: number | null): ReadConstraints {
+    const own = this.#ownOf(scope)
     // A listener that was told may have told others, in sessions that are not known: it counts for all.
     const heard = scope === undefined ? null : this.#heardAt
     const since = later(later(own?.since ?? null, scope?.since ?? null), later(mine, heard))
@@ -307,31 +334,6 @@ export class Causality {
 
 /** So many lost tokens in a second are told, and answered by the primary: any client can write one. */
 const MOST_LOST = 20
-
-function tokenAt({ systemIdentifier, incumbent }: Topology, lsn: Lsn): Token | null {
-  const timeline = incumbent?.timeline ?? null
-  return timeline === null ? null : { systemIdentifier: systemIdentifier ?? '', timeline, lsn }
-}
-
-function tokensIn(arrival: Arrival | null): readonly Token[] {
-  if (arrival === null) return []
-  return arrival.strict.length === 0 ? arrival.lenient : [...arrival.strict, ...arrival.lenient]
-}
-
-function isAmbiguous(tokens: readonly Token[], { systemIdentifier }: Topology): boolean {
-  if (systemIdentifier !== null || tokens.length < 2) return false
-  return new Set(tokens.map((token) => token.systemIdentifier).filter((each) => each !== '')).size > 1
-}
-
-/** Of the tokens that came in, what goes on: those of another cluster do not, as soon as it is known which one this is. */
-function carriedOn(tokens: readonly Token[], { systemIdentifier }: Topology): Token | null {
-  let merged: Token | null = null
-  for (const token of tokens) {
-    if (systemIdentifier && token.systemIdentifier && token.systemIdentifier !== systemIdentifier) continue
-    merged = merged === null ? token : (mergeTokens(merged, token) ?? merged)
-  }
-  return merged
-}
 
 function higher(a: Lsn | null, b: Lsn): Lsn {
   return a === null || a < b ? b : a

@@ -15,6 +15,7 @@ import { inContext } from '../runtime/context.js'
 import type { Task } from '../telemetry/journey.js'
 import { outside } from '../telemetry/spans.js'
 import { Telemetry } from '../telemetry/telemetry.js'
+import { Asked } from './asked.js'
 import { Causality } from './causality.js'
 import { Decisions } from './decisions.js'
 import type { Beginning, Face, RunOn } from './face.js'
@@ -111,24 +112,15 @@ export class Router {
     written: ReadConstraints | null
   ): Promise<unknown> {
     const { signal, text, scope } = statement
-    let routed = first
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const anew = written === null ? null : () => this.#routed(statement, this.#anew(written, scope))
+    const asked = new Asked(first, anew, signal, text === null)
     const attempt = (place: Attempt) => {
-      if (written !== null) this.decisions.count(place, routed)
-      const answer = runOn(place, routed.reading && !place.doubtful)
+      if (written !== null) this.decisions.count(place, asked.routed)
+      const answer = runOn(place, asked.routed.reading && !place.doubtful)
       return scope === undefined ? answer : answer.then((result) => this.#sawRead(place, statement, result))
     }
-    if (signal?.aborted) return Promise.reject(signal.reason)
-    // A cursor or a stream lives as long as its reader pleases.
-    const endless = text === null ? true : undefined
-    if (written === null) {
-      const isPlain = endless === undefined && signal === undefined
-      return this.#request('statement', text, isPlain ? routed : { ...routed, endless, signal }, attempt)
-    }
-    const again = () => {
-      routed = this.#routed(statement, this.#anew(written, scope))
-      return routed
-    }
-    return this.#request('statement', text, { ...routed, again, endless, signal }, attempt)
+    return this.#request('statement', text, asked, attempt)
   }
 
   #routed(statement: Statement, written: ReadConstraints): Routed {
@@ -163,7 +155,7 @@ export class Router {
       return this.routing.anyReplica(options, this.#anew(written, scope), this.isAlone ? otherwise : 'refuse')
     }
     signal?.throwIfAborted()
-    return this.#request('connect', null, { ...again(), again, signal }, runOn, discard)
+    return this.#request('connect', null, new Asked(again(), again, signal, false), runOn, discard)
   }
 
   /** A whole transaction: `begin` on a connection of its own, and what follows from that. */
@@ -176,22 +168,17 @@ export class Router {
     const { scope } = this.causality
     const written = this.causality.written(scope)
     const otherwise = options.route === 'replica' ? await this.#whereNoReplica() : 'refuse'
-    let request = ON_PRIMARY
     const again = () => {
       const routed = this.#config.routing === 'on' && this.herd.topology.plural && !isSerializable
       const since = this.#anew(written, scope)
-      request = {
-        ...this.routing.whole(options, since, readOnly && routed, this.isAlone ? otherwise : 'refuse'),
-        again,
-      }
-      return request
+      return this.routing.whole(options, since, readOnly && routed, this.isAlone ? otherwise : 'refuse')
     }
-    again()
+    const asked = new Asked(again(), again, undefined, false)
     const attempt = (place: Attempt) => {
-      this.decisions.count(place, request)
+      this.decisions.count(place, asked.routed)
       return begin(place)
     }
-    return this.#observed('transaction', text, request, attempt, then)
+    return this.#observed('transaction', text, asked, attempt, then)
   }
 
   /**
@@ -224,10 +211,13 @@ export class Router {
   #lent(statement: Statement): Routed | null {
     const written = this.written(statement)
     const { routing } = this
-    const routed = statement.reads ? routing.route(statement, written) : routing.transaction(statement, written)
-    if (routed?.target.role !== 'replica') return routed
     // What no replica serves at once the client's own connection does: nothing is waited for.
-    return { ...routed, target: { ...routed.target, otherwise: 'primary' } }
+    const routed = statement.reads
+      ? routing.route(statement, written)
+      : routing.transaction(statement, written, 'primary')
+    const target = routed?.target
+    if (routed === null || target?.role !== 'replica' || target.otherwise === 'primary') return routed
+    return { ...routed, target: { ...target, otherwise: 'primary' } }
   }
 
   /**
@@ -242,51 +232,48 @@ export class Router {
     then: (answer: R) => T | Promise<T>,
     discard?: (late: R) => void
   ): Promise<T> {
-    let routed = first
-    const again = () => {
-      routed = this.#lent(statement) ?? routed
-      return routed
-    }
+    const asked = new Asked(first, () => this.#lent(statement) ?? asked.routed, signal, false)
     const attempt = (place: Attempt) => {
-      if (place.node.state.kind === 'replica') this.decisions.count(place, routed)
+      if (place.node.state.kind === 'replica') this.decisions.count(place, asked.routed)
       return runOn(place)
     }
     const { reads, text } = statement
-    return this.#observed(reads ? 'statement' : 'borrow', text, { ...routed, again, signal }, attempt, then, discard)
+    return this.#observed(reads ? 'statement' : 'borrow', text, asked, attempt, then, discard)
   }
 
   /** Makes the attempts of a request until its caller gives up; tells of them where spans, metrics or channels are in use. */
   #request<T>(
     kind: Task['kind'],
     text: string | null,
-    routed: Routed,
+    asked: Asked,
     attempt: (place: Attempt) => Promise<T>,
     discard?: (late: T) => void
   ): Promise<T> {
-    const { signal } = routed
+    const { signal } = asked
+    if (signal === undefined && !this.telemetry.active) return this.herd.run(asked, attempt)
     const go = (observed: typeof attempt) => {
-      const answer = this.herd.run(routed, observed)
+      const answer = this.herd.run(asked, observed)
       return signal === undefined ? answer : abortable(answer, signal, discard)
     }
     if (!this.telemetry.active) return go(attempt)
-    return this.telemetry.run(this.#task(kind, text, routed), attempt, go)
+    return this.telemetry.run(this.#task(kind, text, asked.routed), attempt, go)
   }
 
   /** The same; `then`: what follows from the answer belongs to it. */
   async #observed<R, T>(
     kind: Task['kind'],
     text: string | null,
-    routed: Routed,
+    asked: Asked,
     attempt: (place: Attempt) => Promise<R>,
     then: (answer: R) => T | Promise<T>,
     discard?: (late: R) => void
   ): Promise<T> {
-    const { signal } = routed
+    const { signal } = asked
     const go = async (observed: typeof attempt) => {
-      const answer = this.herd.run(routed, observed)
+      const answer = this.herd.run(asked, observed)
       return then(await (signal === undefined ? answer : abortable(answer, signal, discard)))
     }
-    return this.telemetry.active ? this.telemetry.run(this.#task(kind, text, routed), attempt, go) : go(attempt)
+    return this.telemetry.active ? this.telemetry.run(this.#task(kind, text, asked.routed), attempt, go) : go(attempt)
   }
 
   #task(kind: Task['kind'], text: string | null, { reading, reason }: Routed): Task {

@@ -25,6 +25,11 @@ export interface Routed extends Request {
   readonly word: string
 }
 
+interface Read {
+  readonly text: string
+  readonly of: Routed
+}
+
 const NEVER_AGAIN: Repeatable = { read: false, undone: 'hidden' }
 
 export const ON_PRIMARY: Routed = {
@@ -49,6 +54,14 @@ export class Routing {
   readonly repairs = new Repairs()
   readonly warnings = new Warnings()
   #aside: string | null = null
+  #target: {
+    readonly asked: number | undefined
+    readonly written: ReadConstraints
+    readonly otherwise: 'primary' | 'refuse'
+    readonly of: Target
+  } | null = null
+  /** The last request of each text that was read. */
+  readonly #reads = new WeakMap<Verdict, Read>()
 
   constructor(config: Config, knowledge: Knowledge) {
     this.#config = config
@@ -94,12 +107,27 @@ export class Routing {
       const repeat = () => ({ read, undone })
       return { target: { role: 'primary' }, repeat, repairs: false, reading: read, reason, word }
     }
-    const repeat = () => ({ read: true, undone })
+    return this.#read(statement.text ?? '', verdict as Verdict, bound, written, undone, word)
+  }
+
+  /** A read, on a replica that has what it must see. */
+  #read(
+    text: string,
+    verdict: Verdict,
+    bound: number | undefined,
+    written: ReadConstraints,
+    undone: Undone,
+    word: string
+  ): Routed {
     const otherwise = this.#config.whenStale === 'primary' ? 'primary' : 'refuse'
     const target = this.#replica(bound, written, otherwise)
-    const text = statement.text ?? ''
+    const last = this.#reads.get(verdict)
+    if (last !== undefined && last.text === text && last.of.target === target) return last.of
+    const repeat = () => ({ read: true, undone })
     const learn = (refusal: Failure, what: 'refused' | 'served') => this.#learn(text, refusal, what)
-    return { target, repeat, repairs: true, learn, reading, reason: verdict?.reason ?? '', word }
+    const of: Routed = { target, repeat, repairs: true, learn, reading: true, reason: verdict.reason, word }
+    this.#reads.set(verdict, { text, of })
+    return of
   }
 
   #reasonForPrimary(
@@ -151,9 +179,13 @@ export class Routing {
   }
 
   /** A transaction that only reads, for a client that may borrow; null: it stays on the primary. */
-  transaction({ route, maxLagMillis }: RouteOptions, written: ReadConstraints): Routed | null {
+  transaction(
+    { route, maxLagMillis }: RouteOptions,
+    written: ReadConstraints,
+    otherwise: 'primary' | 'refuse' = 'refuse'
+  ): Routed | null {
     if (this.#reasonForPrimary(true, route, null, written) !== null) return null
-    const target = this.#replica(maxLagMillis, written, 'refuse')
+    const target = this.#replica(maxLagMillis, written, otherwise)
     return { ...ON_PRIMARY, target, reading: true, reason: 'a READ ONLY transaction' }
   }
 
@@ -193,7 +225,17 @@ export class Routing {
     this.repairs.count(text, refusal, what, name)
   }
 
+  /** The same object for the same needs: most reads have the same, and what was decided for one holds for the next. */
   #replica(asked: number | undefined, written: ReadConstraints, otherwise: 'primary' | 'refuse'): Target {
+    const last = this.#target
+    if (last !== null && last.written === written && last.asked === asked && last.otherwise === otherwise)
+      return last.of
+    const of = this.#replicaFor(asked, written, otherwise)
+    this.#target = { asked, written, otherwise, of }
+    return of
+  }
+
+  #replicaFor(asked: number | undefined, written: ReadConstraints, otherwise: 'primary' | 'refuse'): Target {
     const { maxLagMillis, maxLagBytes, maxStaleMillis } = this.#config
     const { stick, lost: _, ...own } = written
     const bound = asked ?? maxLagMillis

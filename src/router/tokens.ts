@@ -1,6 +1,9 @@
-// The tokens that a session begins with: read, checked, one for each cluster.
+// The tokens that a session begins with: read, checked, one for each cluster; and what goes on of them.
 
-import { gathered, parseToken, type Token } from '../core/cluster/token.js'
+import type { Lsn } from '../core/cluster/lsn.js'
+import { gathered, mergeTokens, parseToken, type Token } from '../core/cluster/token.js'
+import type { Topology } from '../core/cluster/topology.js'
+import type { Arrival } from '../core/session/causal-scope.js'
 import { PgherdError } from '../errors.js'
 
 /** One token, several, or none: a cookie may be missing. */
@@ -39,4 +42,32 @@ export function badToken(why: string): PgherdError {
     'PGHERD_TOKEN',
     `the token given to session() cannot be used: ${why}. Pass what token() gave, or { invalidToken: 'ignore' }.`
   )
+}
+
+/** What covers this position of the primary; null: its timeline is not known. */
+export function tokenAt({ systemIdentifier, incumbent }: Topology, lsn: Lsn): Token | null {
+  const timeline = incumbent?.timeline ?? null
+  return timeline === null ? null : { systemIdentifier: systemIdentifier ?? '', timeline, lsn }
+}
+
+/** All tokens of an arrival. */
+export function tokensIn(arrival: Arrival | null): readonly Token[] {
+  if (arrival === null) return []
+  return arrival.strict.length === 0 ? arrival.lenient : [...arrival.strict, ...arrival.lenient]
+}
+
+/** They are of several clusters, and which of them this is is not known. */
+export function isAmbiguous(tokens: readonly Token[], { systemIdentifier }: Topology): boolean {
+  if (systemIdentifier !== null || tokens.length < 2) return false
+  return new Set(tokens.map((token) => token.systemIdentifier).filter((each) => each !== '')).size > 1
+}
+
+/** Of the tokens that came in, what goes on: those of another cluster do not, as soon as it is known which one this is. */
+export function carriedOn(tokens: readonly Token[], { systemIdentifier }: Topology): Token | null {
+  let merged: Token | null = null
+  for (const token of tokens) {
+    if (systemIdentifier && token.systemIdentifier && token.systemIdentifier !== systemIdentifier) continue
+    merged = merged === null ? token : (mergeTokens(merged, token) ?? merged)
+  }
+  return merged
 }

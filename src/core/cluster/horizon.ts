@@ -142,6 +142,23 @@ export function positionOfAge(wal: Wal, millis: number, now: Instant): Required 
 }
 
 /**
+ * For so many milliseconds from `now` on, by both clocks, positionOfAge() answers the same of these samples; a sample that comes to be
+ * too old may change it. Infinity: for ever.
+ */
+export function holdsMillis(wal: Wal, millis: number, now: Instant): number {
+  const delay = PERIODS * wal.walWriterDelayMillis
+  let left = Infinity
+  for (let i = wal.samples.length - 1; i >= 0; i--) {
+    const sample = wal.samples[i] as Sample
+    const age = elapsed(sample.at, now)
+    if (age > millis) break
+    left = Math.min(left, millis - age)
+    if (!wal.strict && sample.flushCounts && age + delay <= millis) left = Math.min(left, millis - delay - age)
+  }
+  return left
+}
+
+/**
  * Own writes: the lowest position of a sample whose probe left after `since`, on the monotonic clock; null: there is none.
  * Order of events, so one clock is enough.
  */

@@ -6,8 +6,9 @@ import { standbysOf } from './alone.js'
 import type { BalancePolicy, Evidence, Moment } from './balance.js'
 import { isOpen, shareOf } from './breaker.js'
 import { type Candidate, choose, type Freshness, type Need } from './freshness.js'
-import type { Required } from './horizon.js'
+import { holdsMillis, type Required } from './horizon.js'
 import { isBalanced } from './identity.js'
+import type { Instant } from './instant.js'
 import type { Node } from './node.js'
 import type { Topology } from './topology.js'
 
@@ -82,6 +83,17 @@ export type Choice =
       /** The position that decides is on its way: worth waiting for, once. */
       readonly awaits?: boolean
     }
+
+/** Replicas that are proven for a target, for as long as that holds: any of them may serve, without another look at the rest. */
+export interface Standing {
+  readonly nodes: readonly Node[]
+  readonly reason: Reason
+  readonly required: Required | null
+  readonly refused: ReadonlyMap<NodeKey, Refusal>
+  readonly at: Instant
+  /** From `at` on, on this topology. */
+  readonly holdsMillis: number
+}
 
 const NONE: ReadonlyMap<NodeKey, Refusal> = new Map()
 
@@ -185,6 +197,28 @@ function selectReplica(topology: Topology, target: ReplicaTarget, policy: Balanc
     )
   }
   return chosen(topology, fit, freshnessOf(topology, fit, need, target, moment), refused, policy, moment)
+}
+
+/**
+ * All that select() would choose from with this policy, `chosen` being one of them; null: it depends on more than the topology and the
+ * age of its samples.
+ */
+export function standingOf(
+  topology: Topology,
+  target: Target,
+  { reason, required, refused }: Chosen,
+  now: Instant
+): Standing | null {
+  if (target.role === 'primary' || target.stick || topology.alone || target.maxLagBytes !== Infinity) return null
+  if ((reason !== 'proven' && reason !== 'unbounded') || topology.primary === null || target.need.carried) return null
+  const nodes: Node[] = []
+  for (const node of topology.nodes.values()) {
+    if (node.breaker !== null) return null
+    if (node.state.kind === 'replica' && !refused.has(node.key)) nodes.push(node)
+  }
+  const { maxLagMillis } = target.need
+  const holds = maxLagMillis === Infinity ? Infinity : holdsMillis(topology.wal, maxLagMillis, now)
+  return { nodes, reason, required, refused, at: now, holdsMillis: holds }
 }
 
 function asksMore(maxLagBytes: number, need: Need, stick: ReplicaTarget['stick']): boolean {

@@ -49,6 +49,7 @@ export class Scope {
   #doubt: number | null = null
   #captured: Captured | null = null
   #stick: StickyReplica | null = null
+  #version = 0
 
   /** A session begins with what the session around it has seen. It inherits nothing from the pool. */
   constructor(parent: Scope | null, arrival: Arrival | null = null) {
@@ -73,7 +74,10 @@ export class Scope {
   doubted(at: number): void {
     for (let scope: Scope | null = this; scope !== null; scope = scope.parent) {
       if (scope.parent !== null) scope.#raise(at)
-      else scope.#doubt = Math.max(scope.#doubt ?? at, at)
+      else {
+        scope.#doubt = Math.max(scope.#doubt ?? at, at)
+        scope.#version++
+      }
     }
   }
 
@@ -95,7 +99,13 @@ export class Scope {
       if (stick !== null && !isSame(node, stick)) scope.#raise(stick.since)
       const { key, generation, losses } = node
       scope.#stick = { key, generation, losses, since: Math.max(at, stick?.since ?? at) }
+      scope.#version++
     }
+  }
+
+  /** Another number as soon as reads must see something else. */
+  get version(): number {
+    return this.#version
   }
 
   get stick(): StickyReplica | null {
@@ -116,11 +126,13 @@ export class Scope {
   }
 
   #raise(at: number): void {
+    this.#version++
     this.#newest = Math.max(this.#newest, at)
     this.#since = Math.max(this.#since ?? at, at)
   }
 
   #capture(landed: CapturedPosition): void {
+    this.#version++
     const before = this.#captured
     // Positions of an epoch that is over mean nothing: those writes are looked for by their time.
     if (before !== null && before.epoch !== landed.epoch) this.#raise(this.#newest)

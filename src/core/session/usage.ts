@@ -4,10 +4,10 @@ import type { Node } from '../cluster/node.js'
 import type { Scope } from './causal-scope.js'
 
 /**
- * own: a question of pgherd's. statement: one of query(). held: its holder's. released: its holder has given it back, and something
- * may still be under way.
+ * own: a question of pgherd's. statement: one of query(). lane: any number of plain reads. held: its holder's. released: its holder has
+ * given it back, and something may still be under way.
  */
-export type Use = 'idle' | 'own' | 'statement' | 'held' | 'released'
+export type Use = 'idle' | 'own' | 'statement' | 'lane' | 'held' | 'released'
 
 /** How a connection is held. */
 export interface Hold {
@@ -55,7 +55,7 @@ export class Usage {
   }
   /** What runs now is known to read only; false: it may write; null: pgherd does not say so of it. */
   get reading(): boolean | null {
-    if (this.#use === 'own') return true
+    if (this.#use === 'own' || this.#use === 'lane') return true
     return this.#use === 'statement' ? this.#onlyReads : null
   }
 
@@ -73,7 +73,12 @@ export class Usage {
     this.#onlyReads = onlyReads
     this.#scopes = scope === undefined ? null : new Set([scope])
   }
-  /** It has been answered. */
+  /** From now on it carries plain reads of any callers, several at a time. */
+  carries(): void {
+    this.#use = 'lane'
+    this.#scopes = null
+  }
+  /** What it was used for has been answered. */
   ends(): void {
     this.#use = 'idle'
   }

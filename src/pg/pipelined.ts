@@ -1,0 +1,91 @@
+// A client on which statements are sent without waiting for the answers before them (pg's pipeline mode, 8.23 and later), from open() to
+// close(). pg's query_timeout would begin with the call there, and end the connection, so it is off meanwhile. Decides nothing.
+
+import type { Client } from 'pg'
+import type { Internals } from './internals.js'
+
+interface Stream {
+  cork?(): void
+  uncork?(): void
+}
+
+interface Piped {
+  pipeline?: boolean
+  readonly connection?: {
+    readonly stream?: Stream
+    readonly parsedStatements?: Names
+    submittedNamedStatements?: Names
+  }
+  readonly connectionParameters?: { query_timeout?: unknown }
+}
+
+type Names = Readonly<Record<string, string>>
+
+export class Pipelined {
+  readonly #client: Client
+  readonly #internals: Internals
+  readonly #answered: () => void
+  readonly #uncork: () => void
+  readonly #timeout: unknown
+  #isCorked = false
+
+  /** `answered` is called behind every answer, when the server is ready for the next statement. */
+  constructor(client: Client, answered: () => void) {
+    this.#client = client
+    this.#internals = client as unknown as Internals
+    this.#answered = answered
+    const piped = client as unknown as Piped
+    const stream = piped.connection?.stream
+    this.#uncork = () => {
+      this.#isCorked = false
+      stream?.uncork?.()
+    }
+    this.#timeout = piped.connectionParameters?.query_timeout
+    this.#switch(true, undefined)
+    this.#internals.connection?.on('readyForQuery', answered)
+  }
+
+  /** The pool's query_timeout, in milliseconds; 0: none. */
+  get timeoutMillis(): number {
+    return Number(this.#timeout) || 0
+  }
+
+  /** What is sent until the code that runs now has returned goes out in one packet, where there are packets. */
+  hold(): void {
+    if (this.#isCorked) return
+    this.#isCorked = true
+    ;(this.#internals.connection?.stream as Stream | undefined)?.cork?.()
+    process.nextTick(this.#uncork)
+  }
+
+  /** Statements that were sent, and are not answered. */
+  get unanswered(): number {
+    const { _activeQuery, _sentQueryQueue = [] } = this.#internals
+    return _sentQueryQueue.length + (_activeQuery ? 1 : 0)
+  }
+
+  /** Nothing that was sent is unanswered, and the server is ready. */
+  get isDrained(): boolean {
+    const { readyForQuery, _queryQueue, _sentQueryQueue = [] } = this.#internals
+    return readyForQuery === true && _queryQueue.length === 0 && _sentQueryQueue.length === 0
+  }
+
+  /** A plain client again. */
+  close(): void {
+    this.#internals.connection?.removeListener('readyForQuery', this.#answered)
+    this.#switch(false, this.#timeout)
+  }
+
+  #switch(pipeline: boolean, timeout: unknown): void {
+    const piped = this.#client as unknown as Piped
+    piped.pipeline = pipeline
+    if (this.#timeout && piped.connectionParameters !== undefined) piped.connectionParameters.query_timeout = timeout
+  }
+}
+
+/** The connection knows another text by this name, or is about to. */
+export function isNameTaken(client: Client, name: string, text: string): boolean {
+  const { parsedStatements, submittedNamedStatements } = (client as unknown as Piped).connection ?? {}
+  const known = parsedStatements?.[name] ?? submittedNamedStatements?.[name]
+  return known !== undefined && known !== text
+}

@@ -1,0 +1,33 @@
+// The shapes of reads that take long or bring many rows: they are kept off lanes, where quick reads would wait behind them. Values only.
+
+import { Memo } from '../core/sql/memo.js'
+import { shapeOf } from '../core/sql/shape.js'
+
+/** A read that takes longer, in milliseconds, or brings more rows, is slow. */
+export const SLOW_MILLIS = 5
+export const MANY_ROWS = 2000
+
+const MOST_SHAPES = 1000
+
+export class SlowShapes {
+  readonly #millisOf = new Map<string, number>()
+  readonly #shapeOfText = new Memo<string>(MOST_SHAPES)
+
+  isSlow(text: string): boolean {
+    return this.#millisOf.size > 0 && this.#millisOf.has(this.#shapeOfText.of(text, shapeOf))
+  }
+
+  /** It took so long. One quick run halves what was seen before, so that a shape which a pause of the process has made slow comes back. */
+  took(text: string, millis: number): void {
+    const isQuick = millis <= SLOW_MILLIS
+    if (isQuick && this.#millisOf.size === 0) return
+    const shape = this.#shapeOfText.of(text, shapeOf)
+    const known = this.#millisOf.get(shape)
+    if (known === undefined && isQuick) return
+    const mean = known === undefined ? millis : (known + millis) / 2
+    this.#millisOf.delete(shape)
+    if (mean <= SLOW_MILLIS) return
+    this.#millisOf.set(shape, mean)
+    if (this.#millisOf.size > MOST_SHAPES) this.#millisOf.delete(this.#millisOf.keys().next().value as string)
+  }
+}
