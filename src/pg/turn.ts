@@ -152,3 +152,8 @@ export function hasOwnParsers(types: unknown): boolean {
   for (const _ in binary) return true
   return false
 }
+
+/** The process of the server that took its login; null: it did not say which. */
+export function processOf(client: Client): number | null {
+  return (client as unknown as { readonly processID?: number | null }).processID ?? null
+}

@@ -67,7 +67,7 @@ export class BorrowedRead implements Sending {
   /** Only what is idle there, or can be opened at once: the client has a connection of its own. */
   async #runOn(attempt: Attempt, { args }: Entry): Promise<unknown> {
     const pool = attempt.node.state.kind === 'replica' ? this.#parts.poolOf(attempt) : null
-    if (pool === null || !pool.mayRead) return HERE
+    if (pool === null || !pool.mayRead(attempt, args)) return HERE
     const answer = await pool.query(attempt, args, true, this).catch((error) => {
       // A connection hook of the application's failed there: nothing was sent, and the client has a connection.
       const isOwn = attempt.phase === 'connect' && attempt.source === 'unproven'

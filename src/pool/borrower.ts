@@ -80,6 +80,7 @@ export class Borrower {
   /** As getTransactionStatus() has it: that of the transaction which the holder of the client is in. */
   get status(): string | null {
     if (this.#inside?.moved) return statusOf(this.#inside.moved)
+    if (this.#onLoan.isPending) return 'T'
     return this.#onLoan.lent === null ? this.#status() : this.#onLoan.lent.status
   }
 
@@ -94,7 +95,7 @@ export class Borrower {
     const { router } = this.#parts
     const { lends } = router
     // Nothing to borrow, nothing to wait for, nothing to abort: as in pg.
-    if (!lends && !this.#working && this.#onLoan.lent === null && this.#inside === null && !hasSignal(first)) {
+    if (!lends && !this.#working && !this.#isAway && !hasSignal(first)) {
       this.#leaves(first, textIn(first))
       return verdict === null ? this.#send(first, second, third) : this.#judged(first, second, third, verdict)
     }
@@ -104,7 +105,7 @@ export class Borrower {
     if (args.callback !== undefined && typeof args.callback !== 'function') return this.#send(first, second, third)
     const statement = new Statement(router.routing.texts, this.#options, args, scope, this.#session.wroteAt)
     // Behind others it is asked in its turn.
-    const isBehind = this.#working || this.#onLoan.lent !== null
+    const isBehind = this.#working || this.#isAway
     const routed = isBehind || verdict !== null ? undefined : this.#routed(statement)
     const isLate = (routed !== null && verdict === null) || this.#inside !== null
     if (isLate || this.#working || statement.signal !== undefined || this.#discards(statement)) {
@@ -112,6 +113,11 @@ export class Borrower {
     }
     this.#leaves(first, statement.sql)
     return verdict === null ? this.#send(first, second, third) : this.#judged(first, second, third, verdict)
+  }
+
+  /** Its transaction is elsewhere, or may yet be. */
+  get #isAway(): boolean {
+    return this.#onLoan.lent !== null || this.#onLoan.isPending || this.#inside !== null
   }
 
   #judged(first: unknown, second: unknown, third: unknown, verdict: Verdict): unknown {
@@ -152,7 +158,7 @@ export class Borrower {
     this.#inside = null
     // A cursor or a COPY that is read no further keeps the line from going on.
     if (this.#onLoan.lent?.isStuck) this.#onLoan.abandon()
-    if (this.#working || this.#onLoan.lent !== null) {
+    if (this.#working || this.#onLoan.lent !== null || this.#onLoan.isPending) {
       this.#line.push('released')
       void this.#work()
     }
@@ -221,10 +227,14 @@ export class Borrower {
     if (signal?.aborted && settle !== null) return undefined
     const { lent } = this.#onLoan
     if (lent !== null) return this.#onLoan.run(entry, lent)
+    if (this.#onLoan.isPending) return this.#onLoan.first(entry)
     if (this.#inside !== null) return this.#runInside(entry, this.#inside)
     const routed = entry.routed === undefined ? this.#routed(args) : entry.routed
     if (routed === null || settle === null) return this.#runHere(entry)
-    if (!args.reads) return this.#onLoan.open(entry, routed)
+    if (!args.reads) {
+      const answer = this.#onLoan.defers(args)
+      return answer === null ? this.#onLoan.open(entry, routed) : settle(null, answer.value)
+    }
     this.#read = new BorrowedRead(this.#home, this.#parts)
     await this.#read.run(entry, routed, settle)
     this.#read = null
@@ -262,6 +272,8 @@ export class Borrower {
   #homeOf(): Home {
     const client = this.#client
     return {
+      client,
+      session: this.#session,
       notice: this.#notice,
       get types() {
         return typesOf(client)

@@ -14,7 +14,7 @@ import { isOutdated } from '../pg/login.js'
 import { ask, isAskedAside } from '../pg/own-query.js'
 import { discard, isEnding } from '../pg/socket.js'
 import { mark, sourceOf, sourceOfMissing } from '../pg/tap.js'
-import { isFree, free as whenReady } from '../pg/turn.js'
+import { isFree, processOf, free as whenReady } from '../pg/turn.js'
 import { sessionOf } from '../pg/watch.js'
 import type { Alarm } from '../runtime/clock.js'
 import { inContext } from '../runtime/context.js'
@@ -246,7 +246,8 @@ export class Checkout {
       const identity = identityIn(row?.answer)
       // A server that does not tell is taken for what it seems to be.
       if (identity === null) return go()
-      session.identified(identity.inRecovery, identity.replayed, identity.restMillis, this.#parts.clock.mono())
+      const { inRecovery, replayed, pid, restMillis } = identity
+      session.identified(inRecovery, replayed, pid !== processOf(client), restMillis, this.#parts.clock.mono())
       this.#parts.router.facts.identified(place.node, identity.startedAt, identity.isAsynchronous)
       const { state, seen } = place.node
       if (state.kind === 'primary' && identity.inRecovery) return refuse(notPrimary(key))

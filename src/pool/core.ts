@@ -100,6 +100,7 @@ export class Core {
       pipelines: can.pipelines && config.pipelineReads,
       requireAuth: config.requireAuth,
       complain: this.#complain,
+      hasHooks: typeof outer.options.onConnect === 'function' || typeof outer.options.verify === 'function',
       clientConfig: (node) => clientConfigFor(config, node.address),
       relay: (pool, event, first, second) => this.#events.relay(this.router, pool, event, first, second),
       freed: (key) => this.pools.freed(key),

@@ -7,9 +7,10 @@ import { errorOf } from '../core/thrown.js'
 import type { Attempt } from '../herd/herd.js'
 import { ask } from '../pg/own-query.js'
 import { Pipelined } from '../pg/pipelined.js'
-import { discard, isGone } from '../pg/socket.js'
+import { isGone } from '../pg/socket.js'
 import type { Alarm } from '../runtime/clock.js'
 import { beforeOn, judge } from './judging.js'
+import { LaneCancel } from './lane-cancel.js'
 import type { LaneOwner, Shared } from './lane-owner.js'
 import { needsProof, shownBy } from './proof.js'
 import { REPLAYED } from './questions.js'
@@ -21,8 +22,6 @@ import { STRAIGHT, type Straight } from './site.js'
 const LOOK_MILLIS = 10
 /** So often one at rest is looked at. */
 const REST_LOOK_MILLIS = 50
-/** After so long a connection that a cancelled statement still keeps busy is given up. */
-const CANCEL_MILLIS = 2000
 /** How much the newest measurement counts for the pace of a lane. */
 const SHARE = 0.05
 
@@ -31,6 +30,7 @@ export class Lane implements Shared {
   readonly session: ServerSession
   readonly #owner: LaneOwner
   readonly #pipe: Pipelined
+  readonly #cancel: LaneCancel
   readonly #rides: Ride[] = []
   readonly #failed = (error?: unknown) => this.#broken(error)
   readonly #notice = (message: unknown) => this.#rides[0]?.read.sending?.notice(message)
@@ -42,11 +42,9 @@ export class Lane implements Shared {
   #since = 0
   /** Milliseconds that a read takes its turn here, on average. */
   #pace = 0.1
-  #isPaused = false
   #isClosing = false
   #isClosed = false
   #uses = 0
-  #headChanged: (() => void) | null = null
 
   constructor(owner: LaneOwner, client: PoolClient, session: ServerSession) {
     this.#owner = owner
@@ -54,6 +52,9 @@ export class Lane implements Shared {
     this.session = session
     this.#since = owner.clock.mono()
     session.carries()
+    this.#cancel = new LaneCancel(owner, client, () => {
+      if (this.#rides.length === 0 && !this.#isClosed) this.#emptied()
+    })
     this.#pipe = new Pipelined(client, () => this.#answered())
     client.on('error', this.#failed)
     client.on('end', this.#failed)
@@ -71,7 +72,7 @@ export class Lane implements Shared {
 
   /** It takes another read now. */
   get isOpen(): boolean {
-    return !this.#isClosing && !this.#isPaused && !isGone(this.client)
+    return !this.#isClosing && !this.#cancel.isUnderWay && !isGone(this.client)
   }
 
   get isClosing(): boolean {
@@ -79,7 +80,7 @@ export class Lane implements Shared {
   }
 
   get rests(): boolean {
-    return this.#rides.length === 0 && this.#strays === 0 && !this.#isPaused && this.#pipe.isDrained
+    return this.#rides.length === 0 && this.#strays === 0 && !this.#cancel.isUnderWay && this.#pipe.isDrained
   }
 
   /** Milliseconds that a read which is sent now waits for those before it, as far as that can be told; Infinity: the head is stuck. */
@@ -198,7 +199,7 @@ export class Lane implements Shared {
     }
     const { code } = error as { readonly code?: unknown }
     // The name of a statement whose first sender has failed; a cancel request that came late, for another's statement.
-    const isOthers = (code === '26000' && statement.isNamed) || (code === '57014' && this.#isPaused)
+    const isOthers = (code === '26000' && statement.isNamed) || (code === '57014' && this.#cancel.isUnderWay)
     if (isOthers) {
       ride.over()
       if (this.#owner.elsewhere(ride.read, this, true)) return
@@ -222,7 +223,7 @@ export class Lane implements Shared {
     this.#pace += (now - this.#since - this.#pace) * SHARE
     this.#since = now
     if (ride.error !== null) this.#failedBy(ride, ride.error.error)
-    this.#headChanged?.()
+    this.#cancel.headChanged()
     if (this.#rides.length === 0) this.#emptied()
   }
 
@@ -235,39 +236,12 @@ export class Lane implements Shared {
     if (ride.isOver) return
     ride.over()
     ride.read.reject(reason)
-    if (ride === this.#rides[0]) void this.#cancel(ride)
+    if (ride === this.#rides[0]) this.#endOf(ride)
   }
 
-  /** Nothing new is sent until no request can hit it. A connection that stays busy is given up: its other reads go elsewhere. */
-  async #cancel(ride: Ride): Promise<void> {
-    if (this.#isPaused) return
-    this.#isPaused = true
-    const { clock } = this.#owner
-    const from = clock.mono()
-    for (let pause = LOOK_MILLIS; ride === this.#rides[0] && !this.#isClosed; pause *= 2) {
-      if (clock.mono() - from > CANCEL_MILLIS) return discard(this.client)
-      await this.#owner.cancelOnce(this.client)
-      if (ride === this.#rides[0]) await this.#changed(pause)
-    }
-    if (this.#isClosed) return
-    // The request's connection is closed, so the server's process has its signal; it has acted on that when it answers this.
-    ask(this.client, '', () => {
-      this.#isPaused = false
-      if (this.#rides.length === 0) process.nextTick(() => this.#emptied())
-    })
-  }
-
-  /** Resolves when there is another head, or after so long. */
-  #changed(millis: number): Promise<void> {
-    return new Promise((resolve) => {
-      const over = () => {
-        alarm.cancel()
-        this.#headChanged = null
-        resolve()
-      }
-      const alarm = this.#owner.clock.alarm(millis, over, 'process')
-      this.#headChanged = over
-    })
+  /** No caller waits for the head any more. */
+  #endOf(ride: Ride): void {
+    void this.#cancel.end(() => ride === this.#rides[0] && !this.#isClosed)
   }
 
   #look(millis: number): void {
@@ -291,7 +265,7 @@ export class Lane implements Shared {
     if (age > this.#timeoutOf(head)) this.#giveUp(head, new Error('Query read timeout'))
     if (age <= LOOK_MILLIS) return
     // Its caller gave up while it waited.
-    if (head.isOver && head.error === null) void this.#cancel(head)
+    if (head.isOver && head.error === null) this.#endOf(head)
     for (const ride of this.#rides.slice(1)) this.#move(ride)
   }
 
@@ -331,7 +305,7 @@ export class Lane implements Shared {
     if (this.#isClosed) return
     this.#isClosed = this.#isClosing = true
     this.#alarm?.cancel()
-    this.#headChanged?.()
+    this.#cancel.headChanged()
     const { client } = this
     client.removeListener('error', this.#failed)
     client.removeListener('end', this.#failed)

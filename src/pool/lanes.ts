@@ -64,9 +64,11 @@ export class Lanes implements LaneOwner {
     return resting
   }
 
-  /** A read could be sent now. */
-  get isOpen(): boolean {
-    return this.#lanes.some((lane) => lane.isOpen)
+  /** A lane would take it now. */
+  takes(statement: Statement, place: Attempt): boolean {
+    if (this.#lanes.length === 0 || this.fit(statement, place) !== 'quick') return false
+    const lane = this.#quickest(this.clock.mono(), null)
+    return lane !== null && mayName(lane, statement)
   }
 
   /** May it share a connection? One plain statement that only reads, quick as far as is known, with nothing that outlives it. */
@@ -94,19 +96,25 @@ export class Lanes implements LaneOwner {
   /** The lane where a read waits least; null: another connection serves it better. */
   #best(beside: Shared | null): Lane | null {
     const now = this.clock.mono()
-    let best: Lane | null = null
+    const lane = this.#quickest(now, beside)
+    if (lane === null || lane.depth === 0 || isExhausted(this.#host.inner)) return lane
+    if (this.#lanes.length === 1 && this.#most > 1 && lane.depth >= DEEP) return null
+    return lane.waitAt(now) > LONGEST_WAIT_MILLIS ? null : lane
+  }
+
+  /** Of those that are not stuck. */
+  #quickest(now: number, beside: Shared | null): Lane | null {
+    let quickest: Lane | null = null
     let shortest = Infinity
     for (const lane of this.#lanes) {
       if (lane === beside || !lane.isOpen) continue
       const wait = lane.waitAt(now)
       if (wait < shortest) {
-        best = lane
+        quickest = lane
         shortest = wait
       }
     }
-    if (best === null || best.depth === 0 || isExhausted(this.#host.inner)) return best
-    if (this.#lanes.length === 1 && this.#most > 1 && best.depth >= DEEP) return null
-    return shortest > LONGEST_WAIT_MILLIS ? null : best
+    return quickest
   }
 
   /** The connection that a read has got may be a lane from now on. */
@@ -171,7 +179,7 @@ export class Lanes implements LaneOwner {
 
   elsewhere(read: LaneRead, from: Shared, mustWait: boolean): boolean {
     const lane = this.#best(from)
-    if (lane !== null && lane.waitAt(this.clock.mono()) < Infinity && mayName(lane, read.statement)) lane.send(read)
+    if (lane !== null && mayName(lane, read.statement)) lane.send(read)
     else if (mustWait || !isExhausted(this.#host.inner)) this.#host.alone(read)
     else return false
     return true

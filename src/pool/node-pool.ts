@@ -104,8 +104,8 @@ export class NodePool implements Site, ClientOwner, LaneHost, Lendable {
     return !this.#condemned && (hasRoom(this.inner) || this.#lanes.resting > 0)
   }
 
-  get mayRead(): boolean {
-    return !this.#condemned && (hasRoom(this.inner) || this.#lanes.isOpen)
+  mayRead(place: Attempt, statement: Statement): boolean {
+    return !this.#condemned && (hasRoom(this.inner) || this.#lanes.takes(statement, place))
   }
 
   /** Idle connections, and lanes that could be. */

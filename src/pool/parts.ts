@@ -15,8 +15,8 @@ import type { Complain } from '../runtime/complaints.js'
 export interface Lendable {
   /** A connection is idle, or can be opened at once. */
   readonly hasRoom: boolean
-  /** A read could be sent at once, or on a connection that is idle, or can be opened at once. */
-  readonly mayRead: boolean
+  /** The read can be sent at once, or on a connection that is idle, or can be opened at once. */
+  mayRead(place: Attempt, statement: Statement): boolean
   query(place: Attempt, statement: Statement, reading: boolean, sending?: Sending): Promise<unknown>
   lend(place: Attempt, statement: Statement): Promise<PoolClient>
 }
@@ -37,6 +37,8 @@ export interface Parts {
   readonly pipelines: boolean
   readonly requireAuth: RequiredAuth | null
   readonly complain: Complain
+  /** The application sets connections up as they are made: onConnect, verify. */
+  readonly hasHooks: boolean
   clientConfig(node: Node): Record<string, unknown>
   /** Every event of an inner pool, to be emitted by the outer one. pg-pool's events have one or two arguments. */
   relay(pool: Relayed, event: string, first: unknown, second: unknown): boolean

@@ -5,12 +5,13 @@ import { type Lsn, parseLsn } from '../core/cluster/lsn.js'
 import { receiverOf } from '../core/cluster/receiver.js'
 import type { Receiver } from '../core/cluster/sighting.js'
 
-/** Which server this is: in recovery or not, when it was started in microseconds, how the session commits, how long it may rest, and
- * what a replica has replayed. */
+/** Which server this is: in recovery or not, when it was started in microseconds, how the session commits, how long it may rest, which
+ * process of the server answers, and what a replica has replayed. */
 export const IDENTITY = `select pg_catalog.concat_ws(' ', pg_catalog.pg_is_in_recovery(),
   (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)::pg_catalog.int8,
   pg_catalog.current_setting('synchronous_commit'),
-  coalesce(pg_catalog.current_setting('idle_session_timeout', true), '0'), pg_catalog.pg_last_wal_replay_lsn()) as answer`
+  coalesce(pg_catalog.current_setting('idle_session_timeout', true), '0'), pg_catalog.pg_backend_pid(),
+  pg_catalog.pg_last_wal_replay_lsn()) as answer`
 
 export interface Identity {
   readonly inRecovery: boolean
@@ -18,16 +19,24 @@ export interface Identity {
   readonly isAsynchronous: boolean
   /** `idle_session_timeout`; 0: there is none. */
   readonly restMillis: number
+  readonly pid: number
   readonly replayed: Lsn | null
 }
 
 /** Null: the server does not tell. */
 export function identityIn(answer: string | null | undefined): Identity | null {
-  const [recovery, startedAt = '', commits, rest, replayed] = answer?.split(' ') ?? []
+  const [recovery, startedAt = '', commits, rest, pid, replayed] = answer?.split(' ') ?? []
   if (recovery === undefined) return null
   const inRecovery = recovery !== 'f'
   const isAsynchronous = commits === 'off'
-  return { inRecovery, startedAt, isAsynchronous, restMillis: millisIn(rest), replayed: parseLsn(replayed) }
+  return {
+    inRecovery,
+    startedAt,
+    isAsynchronous,
+    restMillis: millisIn(rest),
+    pid: Number(pid),
+    replayed: parseLsn(replayed),
+  }
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 }

@@ -4,6 +4,7 @@ import {
   after,
   begun,
   chained,
+  isNested,
   isPinned,
   type Loan,
   type Own,
@@ -120,4 +121,23 @@ describe('client session: what a borrowed transaction must not forget', () => {
     assert.equal(isPinned(all('set transaction isolation level repeatable read')), false)
     assert.equal(isPinned(all('set transaction isolation level repeatable read', 'select 1')), true)
   })
+})
+
+describe('client session: savepoints', () => {
+  const CASES: readonly (readonly [texts: readonly string[], isOpen: boolean])[] = [
+    [[], false],
+    [['select 1', 'set local work_mem = 64'], false],
+    [['savepoint a'], true],
+    [['savepoint a', 'release a'], false],
+    [['savepoint a', 'RELEASE SAVEPOINT A'], false],
+    [['savepoint "A"', 'release a'], true],
+    [['savepoint a', 'rollback to a'], true],
+    [['savepoint a', 'savepoint b', 'rollback work to savepoint a', 'release a'], false],
+    [['savepoint a', 'savepoint b', 'release a'], false],
+    [['savepoint a', 'savepoint a', 'release a'], true],
+  ]
+  for (const [texts, isOpen] of CASES) {
+    it(`${texts.join('; ') || 'none'}: ${isOpen ? 'one is open' : 'none is open'}`, () =>
+      assert.equal(isNested(texts), isOpen))
+  }
 })

@@ -134,6 +134,22 @@ export function withStream<S>(loan: Loan<S>): Loan<S> {
   return { ...loan, hasRead: true, isFixed: true }
 }
 
+/** A savepoint is open behind these statements, in their order. */
+export function isNested(texts: readonly (string | null)[]): boolean {
+  const open: string[] = []
+  for (const text of texts) {
+    const [, word = '', named = ''] = SAVEPOINT.exec(text ?? '') ?? []
+    const name = named.startsWith('"') ? named : named.toLowerCase()
+    const at = open.lastIndexOf(name)
+    if (/^savepoint$/i.test(word)) open.push(name)
+    else if (word !== '' && at >= 0) open.length = /^release/i.test(word) ? at : at + 1
+  }
+  return open.length > 0
+}
+
+const SAVEPOINT =
+  /^[\s;]*(savepoint|release(?:\s+savepoint)?|rollback(?:\s+(?:work|transaction))?\s+to(?:\s+savepoint)?)\s+("(?:[^"]|"")+"|[\w$]+)/i
+
 /** All its reads are of one snapshot. */
 export function keepsSnapshot({ isolation }: Pick<Loan, 'isolation'>): boolean {
   return isolation !== 'read committed'

@@ -48,6 +48,11 @@ export class Remains {
     return this.#isShared && this.isTainted
   }
 
+  /** A connection hook has set something up here. */
+  get isHooked(): boolean {
+    return this.#isHooked
+  }
+
   /** What the server waits for; null: nothing. */
   get waits(): Wait | null {
     return this.#waits ?? (this.#isBound ? 'portal' : null)

@@ -69,6 +69,7 @@ export class ServerSession extends Usage {
   #landed = 0
   #told: unknown = null
   #isIdentified = false
+  #isPooled = false
   #proven: Lsn | null = null
   #restMillis = 0
   #restsSince = 0
@@ -128,6 +129,10 @@ export class ServerSession extends Usage {
   get isIdentified(): boolean {
     return this.#isIdentified
   }
+  /** Another process of the server answers than the one that took the login: a pooler shares its sessions. */
+  get isPooled(): boolean {
+    return this.#isPooled
+  }
   /** The highest replay position that this very connection has shown. */
   get proven(): Lsn | null {
     return this.#proven
@@ -140,7 +145,8 @@ export class ServerSession extends Usage {
   get restsSince(): number {
     return this.#restsSince
   }
-  identified(inRecovery: boolean, replayed: Lsn | null, restMillis = 0, now = 0): void {
+  identified(inRecovery: boolean, replayed: Lsn | null, isPooled = false, restMillis = 0, now = 0): void {
+    this.#isPooled = isPooled
     this.#isIdentified = true
     this.#proven = replayed
     this.#restMillis = restMillis

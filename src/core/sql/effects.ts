@@ -210,6 +210,11 @@ export function closingOf(sql: string): { readonly commits: boolean; readonly ch
   return { commits: first === 'commit' || first === 'end', chains }
 }
 
+/** The tag that a server answers BEGIN or START TRANSACTION with. */
+export function tagOfOpening(sql: string): 'BEGIN' | 'START TRANSACTION' {
+  return wordsOf(sql)?.[0] === 'start' ? 'START TRANSACTION' : 'BEGIN'
+}
+
 const CLOSINGS: ReadonlySet<string> = new Set(['commit', 'end', 'rollback', 'abort'])
 
 const LEVELS = ['read committed', 'read uncommitted', 'repeatable read', 'serializable'] as const
