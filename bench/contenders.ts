@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
-import { Pool } from 'pgherd'
+import { Pool, type PoolConfig } from 'pgherd'
 import postgres from 'postgres'
 import type { Cluster } from '../test/support/cluster.js'
 import { startPgBouncer } from '../test/support/pgbouncer.js'
@@ -29,7 +29,8 @@ export interface Decided {
   readonly all: number
 }
 
-export type Opener = (cluster: Cluster) => Promise<Contender>
+/** `own`: options of pgherd's alone. */
+export type Opener = (cluster: Cluster, own?: PoolConfig) => Promise<Contender>
 
 /** Of pg.Pool and pgherd alike: an idle connection stays. */
 const SAME = { max: CONNECTIONS, idleTimeoutMillis: 0 }
@@ -42,12 +43,11 @@ function plain(name: string, options: pg.PoolConfig): Contender {
 export const pgPool: Opener = async (cluster) => plain('pg.Pool', cluster.config(0))
 
 export function herd(name = 'pgherd', Build: typeof Pool = Pool): Opener {
-  return async (cluster) => {
+  return async (cluster, own = {}) => {
     const nodes = cluster.nodes.map(({ index }) => cluster.config(index))
     const { user, password, database } = cluster.config(0)
     const [host, port] = [nodes.map((node) => node.host), nodes.map((node) => node.port)]
-    // pg_sleep is VOLATILE, so without the option no replica would get the slow reads.
-    const options = { user, password, database, ssl: false, replicaSafeFunctions: ['pg_sleep'], ...SAME }
+    const options = { user, password, database, ssl: false, ...SAME, ...own }
     const alone = nodes.length === 1
     const target = new Build(alone ? { ...options, ...cluster.config(0) } : { ...options, host, port })
     await target.ready({ replicas: nodes.length - 1 })

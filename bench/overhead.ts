@@ -38,6 +38,9 @@ const { values: chosen } = parseArgs({
 
 /** A slice is much longer than a young collection, and than the answers that are awaited at its end. */
 const CUT: Cut = { slices: 4, sliceMillis: 200 }
+/** Before a row, with some callers: on a busy machine the compiler takes that long to come round to the code. */
+const CUT_COLD: Cut = { slices: 15, sliceMillis: 200 }
+const CALLERS_COLD = 16
 const CUT_WARM: Cut = { slices: 3, sliceMillis: 200 }
 /** With reads of 50 ms, and with thousands of callers, the end of a slice takes longer. */
 const CUT_LONG: Cut = { slices: 2, sliceMillis: 1000 }
@@ -76,8 +79,8 @@ class Stopwatch implements Entrant {
   }
 }
 
-async function measure(row: Row, contenders: readonly Contender[], callers: number, pairs: number): Promise<void> {
-  const entrants = contenders.map((contender) => new Stopwatch(contender, row))
+async function measure(row: Row, entrants: readonly Stopwatch[], callers: number, pairs: number): Promise<void> {
+  const contenders = entrants.map(({ contender }) => contender)
   const cut = row.p99 !== undefined || callers >= MANY ? CUT_LONG : CUT
   await round(entrants, callers, CUT_WARM)
   for (const each of entrants) each.p99Millis()
@@ -101,12 +104,14 @@ async function run(row: Row, cluster: Cluster, extra: readonly Opener[], poolers
   const contenders: Contender[] = []
   try {
     for (const open of [row.base, ...row.others, ...extra, ...(row.poolers ? poolers : [])]) {
-      contenders.push(await open(cluster))
+      contenders.push(await open(cluster, row.own))
     }
     for (const { name, target } of contenders) if (name !== 'postgres.js') await warm(target, CONNECTIONS)
+    const entrants = contenders.map((contender) => new Stopwatch(contender, row))
+    await round(entrants, CALLERS_COLD, CUT_COLD)
     const only = chosen.callers?.split(',').map(Number)
     for (const callers of row.callers) {
-      if (only === undefined || only.includes(callers)) await measure(row, contenders, callers, Number(chosen.pairs))
+      if (only === undefined || only.includes(callers)) await measure(row, entrants, callers, Number(chosen.pairs))
     }
   } finally {
     for (const contender of contenders) await contender.close()
