@@ -1,10 +1,9 @@
-// Counts what operations cost without a clock: bytes, promises, listeners and socket writes. What a pool does in the background is
-// among them, so count many operations at once, several times, and take the median.
+// Counts what operations cost without a clock: bytes, promises, listeners and socket writes. What a pool does in the background, and
+// the compiler, can only add to that. So the same is counted in several batches, and the least is what the operations cost.
 
 import { EventEmitter } from 'node:events'
 import { Socket } from 'node:net'
 import { promiseHooks } from 'node:v8'
-import { median } from './rounds.js'
 
 /** Does the operation with that number. */
 export type Operation = (n: number) => Promise<unknown>
@@ -47,7 +46,7 @@ export function install(): void {
   for (const name of ['_write', '_writev'] as const) count(Socket.prototype, name, 'writes')
 }
 
-async function batch(operation: Operation, { callers, operations }: Plan): Promise<void> {
+export async function batch(operation: Operation, { callers, operations }: Plan): Promise<void> {
   let left = operations
   const caller = async () => {
     while (left-- > 0) await operation(numbered++)
@@ -71,17 +70,28 @@ async function othersOf(operation: Operation, plan: Plan): Promise<Omit<Counts, 
   return { ...tally }
 }
 
-export async function countsOf(operation: Operation, plan: Plan): Promise<Counts> {
-  for (let i = 0; i < 2; i++) await batch(operation, plan)
-  const bytes: number[] = []
-  for (let i = 0; i < plan.batches; i++) bytes.push(await bytesOf(operation, plan))
-  const others: Omit<Counts, 'bytes'>[] = []
-  for (let i = 0; i < plan.batches; i++) others.push(await othersOf(operation, plan))
-  const each = (values: readonly number[]) => median(values) / plan.operations
-  return {
+/** Of both, a batch of each in turn: what changes while they run changes for both. */
+export async function countsOf(
+  operations: readonly [Operation, Operation],
+  plan: Plan
+): Promise<readonly [Counts, Counts]> {
+  const lanes = operations.map((operation) => ({
+    operation,
+    bytes: [] as number[],
+    others: [] as Omit<Counts, 'bytes'>[],
+  }))
+  for (let i = 0; i < plan.batches; i++) for (const { operation } of lanes) await batch(operation, plan)
+  for (let i = 0; i < plan.batches; i++) {
+    for (const { operation, bytes } of lanes) bytes.push(await bytesOf(operation, plan))
+  }
+  for (let i = 0; i < plan.batches; i++) {
+    for (const { operation, others } of lanes) others.push(await othersOf(operation, plan))
+  }
+  const each = (values: readonly number[]) => Math.min(...values) / plan.operations
+  return lanes.map(({ bytes, others }) => ({
     bytes: each(bytes),
     promises: each(others.map(({ promises }) => promises)),
     listeners: each(others.map(({ listeners }) => listeners)),
     writes: each(others.map(({ writes }) => writes)),
-  }
+  })) as unknown as readonly [Counts, Counts]
 }

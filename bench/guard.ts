@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { type Cluster, startCluster } from '../test/support/cluster.js'
 import { CONNECTIONS, type Contender, herd, pgPool } from './contenders.js'
-import { type Counts, countsOf, install, type Plan } from './counts.js'
+import { batch, type Counts, countsOf, install, type Operation, type Plan } from './counts.js'
 import { type Form, onBorrowed, query, readOnly, TABLES, warm, write } from './forms.js'
 import { REPLICAS, type Servers } from './rows.js'
 
@@ -36,16 +36,19 @@ const LIMITS: readonly Limit[] = [
   { on: 'routed', form: write, bytes: 1.4, promises: 2, listeners: 0, writes: 0 },
 ]
 
-/** Of what is counted exactly: a probe in between must not matter. */
-const SLACK = 0.1
+/** Of what is counted exactly: a probe now and then must not matter. */
+const SLACK = 0.25
 
 const PLANS: readonly Plan[] = [
-  { callers: 1, operations: 200, batches: 7 },
-  { callers: 10, operations: 300, batches: 7 },
+  { callers: 1, operations: 150, batches: 4 },
+  { callers: 10, operations: 200, batches: 4 },
 ]
 
+/** Before the first row, of each form: code that is not compiled yet allocates more. */
+const PLAN_COLD: Plan = { callers: 10, operations: 1000, batches: 1 }
+
 /** Batches must fit into the young generation, in megabytes. */
-const YOUNG = 128
+const YOUNG = 64
 
 type Measure = Exclude<keyof Limit, 'on' | 'form'>
 const MEASURES: readonly Measure[] = ['bytes', 'promises', 'listeners', 'writes']
@@ -70,10 +73,12 @@ function cell(limit: Limit, measure: Measure, plain: Counts, herded: Counts): st
 /** How many measures are over their limits. */
 async function judged(limit: Limit, plan: Plan, contenders: readonly [Contender, Contender]): Promise<number> {
   const { on, form } = limit
-  const [plain, herded] = [
-    await countsOf((n) => form.run(contenders[0].target, n), plan),
-    await countsOf((n) => form.run(contenders[1].target, n), plan),
-  ]
+  const operations = contenders.map(
+    ({ target }): Operation =>
+      (n) =>
+        form.run(target, n)
+  )
+  const [plain, herded] = await countsOf(operations as [Operation, Operation], plan)
   const cells = MEASURES.map((measure) => cell(limit, measure, plain, herded))
   console.log(`| ${on}, ${form.name} | ${plan.callers} | ${cells.join(' | ')} |`)
   return MEASURES.filter((measure) => isOver(limit, measure, plain, herded)).length
@@ -82,7 +87,10 @@ async function judged(limit: Limit, plan: Plan, contenders: readonly [Contender,
 async function judgedOn(cluster: Cluster, limits: readonly Limit[]): Promise<number> {
   const contenders = [await pgPool(cluster), await herd()(cluster)] as const
   try {
-    for (const { target } of contenders) await warm(target, CONNECTIONS)
+    for (const { target } of contenders) {
+      await warm(target, CONNECTIONS)
+      for (const { form } of limits) await batch((n) => form.run(target, n), PLAN_COLD)
+    }
     let over = 0
     for (const limit of limits) for (const plan of PLANS) over += await judged(limit, plan, contenders)
     return over
@@ -115,12 +123,12 @@ async function main(part: string): Promise<void> {
 }
 
 if (globalThis.gc === undefined) {
-  const flags = ['--expose-gc', `--max-semi-space-size=${YOUNG}`, `--min-semi-space-size=${YOUNG}`]
-  const args = [
-    ...flags,
-    ...(process.env.GUARD_FLAGS?.split(' ') ?? []),
-    fileURLToPath(import.meta.url),
-    process.argv[2] ?? '',
+  // The compiler works on the main thread: how far it has come does not depend on what else the machine does.
+  const flags = [
+    '--expose-gc',
+    '--no-concurrent-recompilation',
+    ...['min', 'max'].map((end) => `--${end}-semi-space-size=${YOUNG}`),
   ]
+  const args = [...flags, fileURLToPath(import.meta.url), process.argv[2] ?? '']
   process.exitCode = spawnSync(process.execPath, args, { stdio: 'inherit' }).status ?? 1
 } else await main(process.argv[2] ?? '')
