@@ -9,9 +9,9 @@ import { type Cluster, startCluster } from '../test/support/cluster.js'
 import { missingPgBouncer } from '../test/support/pgbouncer.js'
 import { missingPgpool } from '../test/support/pgpool.js'
 import { CONNECTIONS, type Contender, herd, type Opener, pgBouncer, pgpool, withBuild } from './contenders.js'
-import { TABLES, warm } from './forms.js'
-import { HEAD, HEAD_P99, lineOf, lineOfP99, type Pair } from './print.js'
-import { type Cut, type Entrant, percentile, round } from './rounds.js'
+import { isSlow, TABLES, warm } from './forms.js'
+import { HEAD, HEAD_P99, lineOf, lineOfP99, type Pair, type Percentiles } from './print.js'
+import { type Cut, type Entrant, type Figures, percentile, round } from './rounds.js'
 import { nameOf, REPLICAS, type Row, type Servers, TABLE } from './rows.js'
 
 const HELP = `npm run bench -- [options]
@@ -50,7 +50,8 @@ const MANY = 1000
 class Stopwatch implements Entrant {
   readonly contender: Contender
   readonly #row: Row
-  #millis: number[] = []
+  #quick: number[] = []
+  #slow: number[] = []
 
   constructor(contender: Contender, row: Row) {
     this.contender = contender
@@ -63,7 +64,8 @@ class Stopwatch implements Entrant {
     else {
       const startedAt = performance.now()
       await form.run(this.contender.target, n)
-      this.#millis.push(performance.now() - startedAt)
+      const times = isSlow(n) ? this.#slow : this.#quick
+      times.push(performance.now() - startedAt)
     }
   }
 
@@ -72,10 +74,11 @@ class Stopwatch implements Entrant {
   }
 
   /** Of the calls since the last time. */
-  p99Millis(): number {
-    const millis = this.#millis
-    this.#millis = []
-    return percentile(millis, 0.99)
+  percentiles(): Percentiles {
+    const [quick, slow] = [this.#quick, this.#slow]
+    this.#quick = []
+    this.#slow = []
+    return { quickMillis: percentile(quick, 0.99), allMillis: percentile([...quick, ...slow], 0.99) }
   }
 }
 
@@ -83,12 +86,12 @@ async function measure(row: Row, entrants: readonly Stopwatch[], callers: number
   const contenders = entrants.map(({ contender }) => contender)
   const cut = row.p99 !== undefined || callers >= MANY ? CUT_LONG : CUT
   await round(entrants, callers, CUT_WARM)
-  for (const each of entrants) each.p99Millis()
+  for (const each of entrants) each.percentiles()
   const before = contenders.map(({ decided }) => decided?.())
   const measured: Pair[] = []
   for (let i = 0; i < pairs; i++) {
     const figures = await round(entrants, callers, cut)
-    measured.push(figures.map((each, k) => ({ ...each, p99Millis: entrants[k]?.p99Millis() ?? Number.NaN })))
+    measured.push(entrants.map((each, k) => ({ ...(figures[k] as Figures), ...each.percentiles() })))
   }
   contenders.forEach((contender, index) => {
     if (index === 0) return

@@ -20,7 +20,7 @@ export interface Row {
   /** For each of `callers`: at most so much of the base's CPU per operation, at least so much of its throughput. */
   readonly cpu?: readonly number[]
   readonly rate?: readonly number[]
-  /** At most so much of the base's 99th percentile. */
+  /** At most so much of the base's 99th percentile of the quick reads. */
   readonly p99?: readonly number[]
   /** Of pgherd's. */
   readonly own?: PoolConfig
