@@ -3,6 +3,7 @@
 //   npm run bench            npm run bench -- --help has the options
 
 import { availableParallelism, cpus, loadavg } from 'node:os'
+import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import pgManifest from 'pg/package.json' with { type: 'json' }
 import { type Cluster, startCluster } from '../test/support/cluster.js'
@@ -49,6 +50,8 @@ const MANY = 1000
 /** Notes how long each call took, when it is asked to. */
 class Stopwatch implements Entrant {
   readonly contender: Contender
+  /** After an operation, off its clock. */
+  pauseMillis = 0
   readonly #row: Row
   #quick: number[] = []
   #slow: number[] = []
@@ -67,6 +70,7 @@ class Stopwatch implements Entrant {
       const times = isSlow(n) ? this.#slow : this.#quick
       times.push(performance.now() - startedAt)
     }
+    if (this.pauseMillis > 0) await pause(this.pauseMillis)
   }
 
   elsewhereMicros(): number {
@@ -85,6 +89,7 @@ class Stopwatch implements Entrant {
 async function measure(row: Row, entrants: readonly Stopwatch[], callers: number, pairs: number): Promise<void> {
   const contenders = entrants.map(({ contender }) => contender)
   const cut = row.p99 !== undefined || callers >= MANY ? CUT_LONG : CUT
+  if (row.perSecond !== undefined) for (const each of entrants) each.pauseMillis = (callers / row.perSecond) * 1000
   await round(entrants, callers, CUT_WARM)
   for (const each of entrants) each.percentiles()
   const before = contenders.map(({ decided }) => decided?.())

@@ -22,6 +22,8 @@ export interface Row {
   readonly rate?: readonly number[]
   /** At most so much of the base's 99th percentile of the quick reads. */
   readonly p99?: readonly number[]
+  /** Callers pause, so that all together begin about so many operations a second; without it they never do. */
+  readonly perSecond?: number
   /** Of pgherd's. */
   readonly own?: PoolConfig
   /** A pooler in between can run it, too. */
@@ -33,11 +35,15 @@ const NO_TAX = { callers: CALLERS, cpu: [1.05, 1.05, 1.05], rate: [0.98, 0.98, 0
 
 const alone = (form: Form) => ({ on: 'one server' as const, form, base: pgPool, others: [herd()] })
 const routed = (form: Form) => ({ on: 'routed' as const, form, base: pgPool, others: [herd()] })
-/** pg_sleep is VOLATILE: without the option no replica would get the slow reads. */
+/**
+ * A pace that leaves the processors idle at times: without it the 99th percentile is that of the queue, and tells the throughput once more.
+ * pg_sleep is VOLATILE: without the option no replica would get the slow reads.
+ */
 const mix = (form: Form) => ({
   ...routed(form),
   callers: [10, 64],
   p99: [1.0, 1.0],
+  perSecond: 2000,
   own: { replicaSafeFunctions: ['pg_sleep'] },
 })
 
