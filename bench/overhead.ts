@@ -175,7 +175,11 @@ async function main(): Promise<void> {
   const rows = TABLE.filter((row) => chosen.only.length === 0 || chosen.only.some((part) => nameOf(row).includes(part)))
   if (chosen.help) return console.log(HELP)
   if (chosen.list) return console.log(TABLE.map(nameOf).join('\n'))
-  if (rows.length === 0) throw new Error(`no row is named so; the names are\n${TABLE.map(nameOf).join('\n')}`)
+  if (rows.length === 0) {
+    console.error(`no row is named so; the names are\n${TABLE.map(nameOf).join('\n')}`)
+    process.exitCode = 2
+    return
+  }
   console.log(`Node ${process.version}, pg ${pgManifest.version}, ${chosen.pairs} pairs`)
   console.log(`${availableParallelism()} × ${cpus()[0]?.model.trim()}, load ${load().join(' ')} before`)
   const poolers = poolersChosen()
