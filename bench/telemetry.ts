@@ -86,7 +86,9 @@ const ONLOOKERS: readonly Onlooker[] = [
 /** `pools`: without the calls, and as it is. */
 async function compare(name: string, pools: readonly [Pool, Pool], concurrency: number): Promise<void> {
   let id = 0
-  const once = (pool: Pool) => () => pool.query('select id, name from item where id = $1', [1 + (id++ % ROWS)])
+  const once = (pool: Pool) => ({
+    once: () => pool.query('select id, name from item where id = $1', [1 + (id++ % ROWS)]),
+  })
   const pair = [once(pools[0]), once(pools[1])] as const
   for (const each of pair) await slice(each, concurrency, WARM_UP_MILLIS)
   const rounds: (readonly [Figures, Figures])[] = []

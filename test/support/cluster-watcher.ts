@@ -7,7 +7,7 @@ import { basename, join } from 'node:path'
 import { commandOf, descendantsOf, findProcess, processes, signal } from './cluster-processes.js'
 import { until } from './cluster-wait.js'
 
-const PROGRAMS = new Set(['postgres', 'initdb', 'pg_ctl', 'cp', 'pgbouncer'])
+const PROGRAMS = new Set(['postgres', 'initdb', 'pg_ctl', 'cp', 'pgbouncer', 'pgpool'])
 
 /** Programs running on something in the directory, and all they started: initdb runs a shell that runs postgres. */
 function programsIn(directory: string): number[] {

@@ -23,6 +23,7 @@ export interface Behind {
 export interface PgBouncer {
   readonly host: string
   readonly port: number
+  readonly pid: number
   /** Ends PgBouncer and all connections through it. May be called twice. */
   close(): Promise<void>
 }
@@ -89,7 +90,7 @@ export async function startPgBouncer(
     await close()
     throw error
   }
-  return { host: '127.0.0.1', port, close }
+  return { host: '127.0.0.1', port, pid: child.pid as number, close }
 }
 
 async function answers(port: number, child: ChildProcess): Promise<boolean> {
