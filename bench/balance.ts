@@ -55,7 +55,9 @@ function contender(cluster: Cluster, far: Far, name: string, scene: Scene, polic
     const places = { host: far.ports.map(() => '127.0.0.1'), port: far.ports }
     const weights = scene.weights === undefined ? {} : { weights: scene.weights }
     const max = scene.connections / scene.pools
-    return new Pool({ user, password, database, ...places, ...weights, max, maxLagMillis: Infinity, balance: policy() })
+    // Many pools look at the servers here, and these reads have no bound.
+    const bounds = { maxLagMillis: Infinity, monitorIntervalMillis: 2000 }
+    return new Pool({ user, password, database, ...places, ...weights, ...bounds, max, balance: policy() })
   })
   return { name, pools, latencies: [], millis: 0 }
 }

@@ -238,12 +238,12 @@ function standing(
   moment: Moment
 ): Choice {
   if (candidates.length === 0) return { node: null, refused }
-  const node = balanced(topology, candidates, refused, policy, moment)
+  const node = preferred(topology, candidates, refused, policy, moment)
   return { node, reason: need.maxLagMillis === Infinity ? 'unbounded' : 'unproven', required: null, refused }
 }
 
 /** Any of them may serve: those of the zone of this process first. */
-function balanced(
+function preferred(
   { rules }: Topology,
   candidates: readonly Node[],
   refused: Map<NodeKey, Refusal>,
@@ -308,13 +308,13 @@ function chosen(
       return { node: null, refused }
     case 'guarded': {
       const candidates = among(fit, fresh.keys, refused)
-      const node = balanced(topology, candidates, refused, policy, moment)
+      const node = preferred(topology, candidates, refused, policy, moment)
       return { node, reason: 'guarded', required: fresh.required, refused }
     }
     case 'proven': {
       const candidates = eased(among(fit, fresh.keys, refused), moment)
       if (candidates.length === 0) return { node: null, refused }
-      const node = balanced(topology, candidates, refused, policy, moment)
+      const node = preferred(topology, candidates, refused, policy, moment)
       return { node, reason: fresh.required === null ? 'unbounded' : 'proven', required: fresh.required, refused }
     }
     default:
