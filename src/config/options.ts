@@ -83,8 +83,8 @@ export const OPTIONS = {
   /** The zone that this process is in: reads go to replicas there while one of them can serve. Default: PGHERD_ZONE. */
   zone: option<string | undefined>(
     undefined,
-    'a text that is not empty',
-    (value) => typeof value === 'string' && value.trim() !== ''
+    'the name of one zone, without a comma (those of the hosts stand in zones)',
+    (value) => typeof value === 'string' && /^[^,]*[^,\s][^,]*$/.test(value)
   ),
   /** The zone of each host, in the order of the hosts, or one for all: a comma list or an array. */
   zones: option<string | readonly string[] | undefined>(
