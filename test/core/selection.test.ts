@@ -6,7 +6,7 @@ import { emptyWal } from '../../src/core/cluster/horizon.js'
 import { NO_LINEAGE } from '../../src/core/cluster/lineage.js'
 import { type Lsn, parseLsn } from '../../src/core/cluster/lsn.js'
 import type { Node, NodeState, Suspicion } from '../../src/core/cluster/node.js'
-import { type Refusal, select, type Target } from '../../src/core/cluster/selection.js'
+import { type Refusal, select, standingOf, type Target } from '../../src/core/cluster/selection.js'
 import { emptyTopology, type Topology } from '../../src/core/cluster/topology.js'
 import { detailOf } from '../support/details.js'
 
@@ -299,6 +299,16 @@ describe('selection: zones and weights', () => {
     )
     const share = chosen.filter((name) => name === 'b').length / 1000
     assert.ok(share > 0.45 && share < 0.55, `${share}`)
+  })
+  it('a decision that is kept is one among the own zone, and among all once that zone has none', () => {
+    const kept = (nodes: readonly Node[]) => {
+      const topology = picture([primary, ...nodes, placed('f', 'x', fresh, {}, 0)], { rules })
+      const choice = select(topology, read(), leastInFlight, moment())
+      assert.ok(choice.node !== null)
+      return standingOf(topology, read(), choice, now)?.nodes.map(({ address }) => address.host)
+    }
+    assert.deepEqual(kept([here, there, placed('e', 'x', fresh)]), ['b', 'e'])
+    assert.deepEqual(kept([placed('b', 'x', DOWN), there, elsewhere]), ['c', 'd'])
   })
   it('say why the others were passed over', () => {
     const nodes = [primary, here, there, placed('e', 'y', fresh, {}, 0)]

@@ -11,6 +11,7 @@ import { isBalanced } from './identity.js'
 import type { Instant } from './instant.js'
 import type { Node } from './node.js'
 import type { Topology } from './topology.js'
+import { ofZone } from './zone.js'
 
 export type Target =
   | { readonly role: 'primary' }
@@ -255,13 +256,6 @@ function preferred(
     for (const node of candidates) if (!near.includes(node)) refused.set(node.key, 'other-zone')
   }
   return near.length === 1 ? (near[0] as Node) : policy(near, moment)
-}
-
-/** Where none is of the zone, all. */
-function ofZone(candidates: readonly Node[], zone: string | null): readonly Node[] {
-  if (zone === null) return candidates
-  const near = candidates.filter(({ address }) => address.zone === zone)
-  return near.length === 0 || near.length === candidates.length ? candidates : near
 }
 
 /** Returns true if this is the replica that the session read from, and it is not known to have gone back since. */
