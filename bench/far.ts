@@ -1,6 +1,6 @@
 // Servers that are far away: relays in a thread of their own, so that waiting costs the measured process nothing. Each relay
 // delays what goes to its server, and what a server sends to its replicas.
-//   const far = await farAway(cluster, millis); far.ports; await far.close()
+//   const far = await farAway(cluster, millis); far.ports; far.stall(2, 100); await far.close()
 
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
@@ -10,25 +10,33 @@ import { Relay } from '../test/support/relay.js'
 export interface Far {
   /** Of each node's relay, in the order of nodes. */
   readonly ports: readonly number[]
+  /** Nothing that this node sends arrives for so long. */
+  stall(index: number, millis: number): void
   close(): Promise<void>
 }
 
 interface Order {
   readonly targets: readonly { readonly host: string; readonly port: number }[]
-  readonly millis: number
+  /** Of each. */
+  readonly millis: readonly number[]
 }
 
-/** `millis`: what a round trip takes longer. Timers are coarse: measure what it is. */
-export async function farAway(cluster: Cluster, millis: number): Promise<Far> {
+type Word = 'close' | { readonly index: number; readonly millis: number }
+
+/** `away`: what a round trip takes longer, to all nodes or to each. Timers are coarse: measure what it is. */
+export async function farAway(cluster: Cluster, away: number | readonly number[]): Promise<Far> {
   const targets = cluster.nodes.map(({ host, port }) => ({ host, port }))
+  const millis = targets.map((_, i) => (typeof away === 'number' ? away : (away[i] ?? 0)))
   const worker = new Worker(new URL(import.meta.url), { workerData: { targets, millis } satisfies Order })
   const [ports] = (await once(worker, 'message')) as [number[]]
-  const restore = await rerouted(cluster, ports[0] as number)
+  const restore = millis[0] === 0 ? async () => {} : await rerouted(cluster, ports[0] as number)
+  const tell = (word: Word) => worker.postMessage(word)
   return {
     ports,
+    stall: (index, stalled) => tell({ index, millis: stalled }),
     async close() {
       await restore()
-      worker.postMessage('close')
+      tell('close')
       await once(worker, 'exit')
     },
   }
@@ -57,13 +65,19 @@ const REPLICATION = /replication/
 
 async function relay({ targets, millis }: Order): Promise<void> {
   const relays = await Promise.all(targets.map((target) => Relay.start(target)))
-  for (const each of relays) {
-    if (millis === 0) continue
-    each.impose({ on: ({ greeting }) => !REPLICATION.test(greeting), delayMillis: { toServer: millis } })
-    each.impose({ on: ({ greeting }) => REPLICATION.test(greeting), delayMillis: { toClient: Math.ceil(millis / 2) } })
+  for (const [i, each] of relays.entries()) {
+    const own = millis[i] ?? 0
+    if (own === 0) continue
+    each.impose({ on: ({ greeting }) => !REPLICATION.test(greeting), delayMillis: { toServer: own } })
+    each.impose({ on: ({ greeting }) => REPLICATION.test(greeting), delayMillis: { toClient: Math.ceil(own / 2) } })
   }
   parentPort?.postMessage(relays.map(({ port }) => port))
-  await once(parentPort as NonNullable<typeof parentPort>, 'message')
+  for (;;) {
+    const [word] = (await once(parentPort as NonNullable<typeof parentPort>, 'message')) as [Word]
+    if (word === 'close') break
+    const fault = relays[word.index]?.impose({ silent: ['toClient'] })
+    setTimeout(() => fault?.lift(), word.millis)
+  }
   await Promise.all(relays.map((each) => each.close()))
   parentPort?.close()
 }

@@ -15,7 +15,7 @@ export type { BalancePolicy, Moment } from './core/cluster/balance.js'
 export type { Outcome } from './core/cluster/failure.js'
 export type { Intent } from './core/sql/classify.js'
 
-export type { ReplicaRow, ReplicationSettings, ReplicationSource } from './discovery/replication.js'
+export type { ReplicaPlace, ReplicaRow, ReplicationSettings, ReplicationSource } from './discovery/replication.js'
 
 export type { NodeReport, PgherdErrorCode } from './errors.js'
 

@@ -61,7 +61,46 @@ describe('config: hosts', () => {
     it(what, () => assert.deepEqual(seeds(options, environment), expected))
   }
 
+  const placed: readonly (readonly [string, object, readonly string[], Environment?])[] = [
+    ['nothing said', { host: 'a,b' }, ['a:5432', 'b:5432']],
+    ['arrays', { host: ['a', 'b'], weights: [2, 0.5], zones: ['x', 'y'] }, ['a:5432 2 x', 'b:5432 0.5 y']],
+    ['comma lists', { host: 'a,b', weights: '2, 0', zones: 'x, y' }, ['a:5432 2 x', 'b:5432 0 y']],
+    ['one for all', { host: 'a,b', weights: 3, zones: 'x' }, ['a:5432 3 x', 'b:5432 3 x']],
+    ['a zone that is not known', { host: 'a,b,c', zones: 'x,,x' }, ['a:5432 x', 'b:5432', 'c:5432 x']],
+    ['a URL', { connectionString: 'postgres://a,b:1/d?weights=2,1&zones=x,y%20z' }, ['a:5432 2 x', 'b:1 1 y z']],
+    ['a URL of one host', { connectionString: 'postgres://a/d?weights=2&zones=x' }, ['a:5432 2 x']],
+    ["libpq's form of the URL", { connectionString: 'postgres:///d?host=a,b&zones=x,y' }, ['a:5432 x', 'b:5432 y']],
+    ['beside a URL', { connectionString: 'postgres://a,b/d', weights: [2, 1] }, ['a:5432 2', 'b:5432 1']],
+    ['beside PGHOST', { zones: ['x', 'y'] }, ['a:5432 x', 'b:5432 y'], { PGHOST: 'a,b' }],
+  ]
+  for (const [what, options, expected, environment] of placed) {
+    it(`weights and zones: ${what}`, () => {
+      const found = resolve(options, environment).seeds
+      const text = ({ host, port, weight, zone }: (typeof found)[number]) =>
+        [`${host}:${port}`, weight, zone].filter((part) => part !== undefined).join(' ')
+      assert.deepEqual(found.map(text), expected)
+    })
+  }
+  it('the zone of this process: the URL, the option, PGHERD_ZONE', () => {
+    const environment = { PGHERD_ZONE: 'c' }
+    const url = 'postgres://h/d?zone=a'
+    assert.equal(resolve({ connectionString: url, zone: 'b' }, environment).zone, 'a')
+    assert.equal(resolve({ zone: ' b ' }, environment).zone, 'b')
+    assert.equal(resolve({}, environment).zone, 'c')
+    assert.equal(resolve({}, { PGHERD_ZONE: '' }).zone, null)
+  })
+
   const odd: readonly (readonly [string, object, RegExp])[] = [
+    [
+      'too few weights',
+      { host: 'a,b,c', weights: [1, 2] },
+      /weights must be one weight, or one for each of the 3 hosts; 2 were/,
+    ],
+    [
+      'too many zones',
+      { host: 'a', zones: 'x,y' },
+      /zones must be one zone, or one for each of the 1 hosts; 2 were given/,
+    ],
     ['no host in the array', { host: [] }, /option host is an empty array/],
     ['what is no name', { host: ['a', null] }, /option host must be a host name, or an array of host names/],
     ['no port in the array', { host: ['a', 'b'], port: [] }, /option port is an empty array/],
@@ -261,6 +300,15 @@ describe('config: bad values are refused, with the name and what is allowed', ()
     [{ readYourWrites: 'sessions' }, /readYourWrites must be 'pool' or 'session' or 'off', not 'sessions'/],
     [{ whenStale: 'wait' }, /whenStale must be 'primary' or 'error'/],
     [{ routing: 'off' }, /routing must be 'on' or 'observe'/],
+    [{ weights: -1 }, /weights must be a number of at least 0 for all hosts, or one for each.*, not -1/],
+    [{ weights: '2,x' }, /weights .* not '2,x'/],
+    [{ weights: [1, Infinity] }, /weights/],
+    [{ weights: [] }, /weights/],
+    [{ weights: '1,,2' }, /weights/],
+    [{ zones: 5 }, /zones must be a zone for all hosts, or one for each: a comma list or an array of texts, not 5/],
+    [{ zones: ['x', null] }, /zones/],
+    [{ zone: ' ' }, /zone must be the name of one zone, without a comma .*, not ' '/],
+    [{ zone: 'x,y' }, /zone must be .*\(those of the hosts stand in zones\), not 'x,y'/],
     [{ balance: 'random' }, /balance must be 'leastInFlight' or a function/],
     [{ balance: 'toString' }, /balance/],
     [{ monitorIntervalMillis: 0 }, /monitorIntervalMillis .* at least 10/],

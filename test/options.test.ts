@@ -20,6 +20,9 @@ const IN_WORDS: Readonly<Partial<Record<OptionName, string>>> = {
   discovery: 'see below',
   onDiscover: 'every address is used',
   requireAuth: 'anything is allowed',
+  zone: '`PGHERD_ZONE`',
+  zones: 'not known',
+  weights: '`1`',
 }
 
 /** Options of pg's own, whose default or form the document has something to say about. */

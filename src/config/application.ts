@@ -6,6 +6,7 @@ import { propertyOf, wordsOf } from '../core/thrown.js'
 import type { ReplicaRow, ReplicationSettings } from '../discovery/replication.js'
 import type { Complain } from '../runtime/complaints.js'
 import type { Config } from './config.js'
+import { isWeight } from './options.js'
 
 /** Returns the same configuration with functions that never throw and always return a valid value. */
 export function decisive(config: Config, complain: Complain): Config {
@@ -70,17 +71,23 @@ function placed(address: Mapper, row: ReplicaRow, primary: Parameters<Mapper>[1]
     const place: unknown = address(row, primary)
     if (place === null || place === undefined) return null
     const [host, port] = [propertyOf(place, 'host'), Number(propertyOf(place, 'port'))]
-    if (typeof host === 'string' && host !== '' && Number.isInteger(port) && port > 0 && port < 65_536) {
-      return { host, port }
-    }
+    const [weight, zone] = [propertyOf(place, 'weight'), propertyOf(place, 'zone')]
+    const isPlace = typeof host === 'string' && host !== '' && Number.isInteger(port) && port > 0 && port < 65_536
+    if (isPlace && (weight === undefined || isWeight(weight)) && isZone(zone)) return { host, port, weight, zone }
     complain(
       'replication({ address })',
-      `returned ${kindOf(place)}, not { host, port } or null. The replica is left alone.`
+      isPlace
+        ? 'returned a weight that is no number of at least 0, or a zone that is no text. The replica is left alone.'
+        : `returned ${kindOf(place)}, not { host, port } or null. The replica is left alone.`
     )
   } catch (error) {
     complain('replication({ address })', `threw ${wordsOf(error)}. The replica is left alone.`)
   }
   return null
+}
+
+function isZone(value: unknown): value is string | null | undefined {
+  return value === undefined || value === null || typeof value === 'string'
 }
 
 /** What a function returned, in words. No caller waits for a promise: it must not end the process when it rejects. */

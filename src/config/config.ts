@@ -21,7 +21,15 @@ import {
 } from './options.js'
 
 /** Options whose values a Config has in another form. */
-type Reshaped = 'targetSessionAttrs' | 'discovery' | keyof NameOptions | 'balance' | 'requireAuth'
+type Reshaped =
+  | 'targetSessionAttrs'
+  | 'discovery'
+  | keyof NameOptions
+  | 'balance'
+  | 'requireAuth'
+  | 'zone'
+  | 'zones'
+  | 'weights'
 
 export interface Config extends Omit<Values, Reshaped>, Dialing {
   readonly seeds: readonly Seed[]
@@ -31,6 +39,8 @@ export interface Config extends Omit<Values, Reshaped>, Dialing {
   readonly isBoundGiven: boolean
   readonly names: NameOptions
   readonly balance: BalancePolicy
+  /** Where this process is; null: not known. */
+  readonly zone: string | null
   /** The user chose failoverTimeoutMillis, so even a single server's connect errors are waited out. */
   readonly patient: boolean
   readonly connectionTimeoutMillis: number | null
@@ -52,9 +62,9 @@ export function resolveConfig(given: unknown, environment: Environment, defaults
   // As pg does: whatever the connection string says beats the option beside it.
   const options: Options = { ...copied(raw), ...url?.options }
   const read = (name: OptionName) => givenFor(name, raw, url?.own ?? {}, environment)
-  const { targetSessionAttrs, discovery, balance, requireAuth, ...values } = valuesOf(read)
+  const { targetSessionAttrs, discovery, balance, requireAuth, zone, zones, weights, ...values } = valuesOf(read)
   const { primaryFunctions, replicaSafeFunctions, primaryRelations, ...plain } = values
-  const seeds = seedsOf(url?.hosts ?? null, options, environment, defaults)
+  const seeds = seedsOf(url?.hosts ?? null, options, { weights, zones }, environment, defaults)
   const timeout = options.connectionTimeoutMillis
   return Object.freeze({
     ...plain,
@@ -66,6 +76,7 @@ export function resolveConfig(given: unknown, environment: Environment, defaults
     isBoundGiven: read('maxLagMillis') !== undefined,
     names: namesOf({ primaryFunctions, replicaSafeFunctions, primaryRelations }),
     balance: typeof balance === 'function' ? balance : policies[balance],
+    zone: zone?.trim() ?? null,
     patient: read('failoverTimeoutMillis') !== undefined,
     connectionTimeoutMillis: typeof timeout === 'number' && timeout > 0 ? timeout : null,
     requireAuth: requireAuth === undefined ? null : authOf(requireAuth),
@@ -79,6 +90,8 @@ function givenFor(name: OptionName, raw: Options, own: Options, environment: Env
       return raw[name] ?? own[name] ?? (environment.PGTARGETSESSIONATTRS || undefined)
     case 'requireAuth':
       return own[name] ?? raw[name] ?? (environment.PGREQUIREAUTH || undefined)
+    case 'zone':
+      return own[name] ?? raw[name] ?? (environment.PGHERD_ZONE || undefined)
     default:
       return own[name] ?? raw[name]
   }

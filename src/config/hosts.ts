@@ -3,10 +3,10 @@
 
 import { isIP } from 'node:net'
 import { parse } from 'pg-connection-string'
-import { keyOf } from '../core/cluster/address.js'
-import { fromText, isOption, type Options, refuse } from './options.js'
+import { keyOf, type Traits, traitsOf } from '../core/cluster/address.js'
+import { fromText, isOption, type Options, refuse, weightsOf, zonesOf } from './options.js'
 
-export interface Seed {
+export interface Seed extends Traits {
   readonly host: string
   readonly port: number
   /** A name whose addresses are looked up; otherwise it is dialed as it stands. */
@@ -131,9 +131,16 @@ function decoded(text: string): string | null {
   }
 }
 
+/** What was given for all hosts, or for each. */
+export interface Listed {
+  readonly weights: unknown
+  readonly zones: unknown
+}
+
 export function seedsOf(
   hosts: readonly HostPort[] | null,
   options: Options,
+  { weights, zones }: Listed,
   environment: Environment,
   defaults: Defaults
 ): readonly Seed[] {
@@ -146,14 +153,28 @@ export function seedsOf(
   }
   const common = list(options.port || environment.PGPORT || defaults.port)
   if (common.length === 0) refuse('option port is an empty array; leave it out, or name a port for each host')
-  if (common.length > 1 && common.length !== names.length) {
-    refuse(`option port must be one port, or one for each of the ${names.length} hosts; ${common.length} were given`)
-  }
-  const seeds = names.map((name, i) => {
-    const own = hosts?.[i]?.port
-    return seedOf(name || 'localhost', own || common[i] || common[0] || '5432')
+  const port = forEach(common, names.length, 'port')
+  const weight = forEach(weights === undefined ? [] : (weightsOf(weights) ?? []), names.length, 'weight')
+  const zone = forEach(zones === undefined ? [] : (zonesOf(zones) ?? []), names.length, 'zone')
+  const seeds = names.map((name, i): Seed => {
+    const seed = seedOf(name || 'localhost', hosts?.[i]?.port || port(i) || port(0) || '5432')
+    const traits = { weight: weight(i), zone: zone(i) || undefined }
+    return { ...seed, ...traitsOf(traits) }
   })
   return [...new Map(seeds.map((seed) => [keyOf(seed), seed])).values()]
+}
+
+/** The value of each host, where there is one for all or one for each. */
+function forEach<T>(
+  given: readonly T[],
+  hosts: number,
+  what: 'port' | 'weight' | 'zone'
+): (index: number) => T | undefined {
+  const name = what === 'port' ? what : `${what}s`
+  if (given.length > 1 && given.length !== hosts) {
+    refuse(`option ${name} must be one ${what}, or one for each of the ${hosts} hosts; ${given.length} were given`)
+  }
+  return (index) => (given.length === 1 ? given[0] : given[index])
 }
 
 /** `db-a:5433`; an IPv6 address has more colons than one, and a path begins with a slash. */

@@ -80,6 +80,27 @@ export const OPTIONS = {
   replicaSafeFunctions: names(),
   /** Tables and views that must be read on the primary. */
   primaryRelations: names(),
+  /** The zone that this process is in: reads go to replicas there while one of them can serve. Default: PGHERD_ZONE. */
+  zone: option<string | undefined>(
+    undefined,
+    'the name of one zone, without a comma (those of the hosts stand in zones)',
+    (value) => typeof value === 'string' && /^[^,]*[^,\s][^,]*$/.test(value)
+  ),
+  /** The zone of each host, in the order of the hosts, or one for all: a comma list or an array. */
+  zones: option<string | readonly string[] | undefined>(
+    undefined,
+    'a zone for all hosts, or one for each: a comma list or an array of texts',
+    (value) => zonesOf(value) !== null
+  ),
+  /**
+   * The share of reads of each host, in the order of the hosts, or one for all: a comma list or an array. 0: no reads, unless
+   * nothing else can serve. Default 1.
+   */
+  weights: option<number | string | readonly number[] | undefined>(
+    undefined,
+    'a number of at least 0 for all hosts, or one for each: a comma list or an array of numbers',
+    (value) => weightsOf(value) !== null
+  ),
   /** How one of several fit replicas is chosen. Default `leastInFlight`. */
   balance: option<PolicyName | BalancePolicy>(
     'leastInFlight',
@@ -211,6 +232,24 @@ export function lastPart(name: string): string | null {
     /^(?:(?:"(?:[^"]|"")+"|[^".,\s()]+)\.)*(?:"((?:[^"]|"")+)"|([^".,\s()]+))$/.exec(name.trim()) ?? []
   if (quoted !== undefined) return quoted.replaceAll('""', '"')
   return plain?.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) ?? null
+}
+
+/** Null: something is no weight. */
+export function weightsOf(given: unknown): readonly number[] | null {
+  const words = typeof given === 'string' ? given.split(',') : null
+  const weights = words?.map((word) => (word.trim() === '' ? Number.NaN : Number(word))) ?? [given].flat()
+  return weights.length > 0 && weights.every(isWeight) ? weights : null
+}
+
+export function isWeight(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value !== Infinity
+}
+
+/** Null: something is no zone. An empty text stands for a zone that is not known. */
+export function zonesOf(given: unknown): readonly string[] | null {
+  const zones: unknown = typeof given === 'string' ? given.split(',') : given
+  if (!Array.isArray(zones) || zones.length === 0) return null
+  return zones.every((zone) => typeof zone === 'string') ? zones.map((zone) => zone.trim()) : null
 }
 
 /** As libpq reads it (its documentation, `require_auth`): a list of what is allowed, or of what is not. Null: neither. */

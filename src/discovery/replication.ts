@@ -2,7 +2,7 @@
 // where it listens. The default is the same address with the primary's port; the user's `address` function can say otherwise.
 
 import { isIP } from 'node:net'
-import type { NodeAddress } from '../core/cluster/address.js'
+import { type NodeAddress, type Traits, traitsOf } from '../core/cluster/address.js'
 import type { Sender } from '../core/cluster/sighting.js'
 
 /** A replica as its primary sees it. `address` is null for a role without pg_read_all_stats. */
@@ -12,12 +12,15 @@ export interface ReplicaRow {
   readonly name: string
 }
 
+/** Where a replica listens, and what else the user says of it. */
+export interface ReplicaPlace extends Traits {
+  readonly host: string
+  readonly port: number
+}
+
 export interface ReplicationSettings {
-  /** Where the replica of this row listens; null: leave it alone. */
-  readonly address?: (
-    row: ReplicaRow,
-    primary: { readonly host: string; readonly port: number }
-  ) => { readonly host: string; readonly port: number } | null
+  /** Where the replica of this row listens, with its weight and zone if they are known; null: leave it alone. */
+  readonly address?: (row: ReplicaRow, primary: { readonly host: string; readonly port: number }) => ReplicaPlace | null
 }
 
 export interface ReplicationSource extends ReplicationSettings {
@@ -39,13 +42,13 @@ export function replicasOf(
   const found: NodeAddress[] = []
   for (const { address, name, state } of senders) {
     if (state !== 'streaming') continue
-    const place =
+    const place: ReplicaPlace | null =
       settings.address === undefined
         ? address === null || isIP(address) === 0 // `inet`: what is none was not written by PostgreSQL
           ? null
           : { host: address, port: primary.port }
         : settings.address({ address, name }, { host: primary.host, port: primary.port })
-    if (place !== null) found.push({ host: place.host, port: place.port, servername: null, origin })
+    if (place !== null) found.push({ host: place.host, port: place.port, servername: null, origin, ...traitsOf(place) })
   }
   return found
 }

@@ -47,8 +47,8 @@ export interface HerdParts {
   readonly sessions?: (key: NodeKey) => Sessions
 }
 
-export function rulesOf({ seeds, silentMillis, strictAsyncCommit }: Config): Rules {
-  return { hosts: seeds.length, silentMillis, strictAsyncCommit }
+export function rulesOf({ seeds, silentMillis, strictAsyncCommit, zone }: Config): Rules {
+  return { hosts: seeds.length, silentMillis, strictAsyncCommit, zone }
 }
 
 export function probesOf(config: Config, parts: HerdParts): (address: NodeAddress, interrupted: () => void) => Probe {

@@ -3,7 +3,7 @@
 // answers nothing changes nothing: the last good list stands.
 
 import type { Config } from '../config/config.js'
-import { keyOf, type NodeAddress } from '../core/cluster/address.js'
+import { keyOf, type NodeAddress, traitsOf } from '../core/cluster/address.js'
 import { failureOf } from '../core/cluster/failure.js'
 import { isLost } from '../core/cluster/outage.js'
 import type { Topology } from '../core/cluster/topology.js'
@@ -120,10 +120,16 @@ export class Sources {
 export function sourcesOf(config: Config): readonly Discovery[] {
   const literal = config.seeds.filter(({ lookup }) => !lookup)
   const addresses = literal.map(
-    ({ host, port }): NodeAddress => ({ host, port, servername: null, origin: 'configured' })
+    (seed): NodeAddress => ({
+      host: seed.host,
+      port: seed.port,
+      servername: null,
+      origin: 'configured',
+      ...traitsOf(seed),
+    })
   )
   const names = config.seeds.filter(({ lookup }) => lookup)
-  return [...(addresses.length > 0 ? [fixed(addresses)] : []), ...names.map(({ host, port }) => dns(host, port))]
+  return [...(addresses.length > 0 ? [fixed(addresses)] : []), ...names.map((seed) => dns(seed))]
 }
 
 /** The primary names its replicas in every full probe. */

@@ -34,10 +34,9 @@ export function nodeTable({ nodes, blind }: TopologySnapshot, paint: Paint, widt
 /** What goes first where there is no room, and what is cut in the end. */
 function fitting(nodes: readonly NodeSnapshot[], width: number): readonly Column[] {
   const all = columnsOf(nodes, width)
-  const attempts = [[], ['found by'], ['found by', 'tl'], ['found by', 'tl', 'position'], SPARED]
-  for (const spared of attempts) {
-    const columns = all.filter(({ head }) => !spared.includes(head))
-    if (widthOf(columns) <= width || spared === SPARED) {
+  for (let spared = 0; spared <= SPARED.length; spared++) {
+    const columns = all.filter(({ head }) => !SPARED.slice(0, spared).includes(head))
+    if (widthOf(columns) <= width || spared === SPARED.length) {
       const left = Math.max(8, width - widthOf(columns.slice(1)) - 2)
       return widthOf(columns) <= width ? columns : [nodeColumn(nodes, left), ...columns.slice(1)]
     }
@@ -45,7 +44,7 @@ function fitting(nodes: readonly NodeSnapshot[], width: number): readonly Column
   return all
 }
 
-const SPARED = ['found by', 'tl', 'position', 'behind']
+const SPARED = ['found by', 'weight', 'tl', 'position', 'behind', 'zone']
 
 function nodeColumn(nodes: readonly NodeSnapshot[], width: number): Column {
   return { head: 'node', cells: nodes.map(({ key }) => ({ text: shortened(printable(key), width), styles: ['bold'] })) }
@@ -74,8 +73,16 @@ function columnsOf(nodes: readonly NodeSnapshot[], width: number): readonly Colu
       align: 'right',
       cells: nodes.map(({ timeline }) => shown(timeline === null ? null : String(timeline))),
     },
+    ...(nodes.some(({ zone }) => zone !== null) ? [{ head: 'zone', cells: nodes.map(zoneOf) }] : []),
+    ...(nodes.some(({ weight }) => weight !== 1)
+      ? [{ head: 'weight', align: 'right' as const, cells: nodes.map(({ weight }) => shown(String(weight))) }]
+      : []),
     { head: 'found by', cells: nodes.map(finderOf) },
   ]
+}
+
+function zoneOf({ zone }: NodeSnapshot): Cell {
+  return zone === null ? NOTHING : { text: shortened(printable(zone), 20) }
 }
 
 function finderOf({ foundBy, name }: NodeSnapshot): Cell {

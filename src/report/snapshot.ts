@@ -41,6 +41,8 @@ function nodeSnapshot(topology: Topology, node: Node, now: Instant, refused: Ref
     origin: address.origin,
     foundBy: address.origin !== 'configured' ? 'replication' : address.servername === null ? 'configured' : 'dns',
     name: address.servername,
+    weight: address.weight ?? 1,
+    zone: address.zone ?? null,
     sameAs: state.kind === 'alias' ? state.of : null,
     suspect: node.suspect !== null,
     draining: node.draining,
@@ -87,7 +89,9 @@ function refusedOf(topology: Topology, now: Instant, bounds: Bounds): Refused {
   const need = { maxLagMillis, since: null, asynchronous: false }
   const target: Target = { role: 'replica', need, maxLagBytes, maxStaleMillis, otherwise: 'primary', alone }
   const moment = { now, random: 0, inFlight: () => 0, avoid: NONE_AVOIDED }
-  const choice = select(topology, target, policies.leastInFlight, moment)
+  // Those of another zone could serve, too.
+  const anywhere = { ...topology, rules: { ...topology.rules, zone: null } }
+  const choice = select(anywhere, target, policies.leastInFlight, moment)
   const refused = new Map(choice.refused)
   const primary = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
   if (primary !== undefined) {
@@ -123,6 +127,8 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
   balanced: 'several servers answer at its address (a balancer?): name the servers themselves',
   draining: 'drain() was called for it: resume() ends that',
   recovering: 'it failed lately: reads keep away from it for 1 s, after each further failure twice as long, up to 30 s',
+  spare: 'its weight is 0: it serves reads only where neither another replica nor the primary can',
+  'other-zone': 'it is in another zone, and a replica in the zone of this process can serve',
   avoided: 'it has just failed this statement',
 }
 

@@ -15,6 +15,10 @@ export interface NodeSnapshot {
   readonly foundBy: 'configured' | 'dns' | 'replication'
   /** The configured name whose address this is. */
   readonly name: string | null
+  /** Its share of the reads, beside the others'; 0: none, unless nothing else can serve. */
+  readonly weight: number
+  /** Where it stands, as the options or `replication({ address })` say; null: they do not. */
+  readonly zone: string | null
   /** The node that stands for the same server, where this one is an `alias`. */
   readonly sameAs: string | null
   /** Accused and not yet cleared: new statements wait for its answer. */

@@ -124,7 +124,9 @@ export class Journey implements Task {
 
   /** Refusals that every statement of its kind would meet are not recorded: that a replica is no primary. */
   #pass(node: NodeKey, refusal: Refusal, at: number): void {
-    if (refusal === 'is-primary' || refusal === 'not-used' || refusal === 'alias') return
+    if (USUAL.has(refusal)) return
     this.refused.push({ node, refusal, at })
   }
 }
+
+const USUAL: ReadonlySet<Refusal> = new Set(['is-primary', 'not-used', 'alias', 'spare', 'other-zone'])

@@ -77,6 +77,13 @@ describe('the page of a cluster', () => {
     assert.deepEqual(heads(48), ['node', 'role', 'state', 'lag ≤', 'behind'])
   })
 
+  it('shows zones and weights where there are any', () => {
+    const nodes = [primaryOf('a', { zone: 'x' }), nodeOf('b', { zone: 'y\x1b', weight: 2 })]
+    const [head = '', ...rows] = nodeTable(picture(nodes), plain, 120)
+    assert.match(head, /tl {2}zone +weight {2}found by/)
+    assert.match(rows.join('\n'), /x +1 {2}configured\n.*y\\u\{1b\} +2 {2}configured/)
+  })
+
   it('names the source that could not be asked', () => {
     const blind = { 'dns db-x:5432': 'getaddrinfo ENOTFOUND db-x' }
     assert.ok(

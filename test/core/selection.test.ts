@@ -6,7 +6,7 @@ import { emptyWal } from '../../src/core/cluster/horizon.js'
 import { NO_LINEAGE } from '../../src/core/cluster/lineage.js'
 import { type Lsn, parseLsn } from '../../src/core/cluster/lsn.js'
 import type { Node, NodeState, Suspicion } from '../../src/core/cluster/node.js'
-import { type Refusal, select, type Target } from '../../src/core/cluster/selection.js'
+import { type Refusal, select, standingOf, type Target } from '../../src/core/cluster/selection.js'
 import { emptyTopology, type Topology } from '../../src/core/cluster/topology.js'
 import { detailOf } from '../support/details.js'
 
@@ -221,23 +221,105 @@ describe('selection: reads', () => {
   })
 })
 
-describe('balance: leastInFlight', () => {
-  const three = ['a', 'b', 'c'].map((name) => node(name, replica('0/100')))
-  const busy = (counts: Readonly<Record<string, number>>) => (of: NodeKey) => counts[of.replace(':5432', '')] ?? 0
-  const pick = (random: number, counts: Readonly<Record<string, number>>) =>
-    leastInFlight(three, moment({ random, inFlight: busy(counts) })).address.host
+describe('selection: zones and weights', () => {
+  const placed = (name: string, zone: string | null, state: NodeState, more: Partial<Node> = {}, weight = 1) => {
+    const address = { host: name, port: 5432, servername: null, origin: 'configured', zone, weight } as const
+    return node(name, state, { address, ...more })
+  }
+  const primary = placed('a', 'y', PRIMARY)
+  const fresh = replica('0/100')
+  const here = placed('b', 'x', fresh)
+  const there = placed('c', 'y', fresh)
+  const elsewhere = placed('d', 'z', fresh)
+  const breaker = { strikes: 1, failedAt: { mono: 9_500, wall: 9_500 }, returnedAt: null }
+  const rules = { hosts: 3, silentMillis: 3000, strictAsyncCommit: false, zone: 'x' }
+  const RANDOMS = [0, 0.3, 0.6, 0.999]
+  const spread = (nodes: readonly Node[], target = read(), more: Partial<Topology> = {}, at: Partial<Moment> = {}) => {
+    const topology = picture([primary, ...nodes], { rules, ...more })
+    const chosen = RANDOMS.map((random) => choose(topology, target, moment({ random, ...at })))
+    return [...new Set(chosen)].join()
+  }
+  const since = { maxLagMillis: 1000, since: 9_800, asynchronous: false }
+  const evidence = { isComing: () => false, tripMillis: 0, mayAwait: false, mayGuard: true, behindMillis: () => 0 }
+  // The position that the read needs: what the primary had at 9,900.
+  const behind = replica('0/50')
 
-  it('takes the least busy, wherever it starts', () => {
-    for (const random of [0, 0.4, 0.99]) assert.equal(pick(random, { a: 2, b: 1, c: 3 }), 'b')
-  })
-  it('lets chance decide between equals', () => {
-    assert.deepEqual(
-      [0, 0.4, 0.99].map((random) => pick(random, {})),
-      ['a', 'b', 'c']
+  const rows: readonly (readonly [what: string, chosen: string, expected: string])[] = [
+    ['a replica of the own zone serves', spread([there, here, elsewhere]), 'b'],
+    ['several of it share', spread([there, here, placed('e', 'x', fresh)]), 'b,e'],
+    [
+      'without a zone of its own a process asks all',
+      spread([there, here], read(), { rules: { ...rules, zone: null } }),
+      'c,b',
+    ],
+    ['a zone without any replica is as none', spread([there, elsewhere]), 'c,d'],
+    ['replicas whose zone is not known are others', spread([placed('e', null, fresh), here]), 'b'],
+    ['it is down: the others', spread([placed('b', 'x', DOWN), there]), 'c'],
+    ['it is suspect: the others', spread([placed('b', 'x', fresh, { suspect: suspicion }), there]), 'c'],
+    ['it is too far behind: the others', spread([placed('b', 'x', behind), there]), 'c'],
+    ['it failed lately: the others', spread([placed('b', 'x', fresh, { breaker }), there]), 'c'],
+    [
+      'it has just failed this read: the others',
+      spread([here, there], read(), {}, { avoid: new Set([key('b')]) }),
+      'c',
+    ],
+    ['no replica can: the primary, wherever it is', spread([placed('b', 'x', behind), placed('c', 'y', DOWN)]), 'a'],
+    [
+      'of those that may prove themselves, too',
+      spread([placed('c', 'y', behind), placed('b', 'x', behind)], read({ need: since }), {}, { evidence }),
+      'b',
+    ],
+    [
+      'a session stays on its replica',
+      spread([here, there], read({ stick: { key: key('c'), generation: 0, losses: 0, since: 1 } })),
+      'c',
+    ],
+    [
+      'standbys alone',
+      spread([there, here], read({ alone: 'serve' }), { alone: true, primary: null, wal: emptyWal }),
+      'b',
+    ],
+    ['weight 0: no read while another can', spread([placed('b', 'y', fresh, {}, 0), there]), 'c'],
+    ['weight 0: none while the primary can', spread([placed('b', 'x', fresh, {}, 0)]), 'a'],
+    ['weight 0: rather than no answer', spread([placed('b', 'x', fresh, {}, 0)], read({ otherwise: 'refuse' })), 'b'],
+    [
+      'weight 0: rather than none while there is no primary',
+      spread([placed('b', 'x', fresh, {}, 0)], read(), { primary: null }),
+      'b',
+    ],
+    ['weight 0 in the own zone: another zone is better', spread([placed('b', 'x', fresh, {}, 0), there]), 'c'],
+  ]
+  for (const [what, chosen, expected] of rows) it(what, () => assert.equal(chosen, expected))
+
+  it('come back to the own zone little by little', () => {
+    const late = { strikes: 1, failedAt: { mono: 0, wall: 0 }, returnedAt: { mono: 5_000, wall: 5_000 } }
+    const topology = picture([primary, placed('b', 'x', fresh, { breaker: late }), there], { rules })
+    const chosen = Array.from({ length: 1000 }, (_, i) =>
+      choose(topology, read(), moment({ random: (i * 0.618_034) % 1 }))
     )
+    const share = chosen.filter((name) => name === 'b').length / 1000
+    assert.ok(share > 0.45 && share < 0.55, `${share}`)
+  })
+  it('a decision that is kept is one among the own zone, and among all once that zone has none', () => {
+    const kept = (nodes: readonly Node[]) => {
+      const topology = picture([primary, ...nodes, placed('f', 'x', fresh, {}, 0)], { rules })
+      const choice = select(topology, read(), leastInFlight, moment())
+      assert.ok(choice.node !== null)
+      return standingOf(topology, read(), choice, now)?.nodes.map(({ address }) => address.host)
+    }
+    assert.deepEqual(kept([here, there, placed('e', 'x', fresh)]), ['b', 'e'])
+    assert.deepEqual(kept([placed('b', 'x', DOWN), there, elsewhere]), ['c', 'd'])
+  })
+  it('say why the others were passed over', () => {
+    const nodes = [primary, here, there, placed('e', 'y', fresh, {}, 0)]
+    const { refused } = select(picture(nodes, { rules }), read(), leastInFlight, moment())
     assert.deepEqual(
-      [0, 0.4, 0.99].map((random) => pick(random, { a: 5, b: 5, c: 5 })),
-      ['a', 'b', 'c']
+      [...refused],
+      [
+        [key('a'), 'is-primary'],
+        [key('e'), 'spare'],
+        [key('c'), 'other-zone'],
+      ]
     )
   })
 })

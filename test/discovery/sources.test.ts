@@ -20,10 +20,13 @@ function started(...sources: readonly Discovery[]) {
 
 describe('discovery: dns', () => {
   it('makes every address of a name a node whose certificate must carry the name', async () => {
-    const source = dns('db.test', 6000, async () => [{ address: '10.0.0.1' }, { address: '::1' }])
+    const source = dns({ host: 'db.test', port: 6000, weight: 2, zone: 'x' }, async () => [
+      { address: '10.0.0.1' },
+      { address: '::1' },
+    ])
     assert.deepEqual(await source.discover(), [
-      { host: '10.0.0.1', port: 6000, servername: 'db.test', origin: 'configured' },
-      { host: '::1', port: 6000, servername: 'db.test', origin: 'configured' },
+      { host: '10.0.0.1', port: 6000, servername: 'db.test', origin: 'configured', weight: 2, zone: 'x' },
+      { host: '::1', port: 6000, servername: 'db.test', origin: 'configured', weight: 2, zone: 'x' },
     ])
   })
 })
@@ -46,14 +49,15 @@ describe('discovery: pg_stat_replication', () => {
     assert.deepEqual(replicasOf([row(null, 'streaming')], primary, {}, 'discovered'), [])
   })
   it("asks the user's mapper, which may decline", () => {
-    const address = ({ name }: { readonly name: string }) => (name === 'n1' ? { host: 'one.test', port: 7000 } : null)
+    const address = ({ name }: { readonly name: string }) =>
+      name === 'n1' ? { host: 'one.test', port: 7000, zone: 'x' } : null
     const found = replicasOf(
       [row('127.0.0.1', 'streaming'), row('127.0.0.1', 'streaming', 'n2')],
       primary,
       { address },
       'shown'
     )
-    assert.deepEqual(found, [{ host: 'one.test', port: 7000, servername: null, origin: 'shown' }])
+    assert.deepEqual(found, [{ host: 'one.test', port: 7000, servername: null, origin: 'shown', zone: 'x' }])
   })
 })
 

@@ -13,7 +13,10 @@ describe('a host that was configured by name', () => {
   const herdOf = (lookup: Promise<readonly { readonly address: string }[]>) => {
     const clock = new ManualClock()
     const config = resolveConfig({ host: ['db.test', 'x.test'] }, {}, {})
-    const sources = [dns('db.test', 5432, () => lookup), dns('x.test', 5432, () => new Promise(() => {}))]
+    const sources = [
+      dns({ host: 'db.test', port: 5432 }, () => lookup),
+      dns({ host: 'x.test', port: 5432 }, () => new Promise(() => {})),
+    ]
     const herd = new Herd(config, { clock, sources, probes: () => unanswered })
     herd.open()
     return { herd, clock }

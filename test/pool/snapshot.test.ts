@@ -126,6 +126,36 @@ describe('a snapshot of the topology', () => {
     )
   })
 
+  it('weights and zones, as they were given; a replica of another zone could serve, one of weight 0 does not', () => {
+    const given = found(
+      0,
+      addressOf('a'),
+      addressOf('b', { zone: 'x' }),
+      addressOf('c', { zone: 'y', weight: 2 }),
+      addressOf('d', { weight: 0 })
+    )
+    const replay = { replay: '0/3000100' }
+    const looks = (at: number) => ['b', 'c', 'd'].map((host) => looked(at, host, replay))
+    const topology = told(
+      given,
+      ...looks(0),
+      PRIMARY,
+      ...looks(2),
+      looked(3, 'a', { primary: '0/3000100' }),
+      ...looks(4)
+    )
+    const { nodes } = snapshotOf({ ...topology, rules: { ...topology.rules, zone: 'x' } }, instant(500), BOUNDS)
+    assert.deepEqual(
+      nodes.map(({ host, weight, zone, refused }) => [host, weight, zone, refused]),
+      [
+        ['a', 1, null, null],
+        ['b', 1, 'x', null],
+        ['c', 2, 'y', null],
+        ['d', 0, null, 'its weight is 0: it serves reads only where neither another replica nor the primary can'],
+      ]
+    )
+  })
+
   it('what a plain role does not see, and the statement that mends it', () => {
     const blind = { readsStats: false, role: 'my "app"' }
     const senders = [{ address: null, name: 'b', state: null }]

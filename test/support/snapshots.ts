@@ -11,6 +11,8 @@ export function nodeOf(name: string, more: Partial<NodeSnapshot> = {}): NodeSnap
     origin: 'configured',
     foundBy: 'configured',
     name: null,
+    weight: 1,
+    zone: null,
     sameAs: null,
     suspect: false,
     draining: false,

@@ -61,9 +61,9 @@ export function aloneOf(rules: Asked, asked?: number): 'serve' | 'refuse' {
   return whenStale === 'primary' ? 'serve' : 'refuse'
 }
 
-/** Of the standbys that nothing but the missing proof speaks against, those that did not fail lately, else the others. */
-export function standbysOf(fit: readonly Node[], recovering: readonly Node[], stick: NodeKey | null): readonly Node[] {
-  const candidates = fit.length > 0 ? fit : recovering
+/** Of the standbys that nothing but the missing proof speaks against: those that are no spare, else the others. */
+export function standbysOf(fit: readonly Node[], spare: readonly Node[], stick: NodeKey | null): readonly Node[] {
+  const candidates = fit.length > 0 ? fit : spare
   const same = candidates.filter(({ key }) => key === stick)
   return same.length > 0 ? same : candidates
 }

@@ -26,20 +26,39 @@ export interface Evidence extends Omit<Circumstances, 'now'> {
 /** Picks from a non-empty list; must return a member of it. */
 export type BalancePolicy = (candidates: readonly Node[], moment: Moment) => Node
 
-/** The node with the fewest statements in flight; chance decides between equals. */
+/**
+ * The node with the fewest statements in flight for its weight. Between equals chance decides, by weight: a process that sends one
+ * statement at a time keeps the shares, too. It looks at every node: of two that chance has drawn, both may be slow ones, and what
+ * this process has in flight is known exactly (bench/balance.ts). Nothing is allocated.
+ */
 export function leastInFlight(candidates: readonly Node[], moment: Moment): Node {
-  const start = Math.floor(moment.random * candidates.length)
-  let best = candidates[start] as Node
-  let fewest = moment.inFlight(best.key)
-  for (let i = 1; i < candidates.length && fewest > 0; i++) {
-    const node = candidates[(start + i) % candidates.length] as Node
-    const count = moment.inFlight(node.key)
-    if (count < fewest) {
-      best = node
-      fewest = count
-    }
+  let least = Infinity
+  let weights = 0
+  for (const node of candidates) {
+    const load = loadOf(node, moment)
+    if (load < least) weights = 0
+    if (load > least) continue
+    least = load
+    weights += weightOf(node)
+  }
+  let best = candidates[0] as Node
+  let rest = moment.random * weights
+  for (const node of candidates) {
+    if (loadOf(node, moment) !== least) continue
+    best = node
+    rest -= weightOf(node)
+    if (rest < 0) break
   }
   return best
+}
+
+function loadOf(node: Node, moment: Moment): number {
+  return moment.inFlight(node.key) / weightOf(node)
+}
+
+/** A candidate of weight 0 is one since there is no other: all of these are equal. */
+function weightOf({ address }: Node): number {
+  return address.weight || 1
 }
 
 export const policies = { leastInFlight } as const satisfies Record<string, BalancePolicy>

@@ -68,8 +68,8 @@ export interface Circumstances {
 export type Freshness =
   /** These have it; a null position means that nothing was asked. */
   | { readonly go: 'proven'; readonly keys: readonly NodeKey[]; readonly required: Required | null }
-  /** This one probably has it, and must show so together with the rows. */
-  | { readonly go: 'guarded'; readonly key: NodeKey; readonly required: Required }
+  /** These are the likeliest to have it. The one that serves must show so together with the rows. */
+  | { readonly go: 'guarded'; readonly keys: readonly NodeKey[]; readonly required: Required }
   /** The position will be known before long. */
   | { readonly go: 'wait' }
   | { readonly go: 'primary'; readonly why: 'unproven' | 'too-far-behind' }
@@ -92,18 +92,21 @@ export function choose(
   }
   const proven = candidates.filter(({ replayed }) => replayed !== null && replayed >= required.lsn)
   if (proven.length > 0) return { go: 'proven', keys: proven.map(({ key }) => key), required }
-  const likely = moment.mayGuard ? likeliest(candidates, elapsed(required.takenAt, moment.now)) : undefined
-  return likely === undefined ? { go: 'primary', why: 'too-far-behind' } : { go: 'guarded', key: likely.key, required }
+  const keys = moment.mayGuard ? likeliest(candidates, elapsed(required.takenAt, moment.now)) : []
+  return keys.length === 0 ? { go: 'primary', why: 'too-far-behind' } : { go: 'guarded', keys, required }
 }
 
 /** A replica without a position has just failed a probe: it is no candidate. */
-function likeliest(candidates: readonly Candidate[], ageMillis: number): Candidate | undefined {
-  let best: Candidate | undefined
-  for (const candidate of candidates) {
-    if (candidate.replayed === null || ageMillis < candidate.behindMillis) continue
-    if (best === undefined || candidate.behindMillis < best.behindMillis) best = candidate
+function likeliest(candidates: readonly Candidate[], ageMillis: number): readonly NodeKey[] {
+  let keys: NodeKey[] = []
+  let least = ageMillis
+  for (const { key, replayed, behindMillis } of candidates) {
+    if (replayed === null || behindMillis > least) continue
+    if (behindMillis < least) keys = []
+    least = behindMillis
+    keys.push(key)
   }
-  return best
+  return keys
 }
 
 /** The position that a replica must have replayed to satisfy `need`: null when nothing was asked, 'unproven' when no sample can tell. */

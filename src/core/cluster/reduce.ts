@@ -81,7 +81,10 @@ function attached(topology: Topology, source: string, addresses: readonly NodeAd
 /** The primary may list a replica before its configured name is resolved: what the user named is used, in either order. */
 function named(known: Node | undefined, key: NodeKey, address: NodeAddress): Node {
   if (known === undefined) return stranger(key, address)
-  return address.origin === 'configured' && known.address.origin !== 'configured' ? { ...known, address } : known
+  const { origin, weight, zone } = known.address
+  if (address.origin === 'configured' && origin !== 'configured') return { ...known, address }
+  if (address.origin !== origin || (address.weight === weight && address.zone === zone)) return known
+  return { ...known, address: { ...known.address, weight: address.weight, zone: address.zone } }
 }
 
 function stranger(key: NodeKey, address: NodeAddress): Node {

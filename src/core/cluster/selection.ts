@@ -11,6 +11,7 @@ import { isBalanced } from './identity.js'
 import type { Instant } from './instant.js'
 import type { Node } from './node.js'
 import type { Topology } from './topology.js'
+import { ofZone } from './zone.js'
 
 export type Target =
   | { readonly role: 'primary' }
@@ -54,6 +55,8 @@ export type Refusal =
   | 'draining' // the application wants it left alone
   | 'balanced' // several servers answer there, so nothing is proven of a connection
   | 'recovering' // it failed lately, and reads keep away from it for a while
+  | 'spare' // its weight is 0
+  | 'other-zone' // a replica of the zone of this process can serve
   | 'avoided' // it has just failed this statement
 
 /** Why the chosen node is right. */
@@ -170,18 +173,18 @@ function selectReplica(topology: Topology, target: ReplicaTarget, policy: Balanc
   const refused = new Map<NodeKey, Refusal>()
   const alone = topology.alone && target.alone === 'serve' && !need.carried
   const bounded = !alone && (maxLagMillis !== Infinity || asksMore(target.maxLagBytes, need, stick))
-  const recovering: Node[] = []
+  const spare: Node[] = []
   let fit: Node[] = []
   for (const node of topology.nodes.values()) {
     const refusal = unfitReplica(node, moment, bounded)
     if (refusal !== null) refused.set(node.key, refusal)
-    else if (isOpen(node.breaker, moment.now)) recovering.push(node)
+    else if (node.address.weight === 0 || isOpen(node.breaker, moment.now)) spare.push(node)
     else fit.push(node)
   }
-  if (alone) return standing(standbysOf(fit, recovering, stick?.key ?? null), target, refused, policy, moment)
-  // A recovering replica is better than none.
-  if (fit.length === 0 && (orphaned || target.otherwise === 'refuse')) fit = recovering
-  else for (const { key } of recovering) refused.set(key, 'recovering')
+  if (alone) return standing(topology, standbysOf(fit, spare, stick?.key ?? null), target, refused, policy, moment)
+  // A spare replica is better than none.
+  if (fit.length === 0 && (orphaned || target.otherwise === 'refuse')) fit = spare
+  else for (const { key, address } of spare) refused.set(key, address.weight === 0 ? 'spare' : 'recovering')
   if (stick) {
     const same = fit.filter((node) => isSame(node, stick))
     const fresh = freshnessOf(topology, same, need, target, moment)
@@ -228,6 +231,7 @@ function asksMore(maxLagBytes: number, need: Need, stick: ReplicaTarget['stick']
 
 /** No primary was ever seen, so nothing is proven about these replicas: any may serve. */
 function standing(
+  topology: Topology,
   candidates: readonly Node[],
   { need }: ReplicaTarget,
   refused: Map<NodeKey, Refusal>,
@@ -235,12 +239,23 @@ function standing(
   moment: Moment
 ): Choice {
   if (candidates.length === 0) return { node: null, refused }
-  const node = policed(candidates, policy, moment)
+  const node = preferred(topology, candidates, refused, policy, moment)
   return { node, reason: need.maxLagMillis === Infinity ? 'unbounded' : 'unproven', required: null, refused }
 }
 
-function policed(candidates: readonly Node[], policy: BalancePolicy, moment: Moment): Node {
-  return candidates.length === 1 ? (candidates[0] as Node) : policy(candidates, moment)
+/** Any of them may serve: those of the zone of this process first. */
+function preferred(
+  { rules }: Topology,
+  candidates: readonly Node[],
+  refused: Map<NodeKey, Refusal>,
+  policy: BalancePolicy,
+  moment: Moment
+): Node {
+  const near = ofZone(candidates, rules.zone ?? null)
+  if (near !== candidates) {
+    for (const node of candidates) if (!near.includes(node)) refused.set(node.key, 'other-zone')
+  }
+  return near.length === 1 ? (near[0] as Node) : policy(near, moment)
 }
 
 /** Returns true if this is the replica that the session read from, and it is not known to have gone back since. */
@@ -286,23 +301,24 @@ function chosen(
       for (const { key } of fit) refused.set(key, fresh.why)
       return { node: null, refused }
     case 'guarded': {
-      for (const { key } of fit) if (key !== fresh.key) refused.set(key, 'too-far-behind')
-      const node = topology.nodes.get(fresh.key) as Node
+      const candidates = among(fit, fresh.keys, refused)
+      const node = preferred(topology, candidates, refused, policy, moment)
       return { node, reason: 'guarded', required: fresh.required, refused }
     }
     case 'proven': {
-      const candidates = eased(
-        fit.filter(({ key }) => fresh.keys.includes(key)),
-        moment
-      )
-      for (const { key } of fit) if (!fresh.keys.includes(key)) refused.set(key, 'too-far-behind')
+      const candidates = eased(among(fit, fresh.keys, refused), moment)
       if (candidates.length === 0) return { node: null, refused }
-      const node = policed(candidates, policy, moment)
+      const node = preferred(topology, candidates, refused, policy, moment)
       return { node, reason: fresh.required === null ? 'unbounded' : 'proven', required: fresh.required, refused }
     }
     default:
       return fresh satisfies never
   }
+}
+
+function among(fit: readonly Node[], keys: readonly NodeKey[], refused: Map<NodeKey, Refusal>): readonly Node[] {
+  for (const { key } of fit) if (!keys.includes(key)) refused.set(key, 'too-far-behind')
+  return fit.filter(({ key }) => keys.includes(key))
 }
 
 /** A replica that has come back gets its share of reads little by little, where others can have the rest. */

@@ -8,7 +8,7 @@ import type { Lsn } from './lsn.js'
 import type { Node, ProbeResult } from './node.js'
 import type { Position, Positions, Receiver } from './sighting.js'
 
-/** The options that belief.ts depends on. */
+/** The options that belief.ts and selection.ts depend on. */
 export interface Rules {
   /** How many hosts the user named. */
   readonly hosts: number
@@ -16,6 +16,8 @@ export interface Rules {
   readonly silentMillis: number
   /** The flush position is never used for the lag bound. */
   readonly strictAsyncCommit: boolean
+  /** Where this process is: replicas there are preferred. Absent or null: not known. */
+  readonly zone?: string | null | undefined
 }
 
 export interface Topology {
