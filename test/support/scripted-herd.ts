@@ -10,7 +10,9 @@ import type { Sighting } from '../../src/core/cluster/sighting.js'
 import type { PgherdError } from '../../src/errors.js'
 import { type Attempt, Herd, type HerdParts, type Request } from '../../src/herd/herd.js'
 import type { ProbeFactory } from '../../src/herd/probe.js'
+import type { Depth } from '../../src/herd/probe-answers.js'
 import type { Question } from '../../src/herd/question.js'
+import type { Clock } from '../../src/runtime/clock.js'
 import { detailOf } from './details.js'
 import { ManualClock } from './manual-clock.js'
 import { usualSource } from './sources.js'
@@ -80,7 +82,7 @@ export interface Scripted {
 }
 
 /** A catalogue that nobody defined anything in. */
-const nothing: Question = async () => [[{ position: 'FFFFFFFF/FFFFFFFF' }], []]
+export const nothing: Question = async () => [[{ position: 'FFFFFFFF/FFFFFFFF' }], []]
 
 export function scripted(
   servers: Readonly<Record<string, Server>>,
@@ -90,12 +92,26 @@ export function scripted(
 ): Scripted {
   const clock = new ManualClock()
   const config = resolveConfig({ host: Object.keys(servers).map(literal), ...options }, {}, {})
-  const probes: ProbeFactory = (client) => {
+  const probes = probesOf(servers, clock)
+  return { herd: new ScriptedHerd(config, { clock, probes, ask, ...parts }), clock, servers }
+}
+
+/** Told of each look as it begins, and whether it needs a new connection. */
+export type Watching = (server: Server, depth: Depth, isNew: boolean) => void
+
+/** Probes that answer as the scripts say. */
+export function probesOf(
+  servers: Readonly<Record<string, Server>>,
+  clock: Clock,
+  watching: Watching = () => {}
+): ProbeFactory {
+  return (client) => {
     const host = named(String(client.host))
     const script = servers[host] as Server
     return {
-      async look(_: 'lean' | 'full', millis: number): Promise<ProbeResult> {
+      async look(depth: Depth, millis: number): Promise<ProbeResult> {
         script.looks++
+        watching(script, depth, !script.open)
         const mode = script.mode !== 'stopping' ? script.mode : script.open ? 'primary' : 'starting'
         // A look that fails leaves no connection behind.
         script.open = mode === 'primary' || mode === 'replica'
@@ -115,7 +131,6 @@ export function scripted(
       },
     }
   }
-  return { herd: new ScriptedHerd(config, { clock, probes, ask, ...parts }), clock, servers }
 }
 
 /** Attempts fail as they would on a real connection: the error is that of whoever usually makes it. */

@@ -1,0 +1,47 @@
+// CPU and allocated bytes of one call out of many, and the heap after a collection.
+
+import { AsyncResource } from 'node:async_hooks'
+import { getHeapStatistics } from 'node:v8'
+
+export interface Cost {
+  readonly cpuMicros: number
+  readonly bytes: number
+}
+
+const WARM_UP = 2000
+const BATCH = 100
+
+/** Needs `--expose-gc`. */
+export function collected(): number {
+  const { gc } = globalThis as { readonly gc?: () => void }
+  if (gc === undefined) throw new Error('run it with --expose-gc')
+  gc()
+  gc()
+  return process.memoryUsage().heapUsed
+}
+
+/** Of `calls` calls, 100 at a time. Bytes: what was allocated, whether it was collected or not. */
+export async function costOf(calls: number, call: (index: number) => Promise<unknown>): Promise<Cost> {
+  for (let i = 0; i < Math.min(WARM_UP, calls); i++) await call(i)
+  const allocated = getHeapStatistics()
+  const before = totalOf(allocated)
+  const cpu = process.cpuUsage()
+  for (let i = 0; i < calls; i += BATCH) {
+    const batch: Promise<unknown>[] = []
+    for (let j = i; j < Math.min(calls, i + BATCH); j++) batch.push(call(j))
+    await Promise.all(batch)
+  }
+  const { user, system } = process.cpuUsage(cpu)
+  return { cpuMicros: (user + system) / calls, bytes: (totalOf(getHeapStatistics()) - before) / calls }
+}
+
+/** Node 24 and later tell; before that there is no figure. */
+function totalOf(statistics: object): number {
+  return (statistics as { readonly total_allocated_bytes?: number }).total_allocated_bytes ?? Number.NaN
+}
+
+/** Runs a function in the asynchronous context of this moment. */
+export function keptContext(): <T>(run: () => T) => T {
+  const resource = new AsyncResource('bench')
+  return (run) => resource.runInAsyncScope(run)
+}
