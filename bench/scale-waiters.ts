@@ -12,7 +12,8 @@ const CHANGES = 40
 export async function waiters(): Promise<void> {
   const table = []
   for (const count of [10, 1000, 10_000]) {
-    for (const kind of ['writes', 'mixed'] as const) table.push({ waiters: count, kind, ...(await waiting(count, kind)) })
+    for (const kind of ['writes', 'mixed'] as const)
+      table.push({ waiters: count, kind, ...(await waiting(count, kind)) })
   }
   console.table(table)
 }
