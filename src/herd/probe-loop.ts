@@ -6,7 +6,7 @@ import { failureOf, isParting } from '../core/cluster/failure.js'
 import { elapsed, type Instant } from '../core/cluster/instant.js'
 import type { Node, ProbeResult } from '../core/cluster/node.js'
 import type { Topology } from '../core/cluster/topology.js'
-import { type Clock, jittered } from '../runtime/clock.js'
+import { type Alarm, type Clock, jittered } from '../runtime/clock.js'
 import type { Probe } from './probe.js'
 import type { Depth } from './probe-answers.js'
 import type { Store } from './store.js'
@@ -54,6 +54,8 @@ export class ProbeLoop {
   #next: Promise<void> | null = null
   /** Ends the pause between two looks. */
   #endPause: (() => void) | null = null
+  /** The pause ends early. */
+  #haste: Alarm | null = null
   #fullAt: Instant | null = null
   /** The next look goes over a new connection. */
   #renew = false
@@ -80,6 +82,7 @@ export class ProbeLoop {
 
   stop(): void {
     this.#stopped = true
+    this.#haste?.cancel()
     this.probe.close()
     this.resume()
   }
@@ -102,6 +105,17 @@ export class ProbeLoop {
   /** Ends the pause, if the loop pauses. */
   resume(): void {
     this.#endPause?.()
+  }
+
+  /** The pause ends within some milliseconds: all processes that use a server hear of its loss in the same moment. */
+  hasten(): void {
+    const end = this.#endPause
+    if (end === null || this.#haste !== null) return
+    const { clock } = this.#parts
+    this.#haste = clock.alarm(FASTEST_MILLIS * clock.random(), () => {
+      this.#haste = null
+      if (this.#endPause === end) end()
+    })
   }
 
   /** Looks now, or right after the look in progress; a pause ends. */

@@ -18,8 +18,8 @@ import { ManualClock } from './manual-clock.js'
 import { usualSource } from './sources.js'
 
 export interface Server {
-  /** What it says of itself. 'stopping': a primary to the connection that is open, 57P03 to a new one. 'refuses', 'silent' and 'denies' are what a probe meets instead of an answer. */
-  mode: 'primary' | 'replica' | 'stopping' | 'refuses' | 'silent' | 'denies'
+  /** What it says of itself. 'stopping': a primary to the connection that is open, 57P03 to a new one. 'starting' (57P03), 'refuses', 'silent' and 'denies' are what a probe meets instead of an answer. */
+  mode: 'primary' | 'replica' | 'stopping' | 'starting' | 'refuses' | 'silent' | 'denies'
   timeline: number
   /** Its WAL position, or what it has replayed. */
   position: string
@@ -108,13 +108,15 @@ export function probesOf(
   return (client) => {
     const host = named(String(client.host))
     const script = servers[host] as Server
+    let isConnected = false
     return {
       async look(depth: Depth, millis: number): Promise<ProbeResult> {
         script.looks++
-        watching(script, depth, !script.open)
+        watching(script, depth, !isConnected)
         const mode = script.mode !== 'stopping' ? script.mode : script.open ? 'primary' : 'starting'
         // A look that fails leaves no connection behind.
-        script.open = mode === 'primary' || mode === 'replica'
+        isConnected = mode === 'primary' || mode === 'replica'
+        script.open = isConnected
         if (mode === 'silent') await new Promise<void>((resolve) => clock.alarm(millis, resolve))
         if (mode === 'primary' || mode === 'replica') {
           return { kind: 'answer', sighting: sighting(host, script, servers) }
@@ -127,6 +129,7 @@ export function probesOf(
         return { insert: position, flush: position, timeline: script.timeline }
       },
       close() {
+        isConnected = false
         script.open = false
       },
     }
