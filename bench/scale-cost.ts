@@ -1,7 +1,6 @@
 // CPU and allocated bytes of one call out of many, and the heap after a collection.
 
 import { AsyncResource } from 'node:async_hooks'
-import { getHeapStatistics } from 'node:v8'
 
 export interface Cost {
   readonly cpuMicros: number
@@ -10,6 +9,8 @@ export interface Cost {
 
 const WARM_UP = 2000
 const BATCH = 100
+/** So few that the young generation has room for what they allocate, and is not collected. */
+const COUNTED = 200
 
 /** Needs `--expose-gc`. */
 export function collected(): number {
@@ -20,11 +21,10 @@ export function collected(): number {
   return process.memoryUsage().heapUsed
 }
 
-/** Of `calls` calls, 100 at a time. Bytes: what was allocated, whether it was collected or not. */
+/** Of `calls` calls, 100 at a time. */
 export async function costOf(calls: number, call: (index: number) => Promise<unknown>): Promise<Cost> {
   for (let i = 0; i < Math.min(WARM_UP, calls); i++) await call(i)
-  const allocated = getHeapStatistics()
-  const before = totalOf(allocated)
+  const bytes = await bytesOf(call)
   const cpu = process.cpuUsage()
   for (let i = 0; i < calls; i += BATCH) {
     const batch: Promise<unknown>[] = []
@@ -32,12 +32,14 @@ export async function costOf(calls: number, call: (index: number) => Promise<unk
     await Promise.all(batch)
   }
   const { user, system } = process.cpuUsage(cpu)
-  return { cpuMicros: (user + system) / calls, bytes: (totalOf(getHeapStatistics()) - before) / calls }
+  return { cpuMicros: (user + system) / calls, bytes }
 }
 
-/** Node 24 and later tell; before that there is no figure. */
-function totalOf(statistics: object): number {
-  return (statistics as { readonly total_allocated_bytes?: number }).total_allocated_bytes ?? Number.NaN
+/** What the heap grows by, per call, while nothing is collected. */
+async function bytesOf(call: (index: number) => Promise<unknown>): Promise<number> {
+  const before = collected()
+  for (let i = 0; i < COUNTED; i++) await call(i)
+  return (process.memoryUsage().heapUsed - before) / COUNTED
 }
 
 /** Runs a function in the asynchronous context of this moment. */

@@ -1,6 +1,6 @@
 // Whether the costs of a statement grow with the number of nodes, waiters, sessions, statements and texts; and what 200 processes cost
 // a server. Each part prints a table.
-//   npm run bench:scale                or: node --expose-gc dist/bench/scale.js [nodes,waiters,sessions,memory,delay,probes]
+//   npm run bench:scale                or: node dist/bench/scale.js nodes,sessions,memory,waiters,delay,probes
 
 import { spawnSync } from 'node:child_process'
 import { cpus } from 'node:os'
@@ -19,11 +19,11 @@ const [asked = Object.keys(PARTS).join(',')] = process.argv.slice(2)
 const chosen = asked.split(',')
 for (const name of chosen) if (PARTS[name] === undefined) throw new Error(`no part ${name}: ${Object.keys(PARTS)}`)
 
-if (chosen.length > 1) {
+if (process.argv[3] !== 'alone') {
   // Each part gets a process of its own, so that none finds the heap of another.
   console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}`)
   const self = fileURLToPath(import.meta.url)
-  for (const name of chosen) spawnSync(process.execPath, ['--expose-gc', self, name], { stdio: 'inherit' })
+  for (const name of chosen) spawnSync(process.execPath, ['--expose-gc', self, name, 'alone'], { stdio: 'inherit' })
 } else {
   for (const name of chosen) {
     console.log(`\n${name}`)

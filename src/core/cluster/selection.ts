@@ -291,11 +291,7 @@ function chosen(
       return { node, reason: 'guarded', required: fresh.required, refused }
     }
     case 'proven': {
-      const candidates = eased(
-        fit.filter(({ key }) => fresh.keys.includes(key)),
-        moment
-      )
-      for (const { key } of fit) if (!fresh.keys.includes(key)) refused.set(key, 'too-far-behind')
+      const candidates = eased(fresh.keys.length === fit.length ? fit : provenOf(fit, fresh.keys, refused), moment)
       if (candidates.length === 0) return { node: null, refused }
       const node = policed(candidates, policy, moment)
       return { node, reason: fresh.required === null ? 'unbounded' : 'proven', required: fresh.required, refused }
@@ -303,6 +299,13 @@ function chosen(
     default:
       return fresh satisfies never
   }
+}
+
+/** Of the fit replicas those that are proven; the others are refused. */
+function provenOf(fit: readonly Node[], keys: readonly NodeKey[], refused: Map<NodeKey, Refusal>): readonly Node[] {
+  const proven = new Set(keys)
+  for (const { key } of fit) if (!proven.has(key)) refused.set(key, 'too-far-behind')
+  return fit.filter(({ key }) => proven.has(key))
 }
 
 /** A replica that has come back gets its share of reads little by little, where others can have the rest. */
