@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Pool } from 'pgherd'
 import { startCluster } from '../test/support/cluster.js'
-import { fakeFace } from './fake-face.js'
+import { fakeFace } from '../test/support/fake-face.js'
 
 const [PER_SECOND, TICK_MILLIS, SECONDS] = [10_000, 10, 10]
 const MOST_IN_FLIGHT = 1000

@@ -1,7 +1,7 @@
 // What one statement costs this process, by a router without servers: with 2 to 100 nodes, in 1 to 1,000 sessions, and over a million
 // statements.
 
-import { fakeFace } from './fake-face.js'
+import { fakeFace } from '../test/support/fake-face.js'
 import { type Cost, collected, costOf, keptContext } from './scale-cost.js'
 
 const READ = 'select * from users where id = $1'

@@ -1,7 +1,7 @@
 // 10 to 10,000 statements wait while there is no primary: what each costs in memory, what a look costs that brings nothing they wait
 // for, and how long it takes to let all of them go.
 
-import { fakeFace } from './fake-face.js'
+import { fakeFace } from '../test/support/fake-face.js'
 import { collected } from './scale-cost.js'
 
 const READ = 'select * from users where id = $1'

@@ -2,13 +2,13 @@
 // for a statement: class, route, choice of the node, execution.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { resolveConfig } from '../src/config/config.js'
-import type { Attempt } from '../src/herd/herd.js'
-import { Sessions } from '../src/pool/sessions.js'
-import { Router } from '../src/router/router.js'
-import { systemClock } from '../src/runtime/clock.js'
-import { complaints } from '../src/runtime/complaints.js'
-import { literal, nothing, probesOf, type Server, server } from '../test/support/scripted-herd.js'
+import { resolveConfig } from '../../src/config/config.js'
+import type { Attempt } from '../../src/herd/herd.js'
+import { Sessions } from '../../src/pool/sessions.js'
+import { Router } from '../../src/router/router.js'
+import { type Clock, systemClock } from '../../src/runtime/clock.js'
+import { complaints } from '../../src/runtime/complaints.js'
+import { literal, nothing, probesOf, type Server, server } from './scripted-herd.js'
 
 export interface FakeFace {
   readonly router: Router
@@ -24,14 +24,14 @@ const FIRST_NAME = 97
 export const MOST_NODES = 255 - FIRST_NAME
 
 /** A primary, and replicas that have replayed what it has written. */
-export async function fakeFace(nodes: number, options: object = {}): Promise<FakeFace> {
+export function fakeRouter(nodes: number, options: object = {}, clock: Clock = systemClock): FakeFace {
   const names = Array.from({ length: nodes }, (_, index) => String.fromCharCode(FIRST_NAME + index))
   const servers = Object.fromEntries(
     names.map((name, index) => [name, server(index === 0 ? 'primary' : 'replica', { position: '0/200' })])
   )
   const config = resolveConfig({ host: names.map(literal), ...options }, {}, {})
   const router = new Router(config, {
-    clock: systemClock,
+    clock,
     complain: complaints(),
     scopes: new Sessions(),
     busy: () => false,
@@ -40,7 +40,7 @@ export async function fakeFace(nodes: number, options: object = {}): Promise<Fak
     sharesSession: () => false,
     limits: { max: 10, min: 0, namespace: null },
     tokenLost: () => {},
-    instead: { probes: probesOf(servers, systemClock), ask: nothing },
+    instead: { probes: probesOf(servers, clock), ask: nothing },
   })
   const served = async (place: Attempt) => {
     place.phase = 'completed'
@@ -56,6 +56,12 @@ export async function fakeFace(nodes: number, options: object = {}): Promise<Fak
       router.telemetry.end()
     },
   }
-  await router.herd.ready({ primary: true, replicas: nodes - 1, maxLagMillis: 1000 }, 10_000)
+  return face
+}
+
+/** The same, and all of its nodes serve. */
+export async function fakeFace(nodes: number, options: object = {}): Promise<FakeFace> {
+  const face = fakeRouter(nodes, options)
+  await face.router.herd.ready({ primary: true, replicas: nodes - 1, maxLagMillis: 1000 }, 10_000)
   return face
 }
