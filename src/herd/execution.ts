@@ -153,9 +153,12 @@ export class Execution<T> {
     }
     if (this.#topology.epoch > 0 && store.waiting >= config.failoverQueue) throw told('PGHERD_QUEUE_FULL')
     this.#parts.waits()
-    const minds = () => this.#target.role === 'replica'
+    const kind = {
+      minds: () => this.#target.role === 'replica',
+      alike: () => (history.newest === null && this.#decided.stays?.() ? PRIMARY : null),
+    }
     const left = patienceOf(config) - (from - this.#startedAt)
-    const found = await store.waitFor(() => this.#found(history), left, this.#request.signal, minds)
+    const found = await store.waitFor(() => this.#found(history), left, this.#request.signal, kind)
     if (found === undefined) throw told(missing(this.#topology, this.#target))
     history.waitedMillis += clock.mono() - from
     return found

@@ -138,7 +138,7 @@ export class Monitor {
 
   /** The primary is lost. A loop pauses for the time between two looks at a healthy primary, and the next may be there sooner. */
   hurry(): void {
-    for (const loop of this.#loops.values()) loop.resume()
+    for (const loop of this.#loops.values()) loop.hasten()
   }
 
   /** A new connection was turned away. Only another new one can tell more: a server that stops answers on old ones for a while. */

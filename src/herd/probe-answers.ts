@@ -11,8 +11,11 @@ import { madeBy } from '../pg/tap.js'
 import type { Clock } from '../runtime/clock.js'
 import { DETAIL, IDENTITY, LEAN, ROLE } from './probe-sql.js'
 
-/** `full` asks for everything, `lean` for role, positions and timeline. */
-export type Depth = 'lean' | 'full'
+/**
+ * `lean` asks for role, positions and timeline, `full` for everything. `changed` asks for everything where the lean answer differs
+ * from the one before it in more than positions.
+ */
+export type Depth = 'lean' | 'full' | 'changed'
 
 /** How one question is asked. */
 export type Answered = typeof answered
@@ -41,10 +44,27 @@ const SILENCE: Failure = {
  * Questions are asked one after the other. A connection to PgBouncer (1.18) that is dropped between two answers would leave the
  * second answer to the client that has the server connection next.
  */
-export async function sightOn(client: Client, depth: Depth, answer: Answered): Promise<Sighting> {
+export async function sightOn(
+  client: Client,
+  depth: Depth,
+  answer: Answered,
+  before: Sighting | null = null
+): Promise<Sighting> {
   const sighting = usable(sightingIn(await asked(client, LEAN, ROLE, answer)))
-  if (depth === 'lean') return sighting
+  if (depth === 'lean' || (depth === 'changed' && before !== null && isAlike(sighting, before))) return sighting
   return { ...sighting, detail: usable(detailIn(await asked(client, DETAIL, IDENTITY, answer))) }
+}
+
+/** Nothing but positions differs. */
+function isAlike(a: Sighting, b: Sighting): boolean {
+  return (
+    a.inRecovery === b.inRecovery &&
+    a.timeline === b.timeline &&
+    a.feeds === b.feeds &&
+    a.receiver?.pid === b.receiver?.pid &&
+    a.receiver?.timeline === b.receiver?.timeline &&
+    a.receiver?.streaming === b.receiver?.streaming
+  )
 }
 
 /** 55000 is not among them: the role changed between test and call. The failure says so, and the next look sees the new role. */

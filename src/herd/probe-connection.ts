@@ -5,7 +5,7 @@ import type { NodeAddress } from '../core/cluster/address.js'
 import { failureOf } from '../core/cluster/failure.js'
 import type { Sighting } from '../core/cluster/sighting.js'
 import { loggedIn } from '../pg/login.js'
-import { answered, answeredInside, type Row } from '../pg/own-query.js'
+import { answered, answeredInside, answeredPrepared, type Row } from '../pg/own-query.js'
 import { type Intake, sourceOf, tap } from '../pg/tap.js'
 import { authRule, type RequiredAuth } from '../pg/weak-auth.js'
 import { type Depth, OVERDUE, sightOn } from './probe-answers.js'
@@ -19,6 +19,8 @@ export function intakeOf(required: RequiredAuth | null, origin: NodeAddress['ori
 
 interface Internals {
   unref(): void
+  /** As the server said at the login. */
+  readonly processID?: number | null
   readonly connection?: { readonly stream?: { destroy(): void } }
 }
 
@@ -37,6 +39,10 @@ export class ProbeConnection {
   #login: Promise<Client> | null = null
   /** The role's default is SERIALIZABLE, which a standby refuses (0A000). A probe does not need it, and says so. */
   #serializable = false
+  /** The connection leads to the server itself, so that a statement which is prepared in its session is still there later. */
+  #direct = false
+  /** Over this connection. */
+  #before: Sighting | null = null
 
   /** `ended` is called when a connection ends that was ready, and that drop() has not ended. */
   constructor(makeClient: () => Client, intake: Intake, ended: () => void) {
@@ -59,7 +65,9 @@ export class ProbeConnection {
   async look(depth: Depth): Promise<Sighting> {
     const fresh = this.#ready === null
     const client = this.#ready ?? (await this.#connect())
-    return sightOn(client, fresh ? 'full' : depth, (on, text) => this.#rowsOf(on, text))
+    const sighting = await sightOn(client, fresh ? 'full' : depth, (on, text) => this.#rowsOf(on, text), this.#before)
+    if (client === this.#ready) this.#before = sighting
+    return sighting
   }
 
   drop(): void {
@@ -67,6 +75,8 @@ export class ProbeConnection {
     this.#ready = null
     this.#client = null
     this.#login = null
+    this.#direct = false
+    this.#before = null
     // Nothing may still happen here on a server that was given up. A plain close would do as well, as a probe writes nothing.
     if (client !== null) internals(client).connection?.stream?.destroy()
   }
@@ -74,7 +84,7 @@ export class ProbeConnection {
   async #rowsOf(client: Client, text: string): Promise<readonly Row[]> {
     if (!this.#serializable) {
       try {
-        return await answered(client, text)
+        return await this.#answered(client, text)
       } catch (error) {
         if (failureOf(error, 'handed', sourceOf(error, client, 0)).kind !== 'isolation') throw error
         this.#serializable = true
@@ -82,6 +92,22 @@ export class ProbeConnection {
     }
     const [rows = []] = await answeredInside(client, [], [text])
     return rows
+  }
+
+  /** Parsed and planned once in a session, a question costs its server half, and the longer one a quarter. */
+  async #answered(client: Client, text: string): Promise<readonly Row[]> {
+    if (!this.#direct) {
+      const rows = await answered(client, text)
+      if (client === this.#ready && rows[0]?.pid === String(internals(client).processID)) this.#direct = true
+      return rows
+    }
+    try {
+      return await answeredPrepared(client, text)
+    } catch (error) {
+      if (!isUnprepared(error)) throw error
+      this.#direct = false
+      return answered(client, text)
+    }
   }
 
   /** The next look shares a login that outlasts its own look. */
@@ -121,6 +147,14 @@ export class ProbeConnection {
     this.#client = null
     if (this.#ready !== client) return
     this.#ready = null
+    this.#direct = false
+    this.#before = null
     this.#ended()
   }
+}
+
+/** 26000: there is no such statement in this session. 42P05: there is another. So a pooler shares sessions, whatever pid it told. */
+function isUnprepared(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown }
+  return code === '26000' || code === '42P05'
 }

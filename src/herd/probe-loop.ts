@@ -2,12 +2,13 @@
 // judges no answer: it dispatches what was seen.
 
 import type { NodeKey } from '../core/cluster/address.js'
-import { failureOf } from '../core/cluster/failure.js'
+import { failureOf, isParting } from '../core/cluster/failure.js'
 import { elapsed, type Instant } from '../core/cluster/instant.js'
-import type { ProbeResult } from '../core/cluster/node.js'
+import type { Node, ProbeResult } from '../core/cluster/node.js'
 import type { Topology } from '../core/cluster/topology.js'
-import { type Clock, jittered } from '../runtime/clock.js'
+import { type Alarm, type Clock, jittered } from '../runtime/clock.js'
 import type { Probe } from './probe.js'
+import type { Depth } from './probe-answers.js'
 import type { Store } from './store.js'
 
 /** A look that is not answered within this time is reported as silence. */
@@ -22,7 +23,9 @@ const FASTEST_FOR_MILLIS = 2000
 const SLOWEST_MILLIS = 30_000
 /** What changes slowly is asked for this often, and whenever a decision hangs on it. */
 const FULL_MILLIS = 3_000
-/** Without a primary every address is dialed anew this often. */
+/** A server that starts or stops makes a process for each login that it turns away, so it is asked less and less often, down to this. */
+const STARTING_MILLIS = 250
+/** Without a primary every address is dialed anew this often, ±20 %. */
 const RENEW_MILLIS = 1000
 
 /** What all loops of a monitor share. */
@@ -51,6 +54,8 @@ export class ProbeLoop {
   #next: Promise<void> | null = null
   /** Ends the pause between two looks. */
   #endPause: (() => void) | null = null
+  /** The pause ends early. */
+  #haste: Alarm | null = null
   #fullAt: Instant | null = null
   /** The next look goes over a new connection. */
   #renew = false
@@ -58,6 +63,7 @@ export class ProbeLoop {
   #stopped = false
   /** Since when it has asked over one connection while there is no primary. */
   #orphanedAt: Instant | null = null
+  #renewMillis = RENEW_MILLIS
 
   constructor(key: NodeKey, probe: Probe, parts: LoopParts) {
     this.key = key
@@ -76,6 +82,7 @@ export class ProbeLoop {
 
   stop(): void {
     this.#stopped = true
+    this.#haste?.cancel()
     this.probe.close()
     this.resume()
   }
@@ -100,6 +107,17 @@ export class ProbeLoop {
     this.#endPause?.()
   }
 
+  /** The pause ends within some milliseconds: all processes that use a server hear of its loss in the same moment. */
+  hasten(): void {
+    const end = this.#endPause
+    if (end === null || this.#haste !== null) return
+    const { clock } = this.#parts
+    this.#haste = clock.alarm(FASTEST_MILLIS * clock.random(), () => {
+      this.#haste = null
+      if (this.#endPause === end) end()
+    })
+  }
+
   /** Looks now, or right after the look in progress; a pause ends. */
   wake(): void {
     if (this.#endPause === null) void this.look()
@@ -115,7 +133,7 @@ export class ProbeLoop {
     if (this.#stopped) return
     const { store, clock } = this.#parts
     const startedAt = clock.now()
-    const depth = this.#wantsFull(startedAt) ? 'full' : 'lean'
+    const depth = this.#depth(startedAt)
     const result = await this.#asked(depth, startedAt)
     if (this.#stopped || result === null) return
     this.#misses = result.kind === 'answer' ? 0 : this.#misses + 1
@@ -124,7 +142,7 @@ export class ProbeLoop {
   }
 
   /** A socket of the application's own (option `stream`) may throw where it is closed, and the loop must go on. */
-  async #asked(depth: 'lean' | 'full', startedAt: Instant): Promise<ProbeResult | null> {
+  async #asked(depth: Depth, startedAt: Instant): Promise<ProbeResult | null> {
     const { plural, ended } = this.#parts.store.topology
     const way = plural || ended ? 'own' : 'sessions'
     try {
@@ -142,9 +160,12 @@ export class ProbeLoop {
       this.#orphanedAt = null
       return false
     }
+    // All processes lose their primary in the same moment.
+    if (this.#orphanedAt === null) this.#renewMillis = jittered(RENEW_MILLIS, this.#parts.clock)
     this.#orphanedAt ??= now
-    if (elapsed(this.#orphanedAt, now) < RENEW_MILLIS) return false
+    if (elapsed(this.#orphanedAt, now) < this.#renewMillis) return false
     this.#orphanedAt = now
+    this.#renewMillis = jittered(RENEW_MILLIS, this.#parts.clock)
     return true
   }
 
@@ -157,11 +178,17 @@ export class ProbeLoop {
     return Math.min(DEADLINE_MILLIS, rules.silentMillis / 3, left)
   }
 
+  /** While no node claims to be the primary, the details of a server wait for what its lean answer shows: a promotion, another sender. */
+  #depth(now: Instant): Depth {
+    if (this.#wantsFull(now)) return 'full'
+    return this.#parts.store.topology.primary === null ? 'changed' : 'lean'
+  }
+
   /** Timelines, attached replicas and identity decide claims. So each look asks for all of it while a claim is open. */
   #wantsFull(now: Instant): boolean {
     const { topology } = this.#parts.store
-    if (this.#fullAt === null || topology.primary === null || elapsed(this.#fullAt, now) > FULL_MILLIS) return true
-    const own = topology.nodes.get(this.key)?.state
+    if (this.#fullAt === null || topology.epoch === 0 || elapsed(this.#fullAt, now) > FULL_MILLIS) return true
+    const own = topology.primary === null ? undefined : topology.nodes.get(this.key)?.state
     if (own?.kind === 'replica' && !own.follows) return true
     // The checkpoints of a primary prove what a replica in doubt has replayed.
     return [...topology.nodes.values()].some(
@@ -181,7 +208,13 @@ export class ProbeLoop {
     const urgent =
       primary === undefined || primary.suspect !== null || node?.suspect !== null || this.#isUnsettled(topology)
     const least = urgent ? this.#fastMillis : Infinity
-    return jittered(Math.min(least, intervalMillis), clock)
+    return jittered(Math.min(Math.max(least, this.#startingMillis(node)), intervalMillis), clock)
+  }
+
+  /** For how long a server is left alone that has just said that it starts or stops: a login there brings nothing but that. */
+  #startingMillis(node: Node | undefined): number {
+    const isStarting = node?.state.kind === 'down' && isParting(node.state.failure)
+    return isStarting ? Math.min(STARTING_MILLIS, FASTEST_MILLIS * 2 ** this.#misses) : 0
   }
 
   /** A server has begun to claim lately, or a replica was connected lately whose proof waits for a look at the others. */

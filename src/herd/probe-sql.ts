@@ -4,7 +4,7 @@
 // temporary tables, and no function of the database's users may run with the rights of this role (CVE-2018-1058).
 
 /**
- * Role, positions and timeline: each look asks for them. It costs about as much as `select 1`. The receiver is read behind the
+ * Role, positions and timeline: each look asks for them. The receiver is read behind the
  * position, so what was replayed came from this receiver or from an earlier one. Any role sees the row of a sender or a receiver,
  * but not its contents.
  */
@@ -29,7 +29,8 @@ export const POSITION = `select pg_catalog.pg_current_wal_insert_lsn()::pg_catal
  * The details are asked for at connect, on a change and now and then, as pg_control_* read a file and two lists are joined. The
  * first statement of a process waits for them. Therefore the text calls the functions below the views pg_stat_replication and
  * pg_roles: a new session would have to read and plan those views. What is set for the role or the database applies to connections
- * that were made later, and this connection may be older than such a setting.
+ * that were made later, and this connection may be older than such a setting. `pid` is that of the session: a pooler tells its clients
+ * another one.
  */
 export const DETAIL = `select (select system_identifier from pg_catalog.pg_control_system())::pg_catalog.text as system_identifier,
   (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)
@@ -56,6 +57,7 @@ export const DETAIL = `select (select system_identifier from pg_catalog.pg_contr
   pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::pg_catalog.text as wal_segment_size,
   pg_catalog.current_setting('standard_conforming_strings') as standard_conforming_strings,
   pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role,
+  pg_catalog.pg_backend_pid()::pg_catalog.text as pid,
   pg_catalog.pg_has_role(pg_catalog.to_regrole('pg_read_all_stats'), 'usage')::pg_catalog.text as reads_stats`
 
 /** The role that a function of DETAIL is forbidden to. */

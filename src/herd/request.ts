@@ -14,6 +14,8 @@ export interface Request {
   readonly learn?: (refusal: Failure, what: 'refused' | 'served') => void
   /** The same, decided anew. Asked while the request waits for a node, as what it was decided from may have changed. */
   readonly again?: (() => Request) | undefined
+  /** True: whatever becomes known of the servers, `again` would give it to the primary. So one waiter can be asked for many. */
+  readonly stays?: (() => boolean) | undefined
   /** The answer may never come (a cursor): once it is handed over its client is all that the end of the pool waits for. */
   readonly endless?: true | undefined
   /** The caller gives up: a waiter for a node is told so at once. */

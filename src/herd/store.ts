@@ -9,24 +9,37 @@ import { folded } from './fold.js'
 
 export type Listener = (after: Topology, before: Topology, found: readonly Change[]) => void
 
-interface Waiter {
-  /** Asks the present picture. True: the waiter has what it waited for, and goes on. */
-  readonly attempt: () => boolean
-  readonly reject: (error: unknown) => void
+/** What is known of a wait before it is asked. */
+export interface Kind {
   /** False: a position alone cannot end this wait. */
   readonly minds: () => boolean
+  /** Waiters that give the same value wait for the same: while one of them waits in vain, all do. Null: it is like no other. */
+  readonly alike: () => unknown
 }
 
-const ALWAYS = () => true
+interface Waiter extends Kind {
+  /** Asks the present picture. 'found': the waiter has what it waited for, and goes on. */
+  readonly attempt: () => 'found' | 'failed' | 'nothing'
+  readonly reject: (error: unknown) => void
+}
+
+const SINGLE: Kind = { minds: () => true, alike: () => null }
 
 /** A new primary has cold caches, and every process of the application has waited for it. So the waiters are let go in groups. */
 const FIRST_GROUP = 16
+/** So many begin within some milliseconds. What else the process does has its turn between two groups. */
+const LARGEST_GROUP = 256
 const BETWEEN_GROUPS_MILLIS = 5
 /**
  * Thousands of positions may come in a second, while thousands of waiters wait. So after a round the next one that is due to
  * positions alone waits this many times as long as that round took. News of nodes waits for nothing.
  */
 const REST_PER_ROUND = 10
+
+/** Which waiters are asked: those alone that positions may help, or all. */
+type Asked = typeof POSITIONS | typeof ALL
+const POSITIONS = 'positions'
+const ALL = 'all'
 
 export class Store {
   readonly #clock: Clock
@@ -99,12 +112,12 @@ export class Store {
     else this.ask()
   }
 
-  /** Something has changed that waiters wait for: each waiter is asked again. */
+  /** Something has changed that waiters wait for: one waiter of each kind is asked again, and others while one is let go. */
   ask(): void {
     this.#let(FIRST_GROUP, ALL)
   }
 
-  #askLater(asked: Filter): void {
+  #askLater(asked: Asked): void {
     if (this.#waiters.size === 0 || this.#round !== null) return
     const early = this.#restUntil - this.#clock.mono()
     if (early <= 0) {
@@ -127,17 +140,23 @@ export class Store {
   }
 
   /** FIFO: a Set keeps the order of arrival, and a waiter that ends takes itself out. Many waiters are let go in growing groups. */
-  #let(most: number, asked: Filter): void {
+  #let(most: number, asked: Asked): void {
     if (this.#release !== null || this.#waiters.size === 0) return
     const from = this.#clock.mono()
+    const vain = new Set<unknown>()
     let released = 0
     for (const waiter of [...this.#waiters]) {
       if (released >= most) {
-        this.#release = this.#clock.alarm(BETWEEN_GROUPS_MILLIS, () => this.#go(most * 2), 'process')
+        const more = Math.min(most * 2, LARGEST_GROUP)
+        this.#release = this.#clock.alarm(BETWEEN_GROUPS_MILLIS, () => this.#go(more), 'process')
         break
       }
-      if (!this.#waiters.has(waiter) || !asked(waiter)) continue
-      if (waiter.attempt()) released++
+      if (!this.#waiters.has(waiter) || (asked === POSITIONS && !waiter.minds())) continue
+      const kind = waiter.alike()
+      if (kind !== null && vain.has(kind)) continue
+      const came = waiter.attempt()
+      if (came === 'found') released++
+      else if (came === 'nothing' && kind !== null && waiter.alike() === kind) vain.add(kind)
     }
     const now = this.#clock.mono()
     this.#restUntil = now + REST_PER_ROUND * (now - from)
@@ -165,18 +184,17 @@ export class Store {
   /**
    * Resolves with the first value other than undefined that `find` gives. It is asked now and after every change of the picture.
    * Resolves with undefined when `millis` are over. Rejects with what `find` throws. The wait keeps Node alive, as its caller awaits
-   * it. `minds`: whether a position alone may end the wait.
+   * it.
    */
   waitFor<T>(
     find: (topology: Topology) => T | undefined,
     millis: number,
     signal?: AbortSignal,
-    minds: () => boolean = ALWAYS
+    kind: Kind = SINGLE
   ): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       let alarm: Alarm | undefined
       let deaf: (() => void) | undefined
-      let over = false
       const done = () => {
         this.#waiters.delete(waiter)
         alarm?.cancel()
@@ -185,7 +203,6 @@ export class Store {
       const aborted = () => waiter.reject(signal?.reason)
       const fail = (error: unknown) => {
         done()
-        over = true
         reject(error)
       }
       const succeed = (value: T) => {
@@ -193,8 +210,8 @@ export class Store {
         resolve(value)
       }
       const ask = () => find(this.#topology)
-      const waiter: Waiter = { attempt: () => settles(ask, succeed, fail), reject: fail, minds }
-      if (waiter.attempt() || over) return
+      const waiter: Waiter = { attempt: () => settles(ask, succeed, fail), reject: fail, ...kind }
+      if (waiter.attempt() !== 'nothing') return
       this.#waiters.add(waiter)
       if (signal !== undefined) deaf = onAbort(signal, aborted)
       const overdue = () => {
@@ -208,19 +225,19 @@ export class Store {
   }
 }
 
-/** Asks once. True: there is a value. An error is no value, and is told. */
-function settles<T>(ask: () => T | undefined, succeed: (value: T) => void, fail: (error: unknown) => void): boolean {
+/** Asks once, and tells what came of it. */
+function settles<T>(
+  ask: () => T | undefined,
+  succeed: (value: T) => void,
+  fail: (error: unknown) => void
+): ReturnType<Waiter['attempt']> {
   try {
     const value = ask()
-    if (value === undefined) return false
+    if (value === undefined) return 'nothing'
     succeed(value)
-    return true
+    return 'found'
   } catch (error) {
     fail(error)
-    return false
+    return 'failed'
   }
 }
-
-type Filter = (waiter: Waiter) => boolean
-const ALL: Filter = () => true
-const POSITIONS: Filter = ({ minds }) => minds()

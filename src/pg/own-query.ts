@@ -78,6 +78,46 @@ class Question {
   }
 }
 
+/** What a question that is prepared needs of pg's connection. */
+interface Wire {
+  readonly stream: { cork(): void; uncork(): void }
+  readonly parsedStatements: Record<string, string>
+  readonly submittedNamedStatements: Record<string, string>
+  parse(statement: { name: string; text: string }): void
+  bind(portal: { statement: string }): void
+  describe(what: { type: 'P'; name: string }): void
+  execute(portal: object): void
+  sync(): void
+}
+
+/** A question that its session keeps prepared under a name. pg tells of what the server has parsed by `name` and `text`. */
+class Prepared extends Question {
+  readonly name: string
+
+  constructor(name: string, text: string, told: ToldAll) {
+    super(text, told)
+    this.name = name
+  }
+
+  override submit(connection: object): void {
+    const { name, text } = this
+    const wire = connection as Wire
+    wire.stream.cork()
+    try {
+      if (wire.parsedStatements[name] === undefined && wire.submittedNamedStatements[name] === undefined) {
+        wire.submittedNamedStatements[name] = text
+        wire.parse({ name, text })
+      }
+      wire.bind({ statement: name })
+      wire.describe({ type: 'P', name: '' })
+      wire.execute({})
+      wire.sync()
+    } finally {
+      wire.stream.uncork()
+    }
+  }
+}
+
 /** A question in a session that is the application's, and idle: what the application sends next waits behind it. */
 class Aside extends Question {}
 
@@ -106,6 +146,26 @@ export function answeredAside(client: Client, text: string): Promise<readonly Ro
     const told: Told = (error, rows) => (error ? reject(error) : resolve(rows))
     put(client, new Aside(text, lastOf(told)), told)
   })
+}
+
+/** As answered(), on a connection of pgherd's own that leads to the server itself: the question stays prepared in its session. */
+export function answeredPrepared(client: Client, text: string): Promise<readonly Row[]> {
+  return new Promise((resolve, reject) => {
+    const told: Told = (error, rows) => (error ? reject(error) : resolve(rows))
+    put(client, new Prepared(nameOf(text), text, lastOf(told)), told)
+  })
+}
+
+const names = new Map<string, string>()
+
+/** The texts are pgherd's own, and few. */
+function nameOf(text: string): string {
+  let name = names.get(text)
+  if (name === undefined) {
+    name = `pgherd ${names.size + 1}`
+    names.set(text, name)
+  }
+  return name
 }
 
 /** As client.connect(). */

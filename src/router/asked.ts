@@ -38,6 +38,10 @@ export class Asked implements Request {
     return this.#routed.repairs
   }
 
+  stays(): boolean {
+    return this.#routed.stays?.() ?? false
+  }
+
   repeat(): Repeatable {
     return this.#routed.repeat()
   }

@@ -1,7 +1,7 @@
 // What a face brings to the router: its clock, its connections as far as they are counted, and which session its caller is in.
 
 import type { NodeKey } from '../core/cluster/address.js'
-import type { Attempt, Sessions } from '../herd/herd.js'
+import type { Attempt, HerdParts, Sessions } from '../herd/herd.js'
 import type { Clock } from '../runtime/clock.js'
 import type { Complain } from '../runtime/complaints.js'
 import type { Connections, Gauges } from '../telemetry/meters.js'
@@ -22,6 +22,8 @@ export interface Face {
   sharesSession(): boolean
   readonly limits: Pick<Gauges, 'max' | 'min' | 'namespace'>
   tokenLost(lost: TokenLost): void
+  /** In the place of connections to servers: what answers the herd's questions. */
+  readonly instead?: Pick<HerdParts, 'probes' | 'sources' | 'ask'>
 }
 
 /** How a whole transaction begins. */

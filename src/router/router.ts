@@ -46,6 +46,7 @@ export class Router {
     this.#face = face
     const { clock, complain } = face
     this.herd = new Herd(config, {
+      ...face.instead,
       clock,
       complain,
       busy: () => face.busy(),

@@ -62,6 +62,8 @@ export class Routing {
   } | null = null
   /** The last request of each text that was read. */
   readonly #reads = new WeakMap<Verdict, Read>()
+  /** One for all that write by the present reading of texts. */
+  #writes = { version: -1, stays: () => false }
 
   constructor(config: Config, knowledge: Knowledge) {
     this.#config = config
@@ -105,7 +107,8 @@ export class Routing {
       // A caller that sends a text to the primary which looks like a read may know of a write in it.
       const read = reading && wish !== 'primary'
       const repeat = () => ({ read, undone })
-      return { target: { role: 'primary' }, repeat, repairs: false, reading: read, reason, word }
+      const stays = reading ? undefined : this.#stays
+      return { target: { role: 'primary' }, repeat, repairs: false, stays, reading: read, reason, word }
     }
     return this.#read(statement.text ?? '', verdict as Verdict, bound, written, undone, word)
   }
@@ -128,6 +131,14 @@ export class Routing {
     const of: Routed = { target, repeat, repairs: true, learn, reading: true, reason: verdict.reason, word }
     this.#reads.set(verdict, { text, of })
     return of
+  }
+
+  /** What writes goes to the primary until texts are read in another way. */
+  get #stays(): () => boolean {
+    const { texts } = this
+    const { version } = texts
+    if (version !== this.#writes.version) this.#writes = { version, stays: () => texts.version === version }
+    return this.#writes.stays
   }
 
   #reasonForPrimary(

@@ -10,14 +10,16 @@ import type { Sighting } from '../../src/core/cluster/sighting.js'
 import type { PgherdError } from '../../src/errors.js'
 import { type Attempt, Herd, type HerdParts, type Request } from '../../src/herd/herd.js'
 import type { ProbeFactory } from '../../src/herd/probe.js'
+import type { Depth } from '../../src/herd/probe-answers.js'
 import type { Question } from '../../src/herd/question.js'
+import type { Clock } from '../../src/runtime/clock.js'
 import { detailOf } from './details.js'
 import { ManualClock } from './manual-clock.js'
 import { usualSource } from './sources.js'
 
 export interface Server {
-  /** What it says of itself. 'stopping': a primary to the connection that is open, 57P03 to a new one. 'refuses', 'silent' and 'denies' are what a probe meets instead of an answer. */
-  mode: 'primary' | 'replica' | 'stopping' | 'refuses' | 'silent' | 'denies'
+  /** What it says of itself. 'stopping': a primary to the connection that is open, 57P03 to a new one. 'starting' (57P03), 'refuses', 'silent' and 'denies' are what a probe meets instead of an answer. */
+  mode: 'primary' | 'replica' | 'stopping' | 'starting' | 'refuses' | 'silent' | 'denies'
   timeline: number
   /** Its WAL position, or what it has replayed. */
   position: string
@@ -80,7 +82,7 @@ export interface Scripted {
 }
 
 /** A catalogue that nobody defined anything in. */
-const nothing: Question = async () => [[{ position: 'FFFFFFFF/FFFFFFFF' }], []]
+export const nothing: Question = async () => [[{ position: 'FFFFFFFF/FFFFFFFF' }], []]
 
 export function scripted(
   servers: Readonly<Record<string, Server>>,
@@ -90,15 +92,31 @@ export function scripted(
 ): Scripted {
   const clock = new ManualClock()
   const config = resolveConfig({ host: Object.keys(servers).map(literal), ...options }, {}, {})
-  const probes: ProbeFactory = (client) => {
+  const probes = probesOf(servers, clock)
+  return { herd: new ScriptedHerd(config, { clock, probes, ask, ...parts }), clock, servers }
+}
+
+/** Told of each look as it begins, and whether it needs a new connection. */
+export type Watching = (server: Server, depth: Depth, isNew: boolean) => void
+
+/** Probes that answer as the scripts say. */
+export function probesOf(
+  servers: Readonly<Record<string, Server>>,
+  clock: Clock,
+  watching: Watching = () => {}
+): ProbeFactory {
+  return (client) => {
     const host = named(String(client.host))
     const script = servers[host] as Server
+    let isConnected = false
     return {
-      async look(_: 'lean' | 'full', millis: number): Promise<ProbeResult> {
+      async look(depth: Depth, millis: number): Promise<ProbeResult> {
         script.looks++
+        watching(script, depth, !isConnected)
         const mode = script.mode !== 'stopping' ? script.mode : script.open ? 'primary' : 'starting'
         // A look that fails leaves no connection behind.
-        script.open = mode === 'primary' || mode === 'replica'
+        isConnected = mode === 'primary' || mode === 'replica'
+        script.open = isConnected
         if (mode === 'silent') await new Promise<void>((resolve) => clock.alarm(millis, resolve))
         if (mode === 'primary' || mode === 'replica') {
           return { kind: 'answer', sighting: sighting(host, script, servers) }
@@ -111,11 +129,11 @@ export function scripted(
         return { insert: position, flush: position, timeline: script.timeline }
       },
       close() {
+        isConnected = false
         script.open = false
       },
     }
   }
-  return { herd: new ScriptedHerd(config, { clock, probes, ask, ...parts }), clock, servers }
 }
 
 /** Attempts fail as they would on a real connection: the error is that of whoever usually makes it. */

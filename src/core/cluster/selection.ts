@@ -316,9 +316,12 @@ function chosen(
   }
 }
 
+/** Of the fit replicas those of these keys; the others are refused. */
 function among(fit: readonly Node[], keys: readonly NodeKey[], refused: Map<NodeKey, Refusal>): readonly Node[] {
-  for (const { key } of fit) if (!keys.includes(key)) refused.set(key, 'too-far-behind')
-  return fit.filter(({ key }) => keys.includes(key))
+  if (keys.length === fit.length) return fit
+  const chosen = new Set(keys)
+  for (const { key } of fit) if (!chosen.has(key)) refused.set(key, 'too-far-behind')
+  return fit.filter(({ key }) => chosen.has(key))
 }
 
 /** A replica that has come back gets its share of reads little by little, where others can have the rest. */
