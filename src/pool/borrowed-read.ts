@@ -16,15 +16,20 @@ export class BorrowedRead implements Sending {
   readonly types: unknown
   readonly #home: Home
   readonly #parts: Parts
+  readonly #entry: Entry
+  readonly #settle: Settle
   #isClosed = false
+  #isOver = false
   #onClose: (() => void) | null = null
-  #reject: (error: unknown) => void = () => {}
+  #finished: () => void = () => {}
 
-  constructor(home: Home, parts: Parts) {
+  constructor(home: Home, parts: Parts, entry: Entry, settle: Settle) {
     this.notice = home.notice
     this.types = home.types
     this.#home = home
     this.#parts = parts
+    this.#entry = entry
+    this.#settle = settle
   }
 
   get isClosed(): boolean {
@@ -43,45 +48,55 @@ export class BorrowedRead implements Sending {
     this.#isClosed = true
     this.#onClose?.()
     noteOutcome(error, 'unknown')
-    this.#reject(error)
+    this.#over(error, undefined)
   }
 
-  async run(entry: Entry, routed: Routed, settle: Settle): Promise<void> {
-    const { args } = entry
-    const { router } = this.#parts
-    const closed = new Promise<never>((_, reject) => {
-      this.#reject = reject
-    })
-    const runOn = (attempt: Attempt) => this.#runOn(attempt, entry)
-    const here = (answer: unknown) => (answer === HERE ? this.#here(entry) : answer)
+  /** Resolves when the caller has its answer. */
+  run(routed: Routed): Promise<void> {
+    const { args } = this.#entry
     this.#home.rests(true)
-    const borrowed = router.borrow(args, routed, args.signal, runOn, here)
-    borrowed.catch(() => {}) // its rejection may come when its caller has been answered
-    await Promise.race([borrowed, closed]).then(
-      (result) => settle(null, result),
-      (error) => settle(error || reasonOf(args.signal))
-    )
+    const runOn = (attempt: Attempt) => this.#runOn(attempt)
+    const here = (answer: unknown) => (answer === HERE ? this.#here() : answer)
+    return new Promise((resolve) => {
+      this.#finished = resolve
+      this.#parts.router.borrow(args, routed, args.signal, runOn, here).then(
+        (result) => this.#over(null, result),
+        (error) => this.#over(error || reasonOf(args.signal), undefined)
+      )
+    })
+  }
+
+  #over(error: unknown, result: unknown): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#settle(error, error === null ? result : undefined)
     this.#home.rests(false)
+    this.#finished()
   }
 
   /** Only what is idle there, or can be opened at once: the client has a connection of its own. */
-  async #runOn(attempt: Attempt, { args }: Entry): Promise<unknown> {
+  #runOn(attempt: Attempt): Promise<unknown> {
+    const { args } = this.#entry
     const pool = attempt.node.state.kind === 'replica' ? this.#parts.poolOf(attempt) : null
-    if (pool === null || !pool.mayRead(attempt, args)) return HERE
-    const answer = await pool.query(attempt, args, true, this).catch((error) => {
-      // A connection hook of the application's failed there: nothing was sent, and the client has a connection.
-      const isOwn = attempt.phase === 'connect' && attempt.source === 'unproven'
-      if (isOwn && !args.signal?.aborted && !this.#isClosed) return HERE
-      throw error
-    })
-    if (answer === HERE) return HERE
-    this.#parts.router.causality.readOn(attempt.node, args.scope)
-    return answer
+    if (pool === null || !pool.mayRead(attempt, args)) return Promise.resolve(HERE)
+    return pool.query(attempt, args, true, this).then(
+      (answer) => {
+        this.#parts.router.causality.readOn(attempt.node, args.scope)
+        return answer
+      },
+      (error) => {
+        // A connection hook of the application's failed there: nothing was sent, and the client has a connection.
+        const isOwn = attempt.phase === 'connect' && attempt.source === 'unproven'
+        if (isOwn && !args.signal?.aborted && !this.#isClosed) return HERE
+        throw error
+      }
+    )
   }
 
-  #here(entry: Entry): Promise<unknown> {
+  #here(): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      void this.#home.runHere({ ...entry, settle: (error, value) => (error ? reject(error) : resolve(value)) })
+      const settle: Settle = (error, value) => (error ? reject(error) : resolve(value))
+      void this.#home.runHere({ ...this.#entry, settle })
     })
   }
 }

@@ -58,6 +58,18 @@ export class Borrower {
   readonly #rest: KeepAlive
   readonly #notice: Notice = (message) => this.#client.emit('notice', message as never)
   #working = false
+  /** One statement after the other, as on one connection. */
+  readonly #next = (): void => {
+    for (let turn = this.#line.shift(); turn !== undefined; turn = this.#line.shift()) {
+      if (turn !== 'released') {
+        turn().then(this.#next)
+        return
+      }
+      this.#onLoan.abandon()
+    }
+    this.#working = false
+    for (const tell of this.#waiters.splice(0)) tell()
+  }
   readonly #home: Home
   readonly #onLoan: OnLoan
   #read: BorrowedRead | null = null
@@ -158,10 +170,8 @@ export class Borrower {
     this.#inside = null
     // A cursor or a COPY that is read no further keeps the line from going on.
     if (this.#onLoan.lent?.isStuck) this.#onLoan.abandon()
-    if (this.#working || this.#onLoan.lent !== null || this.#onLoan.isPending) {
-      this.#line.push('released')
-      void this.#work()
-    }
+    if (this.#working) this.#line.push('released')
+    else this.#onLoan.abandon()
   }
 
   /** The client's own connection has ended. What it has borrowed goes on, unless the holder has ended it. */
@@ -202,29 +212,22 @@ export class Borrower {
 
   #push(given: Entry): void {
     const entry = toldAtOnce(given)
-    const run = () => this.#run(entry).catch((error) => fail(entry, error))
     // The first in line runs at once, in the context of its caller.
-    this.#line.push(this.#working ? inContext(run) : run)
-    void this.#work()
+    if (this.#working) this.#line.push(inContext(() => this.#attended(entry)))
+    else {
+      this.#working = true
+      this.#attended(entry).then(this.#next)
+    }
   }
 
-  /** One statement after the other, as on one connection. */
-  async #work(): Promise<void> {
-    if (this.#working) return
-    this.#working = true
-    for (let turn = this.#line.shift(); turn !== undefined; turn = this.#line.shift()) {
-      if (turn === 'released') this.#onLoan.abandon()
-      else await turn()
-    }
-    this.#working = false
-    for (const tell of this.#waiters.splice(0)) tell()
+  #attended(entry: Entry): Promise<void> {
+    return this.#run(entry).catch((error) => fail(entry, error))
   }
 
   async #run(entry: Entry): Promise<void> {
     const { args, settle } = entry
-    const { signal } = args
     // Its caller has heard of that.
-    if (signal?.aborted && settle !== null) return undefined
+    if (args.signal?.aborted && settle !== null) return undefined
     const { lent } = this.#onLoan
     if (lent !== null) return this.#onLoan.run(entry, lent)
     if (this.#onLoan.isPending) return this.#onLoan.first(entry)
@@ -235,8 +238,8 @@ export class Borrower {
       const answer = this.#onLoan.defers(args)
       return answer === null ? this.#onLoan.open(entry, routed) : settle(null, answer.value)
     }
-    this.#read = new BorrowedRead(this.#home, this.#parts)
-    await this.#read.run(entry, routed, settle)
+    this.#read = new BorrowedRead(this.#home, this.#parts, entry, settle)
+    await this.#read.run(routed)
     this.#read = null
   }
 

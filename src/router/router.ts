@@ -261,7 +261,7 @@ export class Router {
   }
 
   /** The same; `then`: what follows from the answer belongs to it. */
-  async #observed<R, T>(
+  #observed<R, T>(
     kind: Task['kind'],
     text: string | null,
     asked: Asked,
@@ -270,9 +270,9 @@ export class Router {
     discard?: (late: R) => void
   ): Promise<T> {
     const { signal } = asked
-    const go = async (observed: typeof attempt) => {
+    const go = (observed: typeof attempt) => {
       const answer = this.herd.run(asked, observed)
-      return then(await (signal === undefined ? answer : abortable(answer, signal, discard)))
+      return (signal === undefined ? answer : abortable(answer, signal, discard)).then(then)
     }
     return this.telemetry.active ? this.telemetry.run(this.#task(kind, text, asked.routed), attempt, go) : go(attempt)
   }
