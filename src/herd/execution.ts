@@ -63,15 +63,62 @@ export class Execution<T> {
     return this.#parts.store.topology
   }
 
-  async run(): Promise<T> {
+  run(): Promise<T> {
+    const { lifecycle, chooser } = this.#parts
+    let chosen: ReturnType<Chooser['choose']>
+    try {
+      this.#startedAt = this.#parts.open()
+      chosen = chooser.choose(this.#target, null, this.#budget)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    lifecycle.begin()
+    const { endless } = this.#request
+    if (endless !== undefined || chosen === undefined || chosen === 'awaits') return this.#tried(chosen)
+    // Most requests need one attempt, and nothing that goes on behind it.
+    const attempt = chosen
+    return this.#attempted(attempt).then(
+      (result) => {
+        this.#left(attempt)
+        lifecycle.done()
+        return result
+      },
+      (error) => {
+        this.#left(attempt)
+        lifecycle.enter()
+        return this.#tried(undefined, { error, attempt })
+      }
+    )
+  }
+
+  /** The first attempt, in the same turn. */
+  #attempted(attempt: Attempt): Promise<T> {
+    attempt.movable = this.#decided.repairs && attempt.node.state.kind === 'replica'
+    this.#parts.chooser.loadOf(attempt.node.key).statements++
+    try {
+      return this.#perform(attempt)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  #left({ node }: Attempt): void {
+    this.#parts.chooser.loadOf(node.key).statements--
+    this.#parts.lifecycle.leave()
+  }
+
+  /** `first`: what was chosen, or undefined where nothing was. `before`: the attempt that has failed. */
+  async #tried(
+    first: ReturnType<Chooser['choose']>,
+    before?: { readonly error: unknown; readonly attempt: Attempt }
+  ): Promise<T> {
     const { clock, lifecycle, chooser, proofs } = this.#parts
     const perform = this.#perform
-    this.#startedAt = this.#parts.open()
     const letGo = this.#request.endless === undefined ? null : once(() => lifecycle.done())
-    lifecycle.begin()
     try {
+      if (before !== undefined) this.#failed(before.error, before.attempt, this.#startedAt)
+      let chosen = before === undefined ? first : chooser.choose(this.#target, this.#history, this.#budget)
       for (;;) {
-        let chosen = chooser.choose(this.#target, this.#history, this.#budget)
         if (chosen === 'awaits') {
           this.#budget = { ...this.#budget, mayAwait: false }
           await proofs.awaited(this.#target)
@@ -92,6 +139,7 @@ export class Execution<T> {
         } finally {
           load.statements--
         }
+        chosen = chooser.choose(this.#target, this.#history, this.#budget)
       }
     } finally {
       lifecycle.leave()

@@ -141,6 +141,7 @@ export class Frames {
       place = rowsFrom(chunk, end, limit, this.#taken)
     }
     this.#from = place
+    if (begin === 0 && place === chunk.length && place > 0) return chunk as Buffer
     if (place > begin) return chunk.subarray(begin, place) as Buffer
     if (place < chunk.length) this.#hold(chunk.subarray(place))
     this.#from = chunk.length
@@ -179,7 +180,9 @@ export class Frames {
 
   /** Its header alone is enough to refuse it. */
   #announced(type: number, length: number): boolean {
-    const [when, limit] = this.#phase === 'ready' ? [LATER, this.#terms.limitBytes] : [LOGIN, LOGIN_BYTES]
+    const isReady = this.#phase === 'ready'
+    const when = isReady ? LATER : LOGIN
+    const limit = isReady ? this.#terms.limitBytes : LOGIN_BYTES
     if (length >= 4 && length <= limit && ((RULES[type] as number) & when) !== 0)
       return length <= STRING_BYTES || type === DATA_ROW || type === COPY_DATA || this.#tooLong('message', length)
     return this.#refuse(this.#wrongHeader(type, length))

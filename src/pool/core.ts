@@ -153,7 +153,7 @@ export class Core {
   }
 
   #open(options: RouteOptions, signal: AbortSignal | undefined): Promise<PoolClient> {
-    const open = async (place: Attempt) => this.#poolOf(place).connect(place, options)
+    const open = (place: Attempt) => this.#poolOf(place).connect(place, options)
     return this.router.connect(options, signal, open, (late) => late.release())
   }
 

@@ -23,6 +23,8 @@ import { Facts } from './facts.js'
 import { NOWHERE, ON_PRIMARY, type Routed, Routing } from './routing.js'
 import { mayInsist, queryArgs, type RouteOptions, Statement } from './statement.js'
 
+const asksPrimary = (signal?: AbortSignal) => new Asked(ON_PRIMARY, null, signal, false)
+const PRIMARY = asksPrimary()
 const ALONE = { target: ON_PRIMARY.target, reason: 'there is one server' }
 const INSISTING: RouteOptions = { route: 'replica' }
 const SHARED = 'only reads, but the one connection of the pool has session state'
@@ -138,21 +140,31 @@ export class Router {
   }
 
   /** A connection to hold. `discard`: it came when its caller had given up. */
-  async connect<T>(
+  connect<T>(
     options: RouteOptions,
     signal: AbortSignal | undefined,
     runOn: (place: Attempt) => Promise<T>,
     discard: (late: T) => void
   ): Promise<T> {
     const { attributes } = this.#config
+    const mayRead = attributes === 'standby' || (attributes === 'any' && options.route === 'replica')
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    if (mayRead) return this.#connectToRead(options, signal, runOn, discard)
+    return this.#request('connect', null, signal === undefined ? PRIMARY : asksPrimary(signal), runOn, discard)
+  }
+
+  async #connectToRead<T>(
+    options: RouteOptions,
+    signal: AbortSignal | undefined,
+    runOn: (place: Attempt) => Promise<T>,
+    discard: (late: T) => void
+  ): Promise<T> {
     const { scope } = this.causality
     const written = this.causality.written(scope)
     const otherwise = options.route === 'replica' ? await this.#whereNoReplica(signal) : 'refuse'
     const again = (): Routed => {
       const routed = this.#config.routing === 'on' && this.herd.topology.plural
-      const insists = attributes === 'any' && options.route === 'replica'
-      const onReplica = attributes === 'standby' || (insists && (routed || this.isAlone))
-      if (!onReplica) return ON_PRIMARY
+      if (this.#config.attributes !== 'standby' && !routed && !this.isAlone) return ON_PRIMARY
       return this.routing.anyReplica(options, this.#anew(written, scope), this.isAlone ? otherwise : 'refuse')
     }
     signal?.throwIfAborted()
