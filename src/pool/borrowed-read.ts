@@ -51,19 +51,17 @@ export class BorrowedRead implements Sending {
     this.#over(error, undefined)
   }
 
-  /** Resolves when the caller has its answer. */
-  run(routed: Routed): Promise<void> {
+  /** Calls `finished` when the caller has its answer. */
+  run(routed: Routed, finished: () => void): void {
     const { args } = this.#entry
+    this.#finished = finished
     this.#home.rests(true)
     const runOn = (attempt: Attempt) => this.#runOn(attempt)
     const here = (answer: unknown) => (answer === HERE ? this.#here() : answer)
-    return new Promise((resolve) => {
-      this.#finished = resolve
-      this.#parts.router.borrow(args, routed, args.signal, runOn, here).then(
-        (result) => this.#over(null, result),
-        (error) => this.#over(error || reasonOf(args.signal), undefined)
-      )
-    })
+    this.#parts.router.borrow(args, routed, args.signal, runOn, here).then(
+      (result) => this.#over(null, result),
+      (error) => this.#over(error || reasonOf(args.signal), undefined)
+    )
   }
 
   #over(error: unknown, result: unknown): void {

@@ -12,10 +12,18 @@ import { isEnding } from '../pg/socket.js'
 import { isSubmittable, withoutCallback } from '../pg/submittable.js'
 import { isFree, isReady, runOn, type Send, statusOf, typesOf } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
-import { NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../router/statement.js'
-import { inContext } from '../runtime/context.js'
+import {
+  type Callback,
+  NO_OPTIONS,
+  type QueryArgs,
+  queryArgs,
+  type RouteOptions,
+  Statement,
+  textIn,
+} from '../router/statement.js'
 import { BorrowedRead } from './borrowed-read.js'
 import {
+  answered,
   cancellable,
   type Entry,
   fail,
@@ -28,6 +36,7 @@ import {
 } from './entry.js'
 import { Inside, type Opening } from './inside.js'
 import { KeepAlive } from './keep-alive.js'
+import { Line } from './line.js'
 import { type Home, OnLoan } from './on-loan.js'
 import type { Parts } from './parts.js'
 
@@ -41,6 +50,8 @@ export function isJudged(first: unknown): boolean {
   return text === null || !onlyShapes(text)
 }
 
+const DONE = Promise.resolve()
+
 const borrowers = new WeakMap<Client, Borrower>()
 
 export function borrowerOf(client: Client): Borrower | undefined {
@@ -53,23 +64,9 @@ export class Borrower {
   readonly #send: Send
   readonly #status: () => string | null
   readonly #parts: Parts
-  readonly #line: ((() => Promise<void>) | 'released')[] = []
-  readonly #waiters: (() => void)[] = []
+  readonly #line = new Line()
   readonly #rest: KeepAlive
   readonly #notice: Notice = (message) => this.#client.emit('notice', message as never)
-  #working = false
-  /** One statement after the other, as on one connection. */
-  readonly #next = (): void => {
-    for (let turn = this.#line.shift(); turn !== undefined; turn = this.#line.shift()) {
-      if (turn !== 'released') {
-        turn().then(this.#next)
-        return
-      }
-      this.#onLoan.abandon()
-    }
-    this.#working = false
-    for (const tell of this.#waiters.splice(0)) tell()
-  }
   readonly #home: Home
   readonly #onLoan: OnLoan
   #read: BorrowedRead | null = null
@@ -107,7 +104,7 @@ export class Borrower {
     const { router } = this.#parts
     const { lends } = router
     // Nothing to borrow, nothing to wait for, nothing to abort: as in pg.
-    if (!lends && !this.#working && !this.#isAway && !hasSignal(first)) {
+    if (!lends && !this.#line.isBusy && !this.#isAway && !hasSignal(first)) {
       this.#leaves(first, textIn(first))
       return verdict === null ? this.#send(first, second, third) : this.#judged(first, second, third, verdict)
     }
@@ -117,10 +114,14 @@ export class Borrower {
     if (args.callback !== undefined && typeof args.callback !== 'function') return this.#send(first, second, third)
     const statement = new Statement(router.routing.texts, this.#options, args, scope, this.#session.wroteAt)
     // Behind others it is asked in its turn.
-    const isBehind = this.#working || this.#isAway
+    const isBehind = this.#line.isBusy || this.#isAway
     const routed = isBehind || verdict !== null ? undefined : this.#routed(statement)
+    if (routed && !statement.reads && !this.#line.isBusy) {
+      const answer = this.#onLoan.defers(statement)
+      if (answer !== null) return answered(args, answer.value)
+    }
     const isLate = (routed !== null && verdict === null) || this.#inside !== null
-    if (isLate || this.#working || statement.signal !== undefined || this.#discards(statement)) {
+    if (isLate || this.#line.isBusy || statement.signal !== undefined || this.#discards(statement)) {
       return this.#enqueue({ args: statement, routed, second, third, settle: null }, verdict)
     }
     this.#leaves(first, statement.sql)
@@ -139,13 +140,12 @@ export class Borrower {
 
   /** Calls when nothing waits in line any more: what uses the connection behind the holder's back waits for that. */
   whenFree(tell: () => void): void {
-    if (this.#working) this.#waiters.push(tell)
-    else tell()
+    this.#line.whenFree(tell)
   }
 
   /** Statements of its holder wait in line. */
   get isBusy(): boolean {
-    return this.#working
+    return this.#line.isBusy
   }
 
   /** What its last holder has left on a replica waits for that holder. */
@@ -170,8 +170,10 @@ export class Borrower {
     this.#inside = null
     // A cursor or a COPY that is read no further keeps the line from going on.
     if (this.#onLoan.lent?.isStuck) this.#onLoan.abandon()
-    if (this.#working) this.#line.push('released')
-    else this.#onLoan.abandon()
+    this.#line.add(() => {
+      this.#onLoan.abandon()
+      this.#line.next()
+    })
   }
 
   /** The client's own connection has ended. What it has borrowed goes on, unless the holder has ended it. */
@@ -212,22 +214,27 @@ export class Borrower {
 
   #push(given: Entry): void {
     const entry = toldAtOnce(given)
-    // The first in line runs at once, in the context of its caller.
-    if (this.#working) this.#line.push(inContext(() => this.#attended(entry)))
-    else {
-      this.#working = true
-      this.#attended(entry).then(this.#next)
+    this.#line.add(() => this.#attended(entry))
+  }
+
+  /** Runs it, and then what is next in line. */
+  #attended(entry: Entry): void {
+    const failed = (error: unknown) => {
+      fail(entry, error)
+      this.#line.next()
+    }
+    try {
+      this.#run(entry)?.then(this.#line.next, failed)
+    } catch (error) {
+      failed(error)
     }
   }
 
-  #attended(entry: Entry): Promise<void> {
-    return this.#run(entry).catch((error) => fail(entry, error))
-  }
-
-  async #run(entry: Entry): Promise<void> {
+  /** Resolves when it is over; undefined: what is next is called for when it is. */
+  #run(entry: Entry): Promise<void> | undefined {
     const { args, settle } = entry
     // Its caller has heard of that.
-    if (args.signal?.aborted && settle !== null) return undefined
+    if (args.signal?.aborted && settle !== null) return DONE
     const { lent } = this.#onLoan
     if (lent !== null) return this.#onLoan.run(entry, lent)
     if (this.#onLoan.isPending) return this.#onLoan.first(entry)
@@ -236,11 +243,16 @@ export class Borrower {
     if (routed === null || settle === null) return this.#runHere(entry)
     if (!args.reads) {
       const answer = this.#onLoan.defers(args)
-      return answer === null ? this.#onLoan.open(entry, routed) : settle(null, answer.value)
+      if (answer === null) return this.#onLoan.open(entry, routed)
+      settle(null, answer.value)
+      return DONE
     }
     this.#read = new BorrowedRead(this.#home, this.#parts, entry, settle)
-    await this.#read.run(routed)
-    this.#read = null
+    this.#read.run(routed, () => {
+      this.#read = null
+      this.#line.next()
+    })
+    return undefined
   }
 
   /** The request for a replica, where one would serve this statement now; null: it stays here. */

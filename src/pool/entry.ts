@@ -3,7 +3,7 @@
 import type { Client } from 'pg'
 import { isFree, type Sent, type Turn, free as whenReady } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
-import { type Statement, textIn } from '../router/statement.js'
+import { type Callback, type QueryArgs, type Statement, textIn } from '../router/statement.js'
 import { onAbort } from '../runtime/abort.js'
 import { uncaught } from '../runtime/uncaught.js'
 
@@ -90,4 +90,12 @@ export function toldAtOnce(entry: Entry): Entry {
   if (signal.aborted) told(reasonOf(signal))
   else unsubscribe = onAbort(signal, () => told(reasonOf(signal)))
   return { ...entry, settle: told }
+}
+
+/** An answer that is there already, in the form that the call of query() has. */
+export function answered({ query, callback }: QueryArgs, value: unknown): unknown {
+  const told = callback ?? (query as { readonly callback?: unknown }).callback
+  if (typeof told !== 'function') return Promise.resolve(value)
+  process.nextTick(told as Callback, null, value)
+  return undefined
 }

@@ -69,7 +69,12 @@ export class Lent {
 
 const isolations = new WeakMap<Client, Isolation>()
 
-/** What BEGIN means in this session by default; asked once for a connection. Null: it could not be asked. */
+/** What BEGIN means in this session by default, if it was asked; undefined: it was not. */
+export function knownIsolationOf(client: Client): Isolation | undefined {
+  return isolations.get(client)
+}
+
+/** The same; asked once for a connection. Null: it could not be asked. */
 export async function isolationOf(client: PoolClient): Promise<Isolation | null> {
   const known = isolations.get(client)
   if (known !== undefined) return known

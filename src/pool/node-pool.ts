@@ -173,7 +173,7 @@ export class NodePool implements Site, ClientOwner, LaneHost, Lendable {
   // What is asked of it.
 
   /** A client of this node for a transaction of a client of the primary, which looks after it. */
-  async lend(place: Attempt, { scope }: Statement): Promise<PoolClient> {
+  lend(place: Attempt, { scope }: Statement): Promise<PoolClient> {
     place.movable = true
     return this.#hold(place, { options: NO_OPTIONS, scope: scope ?? null, isLent: true })
   }

@@ -28,7 +28,7 @@ import type { Routed } from '../router/routing.js'
 import { type Statement, textIn } from '../router/statement.js'
 import { isPairable } from './dispatch.js'
 import { cancellable, type Entry, fail, replayed } from './entry.js'
-import { isolationOf, Lent } from './loan.js'
+import { isolationOf, knownIsolationOf, Lent } from './loan.js'
 import type { Parts } from './parts.js'
 import { pinned, promoted } from './refusals.js'
 
@@ -150,7 +150,7 @@ export class OnLoan {
       client?.release()
       return null
     }
-    const isolation = opening?.isolation ?? (await isolationOf(client))
+    const isolation = opening?.isolation ?? knownIsolationOf(client) ?? (await isolationOf(client))
     const loan = new Lent(client, this.#stateOf(args, isolation ?? 'read committed'), this.#home.notice)
     if (isolation !== null && isolation !== 'serializable') return loan
     // A standby begins no such transaction.
