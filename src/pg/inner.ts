@@ -29,14 +29,14 @@ export function isAwaited({ _pendingQueue }: InnerPool): boolean {
   return _pendingQueue.length > 0
 }
 
+/** How many wait for a client. */
+export function waitersOf({ _pendingQueue }: InnerPool): number {
+  return _pendingQueue.length
+}
+
 /** Tells `reason` to those that wait for a client: pg-pool never answers them when it ends. */
 export function rejectWaiters({ _pendingQueue }: InnerPool, reason: Error): void {
   for (const { callback } of _pendingQueue.splice(0)) callback(reason, undefined, () => {})
-}
-
-/** All connections that it may have are there, and none is idle. */
-export function isExhausted({ _idle, _clients, options }: InnerPool): boolean {
-  return _idle.length === 0 && _clients.length >= options.max
 }
 
 /** Its lifetime is over, or it was used as often as it may be (`maxLifetimeSeconds`, `maxUses`). `uses`: those not counted yet. */

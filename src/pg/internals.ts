@@ -24,6 +24,7 @@ export interface InnerPool {
   readonly options: {
     max: number
     readonly maxUses?: number
+    readonly allowExitOnIdle?: boolean
     readonly connectionTimeoutMillis?: unknown
     readonly password?: unknown
   }

@@ -16,6 +16,17 @@ interface Internals {
   readonly connection?: { readonly stream?: { cork?(): void; uncork?(): void } }
 }
 
+/** Clients on which any number of statements are under way at once, until further notice. */
+const open = new WeakSet<object>()
+
+/** From now on it is pg's pipeline, or a plain client again. */
+export function pipelines(client: Client, is: boolean): void {
+  const internals = client as unknown as Internals
+  internals.pipeline = is
+  if (is) open.add(client)
+  else open.delete(client)
+}
+
 export interface Pair {
   /** Sends a question of ours, next in line. */
   ask(text: string, told: Told): void
@@ -30,7 +41,7 @@ export function pairOn(client: Client): Pair | null {
   if (!internals.readyForQuery || internals._queryQueue.length > 0) return null
   const before = internals.pipeline
   const restore = () => {
-    internals.pipeline = before
+    internals.pipeline = before || open.has(client)
   }
   const stream = internals.connection?.stream
   internals.pipeline = true
@@ -53,6 +64,6 @@ export function proceed(client: Client): void {
   if (!internals._sentQueryQueue?.length || internals.pipeline) return
   internals.pipeline = true
   process.nextTick(() => {
-    internals.pipeline = false
+    internals.pipeline = open.has(client)
   })
 }

@@ -3,6 +3,7 @@
 
 import type { Client } from 'pg'
 import type { Internals } from './internals.js'
+import { pipelines } from './pipeline.js'
 
 interface Stream {
   cork?(): void
@@ -10,7 +11,6 @@ interface Stream {
 }
 
 interface Piped {
-  pipeline?: boolean
   readonly connection?: {
     readonly stream?: Stream
     readonly parsedStatements?: Names
@@ -26,7 +26,11 @@ export class Pipelined {
   readonly #internals: Internals
   readonly #answered: () => void
   readonly #uncork: () => void
+  readonly #counts = () => {
+    this.#answers++
+  }
   readonly #timeout: unknown
+  #answers = 0
   #isCorked = false
 
   /** `answered` is called behind every answer, when the server is ready for the next statement. */
@@ -42,7 +46,19 @@ export class Pipelined {
     }
     this.#timeout = piped.connectionParameters?.query_timeout
     this.#switch(true, undefined)
+    // Before pg's own listener, which takes the next statement up, and tells what has been answered.
+    this.#internals.connection?.prependListener('readyForQuery', this.#counts)
     this.#internals.connection?.on('readyForQuery', answered)
+  }
+
+  /** Answers so far, to whatever was sent: hooks of the application may have sent something, too. */
+  get answers(): number {
+    return this.#answers
+  }
+
+  /** So many answers there will have been when what was sent last is answered. */
+  get last(): number {
+    return this.#answers + this.unanswered
   }
 
   /** The pool's query_timeout, in milliseconds; 0: none. */
@@ -60,8 +76,9 @@ export class Pipelined {
 
   /** Statements that were sent, and are not answered. */
   get unanswered(): number {
-    const { _activeQuery, _sentQueryQueue = [] } = this.#internals
-    return _sentQueryQueue.length + (_activeQuery ? 1 : 0)
+    const { readyForQuery, _sentQueryQueue = [] } = this.#internals
+    // What has failed is not under way for pg, and yet the server is to say that it is ready.
+    return _sentQueryQueue.length + (readyForQuery ? 0 : 1)
   }
 
   /** Nothing that was sent is unanswered, and the server is ready. */
@@ -70,15 +87,23 @@ export class Pipelined {
     return readyForQuery === true && _queryQueue.length === 0 && _sentQueryQueue.length === 0
   }
 
+  /** Its socket keeps the process alive, or does not. */
+  keepsProcess(does: boolean): void {
+    const client = this.#client as unknown as { ref(): void; unref(): void }
+    if (does) client.ref()
+    else client.unref()
+  }
+
   /** A plain client again. */
   close(): void {
+    this.#internals.connection?.removeListener('readyForQuery', this.#counts)
     this.#internals.connection?.removeListener('readyForQuery', this.#answered)
     this.#switch(false, this.#timeout)
   }
 
   #switch(pipeline: boolean, timeout: unknown): void {
     const piped = this.#client as unknown as Piped
-    piped.pipeline = pipeline
+    pipelines(this.#client, pipeline)
     if (this.#timeout && piped.connectionParameters !== undefined) piped.connectionParameters.query_timeout = timeout
   }
 }

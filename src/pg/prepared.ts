@@ -20,6 +20,12 @@ export function withFreeName(client: Client, config: unknown): unknown {
   return known === undefined || known === text ? config : withOwn(config, { name: undefined })
 }
 
+/** The server has closed the statement of this name, or never had one, whatever pg takes it for. */
+export function forgetName(client: Client, name: string): void {
+  const { parsedStatements } = (client as unknown as Internals).connection ?? {}
+  if (parsedStatements !== undefined) delete (parsedStatements as Record<string, string>)[name]
+}
+
 /** Names that a server has forgotten, and pg has not; null: all. */
 const forgotten = new WeakMap<Client, Set<string> | null>()
 

@@ -39,7 +39,8 @@ export class BorrowedRead implements Sending {
   onClose(call: () => void): () => void {
     this.#onClose = call
     return () => {
-      this.#onClose = null
+      // It may have been sent again meanwhile.
+      if (this.#onClose === call) this.#onClose = null
     }
   }
 

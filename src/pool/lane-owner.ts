@@ -22,8 +22,14 @@ export interface LaneOwner extends Site {
   elsewhere(read: LaneRead, from: Shared, mustWait: boolean): boolean
   /** One request to cancel what the server does for this client; resolves when its connection is closed. */
   cancelOnce(client: Client): Promise<void>
-  /** A read was the head for so long. */
-  took(statement: Statement, result: unknown, millis: number): void
+  /** A read was the head for so long, and brought so many rows. */
+  took(statement: Statement, rows: number, millis: number): void
+  /** Its connection was used as often, or as long, as it may be. */
+  isSpent(lane: Shared): boolean
+  /** A lane that is to give its connection up does not come to it. */
+  delays(): void
+  /** What rests shall not keep the process alive (`allowExitOnIdle`). */
+  readonly mayExit: boolean
   /** What is to be done with a lane that rests: its connection is wanted, or it is spent. */
   isDone(lane: Shared, restMillis: number): boolean
   closed(lane: Shared): void

@@ -3,10 +3,11 @@
 
 import type { PoolClient } from 'pg'
 import type { ServerSession } from '../core/session/server-session.js'
-import { errorOf } from '../core/thrown.js'
+import { errorOf, propertyOf } from '../core/thrown.js'
 import type { Attempt } from '../herd/herd.js'
 import { ask } from '../pg/own-query.js'
 import { Pipelined } from '../pg/pipelined.js'
+import { forgetName } from '../pg/prepared.js'
 import { isGone } from '../pg/socket.js'
 import type { Alarm } from '../runtime/clock.js'
 import { beforeOn, judge } from './judging.js'
@@ -15,7 +16,7 @@ import type { LaneOwner, Shared } from './lane-owner.js'
 import { needsProof, shownBy } from './proof.js'
 import { REPLAYED } from './questions.js'
 import { staleError } from './refusals.js'
-import { firstOf, goneOf, type LaneRead, Ride } from './ride.js'
+import { firstOf, goneOf, isOfOthers, type LaneRead, nameOf, Ride, rowsIn, timeoutOf } from './ride.js'
 import { STRAIGHT, type Straight } from './site.js'
 
 /** So often a lane in use is looked at, and so long a head may take before the reads behind it go elsewhere. */
@@ -30,19 +31,26 @@ export class Lane implements Shared {
   readonly session: ServerSession
   readonly #owner: LaneOwner
   readonly #pipe: Pipelined
-  readonly #cancel: LaneCancel
   readonly #rides: Ride[] = []
   readonly #failed = (error?: unknown) => this.#broken(error)
-  readonly #notice = (message: unknown) => this.#rides[0]?.read.sending?.notice(message)
+  readonly #notice = (message: unknown) => {
+    // What was sent again has its notices there.
+    const [head] = this.#rides
+    if (head?.isOver === false) head.read.sending?.notice(message)
+  }
+  readonly #cancel: LaneCancel
   #alarm: Alarm | null = null
   #isSlowAlarm = false
   /** Reads that pg has refused, or something has held back: sent or not, their answers are yet to be told. */
   #strays = 0
   /** Since when the head is the head, or the lane is empty, on the monotonic clock. */
   #since = 0
-  /** Milliseconds that a read takes its turn here, on average. */
+  /** Milliseconds between two answers, on average. */
   #pace = 0.1
-  #isClosing = false
+  /** The head takes long. */
+  #isStuck = false
+  /** It takes no more reads. */
+  isClosing = false
   #isClosed = false
   #uses = 0
 
@@ -52,10 +60,8 @@ export class Lane implements Shared {
     this.session = session
     this.#since = owner.clock.mono()
     session.carries()
-    this.#cancel = new LaneCancel(owner, client, () => {
-      if (this.#rides.length === 0 && !this.#isClosed) this.#emptied()
-    })
     this.#pipe = new Pipelined(client, () => this.#answered())
+    this.#cancel = new LaneCancel(owner, client, () => this.#emptied())
     client.on('error', this.#failed)
     client.on('end', this.#failed)
     client.on('notice', this.#notice)
@@ -72,11 +78,7 @@ export class Lane implements Shared {
 
   /** It takes another read now. */
   get isOpen(): boolean {
-    return !this.#isClosing && !this.#cancel.isUnderWay && !isGone(this.client)
-  }
-
-  get isClosing(): boolean {
-    return this.#isClosing
+    return !this.isClosing && !this.#cancel.isUnderWay && !isGone(this.client)
   }
 
   get rests(): boolean {
@@ -84,62 +86,71 @@ export class Lane implements Shared {
   }
 
   /** Milliseconds that a read which is sent now waits for those before it, as far as that can be told; Infinity: the head is stuck. */
-  waitAt(now: number): number {
-    const { length } = this.#rides
-    if (length === 0) return 0
-    return now - this.#since > LOOK_MILLIS ? Infinity : length * this.#pace
+  get wait(): number {
+    return this.#isStuck ? Infinity : this.#rides.length * this.#pace
   }
 
   send(read: LaneRead): void {
-    const { place, statement, sending } = read
     const { client, session } = this
-    const gone = goneOf(read)
-    if (gone !== null) {
-      read.reject(gone.error)
-      return
-    }
-    if (this.#owner.hasLeft(place, session)) {
-      read.reject(this.#left(place))
+    const { place, statement, sending } = read
+    const refused = goneOf(read) ?? (this.#owner.hasLeft(place, session) ? { error: this.#left(place) } : null)
+    if (refused !== null) {
+      read.reject(refused.error)
       return
     }
     const ride = new Ride(read, beforeOn(client))
-    if (this.#rides.length === 0) this.#since = this.#owner.clock.mono()
-    if (this.#isSlowAlarm) this.#look(LOOK_MILLIS)
+    if (this.#rides.length === 0) this.#begins()
+    else ride.isBehind = true
     this.#uses++
     this.#pipe.hold()
     if (needsProof(place, session)) this.#guard(ride)
     if (statement.signal !== undefined || sending !== undefined) ride.listens((reason) => this.#giveUp(ride, reason))
+    const first = firstOf(read, client)
+    ride.name = nameOf(first)
     const before = this.#pipe.unanswered
-    let [isTold, isStray] = [false, false]
+    let state: 'sending' | 'sent' | 'stray' = 'sending'
+    let isTold = false
     const told = (error: Error | null | undefined, result: unknown) => {
       if (isTold) return
       isTold = true
-      if (isStray) this.#strays--
-      this.#told(ride, error, result)
+      if (state === 'stray') {
+        this.#strays--
+        process.nextTick(() => this.#emptied())
+      }
+      this.#told(ride, error, result, state === 'sent')
     }
     place.phase = 'handed'
     try {
       // Past what wraps the method of this very client, as anywhere.
-      ;(client as unknown as Straight)[STRAIGHT](firstOf(read, client), statement.values, told)
+      ;(client as unknown as Straight)[STRAIGHT](first, statement.values, told)
     } catch (error) {
       told(errorOf(error, 'query()') as Error, undefined)
     }
-    const isSent = this.#pipe.unanswered > before
-    // Its guard may have gone alone.
-    if (!isSent) ride.answers--
-    if (ride.answers > 0) this.#rides.push(ride)
-    if (isSent || isTold) return
-    // pg refuses it, or something in between keeps it: what is under way here is not known any more.
-    isStray = true
-    this.#strays++
-    this.close()
+    if (this.#pipe.unanswered > before) {
+      state = 'sent'
+      ride.isUnbound = isTold
+      ride.last = this.#pipe.last
+      this.#rides.push(ride)
+      if (this.#owner.isSpent(this)) this.close()
+    } else if (!isTold) {
+      // pg refuses it, or something in between keeps it: what is under way here is not known any more.
+      state = 'stray'
+      this.#strays++
+      this.close()
+    }
+  }
+
+  /** It rests no longer. */
+  #begins(): void {
+    this.#since = this.#owner.clock.mono()
+    if (this.#isSlowAlarm) this.#look(LOOK_MILLIS)
+    if (this.#owner.mayExit) this.#pipe.keepsProcess(true)
   }
 
   /** In one trip with the read: how far the replica is. */
   #guard(ride: Ride): void {
     const { place } = ride.read
     const askedAt = this.#owner.clock.now()
-    ride.answers = 2
     ride.guard = 'stale'
     ask(this.client, REPLAYED, (_, [row]) => {
       ride.guard = shownBy(this.#owner, this.session, place, askedAt, row?.answer)
@@ -157,16 +168,24 @@ export class Lane implements Shared {
     reject(staleError(place.node.key))
   }
 
-  #told(ride: Ride, error: Error | null | undefined, result: unknown): void {
-    if (ride.isOver) return
+  /** `isSent`: it was under way on this connection. */
+  #told(ride: Ride, error: Error | null | undefined, result: unknown, isSent: boolean): void {
     const { place, statement } = ride.read
     if (!error) {
-      this.#passed(ride, result)
+      ride.rows = rowsIn(result)
+      if (!ride.isOver) this.#passed(ride, result)
       return
     }
-    judge(error, place, statement, this.client, this.session, ride.before)
+    if (!ride.isOver) judge(error, place, statement, this.client, this.session, ride.before)
+    const isSpoken = typeof place.source === 'object'
     // The server says behind its error whether it still is what it was.
-    if (typeof place.source === 'object' && !isGone(this.client)) ride.error = { error }
+    if (ride.isOver || (isSent && isSpoken && !ride.isAnswered && !isGone(this.client))) {
+      ride.error = { error }
+      return
+    }
+    // What the server said last was of another read: a tracer has kept this error back, or it is pg's.
+    if (ride.isAnswered || (!isSent && !isSpoken)) place.phase = 'handed'
+    if (ride.isAnswered) this.#failedBy(ride, error)
     else this.#fail(ride, error)
   }
 
@@ -176,10 +195,13 @@ export class Lane implements Shared {
       ride.over()
       read.resolve(result)
     }
-    this.#owner.took(read.statement, result, this.#owner.clock.mono() - this.#since)
     if (this.#owner.hasLeft(read.place, this.session)) this.#fail(ride, this.#left(read.place))
     else if (guard === 'stale') this.#stale(ride)
-    else if (guard instanceof Promise) guard.then((is) => (is ? pass() : this.#stale(ride)), read.reject)
+    else if (guard instanceof Promise)
+      guard.then(
+        (is) => (is ? pass() : this.#stale(ride)),
+        (error) => this.#fail(ride, error)
+      )
     else pass()
   }
 
@@ -191,16 +213,16 @@ export class Lane implements Shared {
 
   /** The server's error, behind which it is ready again. */
   #failedBy(ride: Ride, error: unknown): void {
+    const code = propertyOf(error, 'code')
+    if (ride.name !== null && code === '26000') forgetName(this.client, ride.name)
+    // The server has it, and pg does not know.
+    if (code === '42P05') this.close()
     if (ride.isOver) return
-    const { place, statement } = ride.read
-    if (this.#owner.hasLeft(place, this.session)) {
-      this.#fail(ride, this.#left(place))
+    if (this.#owner.hasLeft(ride.read.place, this.session)) {
+      this.#fail(ride, this.#left(ride.read.place))
       return
     }
-    const { code } = error as { readonly code?: unknown }
-    // The name of a statement whose first sender has failed; a cancel request that came late, for another's statement.
-    const isOthers = (code === '26000' && statement.isNamed) || (code === '57014' && this.#cancel.isUnderWay)
-    if (isOthers) {
+    if (isOfOthers(ride, code, this.#cancel.isUnderWay, this.isClosing)) {
       ride.over()
       if (this.#owner.elsewhere(ride.read, this, true)) return
       ride.isOver = false
@@ -214,21 +236,31 @@ export class Lane implements Shared {
     return this.#owner.left(place)
   }
 
-  /** The server is ready for the next. */
+  /** The server is ready for the next: those that were sent before that are answered. */
   #answered(): void {
-    const [ride] = this.#rides
-    if (ride === undefined || --ride.answers > 0) return
+    const ride = this.#rides[0]
+    if (ride === undefined || ride.last > this.#pipe.answers) return
     this.#rides.shift()
+    ride.isAnswered = true
     const now = this.#owner.clock.mono()
-    this.#pace += (now - this.#since - this.#pace) * SHARE
+    const millis = now - this.#since
     this.#since = now
+    this.#isStuck = false
+    // One that was sent alone has taken its time on the network, too.
+    if (ride.isBehind) this.#pace += (Math.min(millis, LOOK_MILLIS) - this.#pace) * SHARE
+    // Also of a read that was given up: it is as slow for the next caller.
+    if (!ride.isUnbound) this.#owner.took(ride.read.statement, ride.rows, millis)
+    else if (ride.name !== null) forgetName(this.client, ride.name)
     if (ride.error !== null) this.#failedBy(ride, ride.error.error)
     this.#cancel.headChanged()
-    if (this.#rides.length === 0) this.#emptied()
+    this.#emptied()
   }
 
+  /** It may rest now. */
   #emptied(): void {
-    if (this.#isClosing || this.#owner.isDone(this, 0)) this.close()
+    if (this.#isClosed || !this.rests) return
+    if (this.isClosing || this.#owner.isDone(this, 0)) this.close()
+    else if (this.#owner.mayExit) this.#pipe.keepsProcess(false)
   }
 
   /** The caller is answered at once; what the server does for it is ended only if it is at work on that. */
@@ -253,31 +285,30 @@ export class Lane implements Shared {
   #looked(): void {
     const [head] = this.#rides
     const age = this.#owner.clock.mono() - this.#since
-    if (head !== undefined) this.#lookAt(head, age)
-    else if (this.rests && (this.#isClosing || this.#owner.isDone(this, age))) {
-      this.close()
-      return
-    }
-    this.#look(head === undefined && age > LOOK_MILLIS ? REST_LOOK_MILLIS : LOOK_MILLIS)
+    if (head === undefined && this.rests && (this.isClosing || this.#owner.isDone(this, age))) this.close()
+    else if (head !== undefined && age > Math.min(LOOK_MILLIS, timeoutOf(head, this.#pipe))) void this.#overdue(head)
+    else this.#look(head === undefined && age > LOOK_MILLIS ? REST_LOOK_MILLIS : LOOK_MILLIS)
+  }
+
+  /** While the process was busy the answer may have come: that is read first. */
+  async #overdue(head: Ride): Promise<void> {
+    await this.#owner.clock.turn()
+    if (this.#isClosed) return
+    if (head === this.#rides[0]) this.#lookAt(head, this.#owner.clock.mono() - this.#since)
+    this.#look(LOOK_MILLIS)
   }
 
   #lookAt(head: Ride, age: number): void {
-    if (age > this.#timeoutOf(head)) this.#giveUp(head, new Error('Query read timeout'))
+    if (age > timeoutOf(head, this.#pipe)) this.#giveUp(head, new Error('Query read timeout'))
     if (age <= LOOK_MILLIS) return
+    this.#isStuck = true
+    if (this.isClosing) this.#owner.delays()
     // Its caller gave up while it waited.
     if (head.isOver && head.error === null) this.#endOf(head)
-    for (const ride of this.#rides.slice(1)) this.#move(ride)
-  }
-
-  #timeoutOf({ read }: Ride): number {
-    const own = (read.statement.query as { readonly query_timeout?: unknown }).query_timeout
-    return Number(own) || this.#pipe.timeoutMillis || Infinity
-  }
-
-  /** A read does no harm twice: its answer here is dropped. */
-  #move(ride: Ride): void {
-    if (ride.isOver || !this.#owner.elsewhere(ride.read, this, false)) return
-    ride.over()
+    // A read does no harm twice: its answer here is dropped.
+    for (const ride of this.#rides.slice(1)) {
+      if (!ride.isOver && this.#owner.elsewhere(ride.read, this, false)) ride.over()
+    }
   }
 
   /** The connection has ended, or is no good. */
@@ -297,13 +328,13 @@ export class Lane implements Shared {
 
   /** Takes no more reads, and gives its connection back when the last is answered. */
   close(): void {
-    this.#isClosing = true
+    this.isClosing = true
     if (this.rests) this.#finish(undefined)
   }
 
   #finish(error: unknown): void {
     if (this.#isClosed) return
-    this.#isClosed = this.#isClosing = true
+    this.#isClosed = this.isClosing = true
     this.#alarm?.cancel()
     this.#cancel.headChanged()
     const { client } = this

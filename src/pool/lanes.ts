@@ -6,16 +6,17 @@ import type { Node } from '../core/cluster/node.js'
 import type { ServerSession } from '../core/session/server-session.js'
 import type { Verdict } from '../core/sql/classify.js'
 import type { Attempt } from '../herd/herd.js'
-import { addUses, isAwaited, isExhausted, isSpent } from '../pg/inner.js'
+import { addUses, hasIdle, hasRoom, isAwaited, isSpent, waitersOf } from '../pg/inner.js'
 import type { InnerPool } from '../pg/internals.js'
 import { isNameTaken } from '../pg/pipelined.js'
+import { isFree } from '../pg/turn.js'
 import type { Statement } from '../router/statement.js'
 import type { Clock } from '../runtime/clock.js'
 import { Lane } from './lane.js'
 import type { LaneOwner, Shared } from './lane-owner.js'
 import type { Parts } from './parts.js'
-import type { LaneRead } from './ride.js'
-import { MANY_ROWS, SLOW_MILLIS, SlowShapes } from './slow-shapes.js'
+import { type LaneRead, rowsIn } from './ride.js'
+import { SlowShapes } from './slow-shapes.js'
 
 /** What the lanes ask of the connections of their node. */
 export interface LaneHost {
@@ -48,6 +49,8 @@ export class Lanes implements LaneOwner {
   readonly #shapes = new SlowShapes()
   readonly #mayShare = new WeakMap<Verdict, boolean>()
   #isOver = false
+  /** Connections that reads wait for, which may become lanes. */
+  #coming = 0
 
   constructor(host: LaneHost) {
     this.#host = host
@@ -67,7 +70,7 @@ export class Lanes implements LaneOwner {
   /** A lane would take it now. */
   takes(statement: Statement, place: Attempt): boolean {
     if (this.#lanes.length === 0 || this.fit(statement, place) !== 'quick') return false
-    const lane = this.#quickest(this.clock.mono(), null)
+    const lane = this.#quickest(null)
     return lane !== null && mayName(lane, statement)
   }
 
@@ -95,20 +98,22 @@ export class Lanes implements LaneOwner {
 
   /** The lane where a read waits least; null: another connection serves it better. */
   #best(beside: Shared | null): Lane | null {
-    const now = this.clock.mono()
-    const lane = this.#quickest(now, beside)
-    if (lane === null || lane.depth === 0 || isExhausted(this.#host.inner)) return lane
+    const { inner } = this.#host
+    const lane = this.#quickest(beside)
+    if (lane === null || lane.depth === 0 || !hasRoom(inner)) return lane
+    // One login at a time: a lane is quicker than that.
+    if (this.#coming > 0 && !hasIdle(inner)) return lane
     if (this.#lanes.length === 1 && this.#most > 1 && lane.depth >= DEEP) return null
-    return lane.waitAt(now) > LONGEST_WAIT_MILLIS ? null : lane
+    return lane.wait > LONGEST_WAIT_MILLIS ? null : lane
   }
 
   /** Of those that are not stuck. */
-  #quickest(now: number, beside: Shared | null): Lane | null {
+  #quickest(beside: Shared | null): Lane | null {
     let quickest: Lane | null = null
     let shortest = Infinity
     for (const lane of this.#lanes) {
       if (lane === beside || !lane.isOpen) continue
-      const wait = lane.waitAt(now)
+      const { wait } = lane
       if (wait < shortest) {
         quickest = lane
         shortest = wait
@@ -117,9 +122,32 @@ export class Lanes implements LaneOwner {
     return quickest
   }
 
-  /** The connection that a read has got may be a lane from now on. */
-  get wants(): boolean {
-    return !this.#isOver && this.#lanes.length < this.#most && !isAwaited(this.#host.inner)
+  /** The connection that a read has got may be a lane from now on: no hook of the application's has left something under way. */
+  wants(client: Client): boolean {
+    return !this.#isOver && this.#lanes.length < this.#most && !isAwaited(this.#host.inner) && isFree(client)
+  }
+
+  /** A read asks for a connection that may become a lane. Gives what to call when it has one, or gets none. */
+  awaits(): () => void {
+    this.#coming++
+    let isOver = false
+    return () => {
+      if (!isOver) this.#coming--
+      isOver = true
+    }
+  }
+
+  /** A read on a connection of its own, and what to call when it has that: how long it takes is looked at from then on. */
+  timed(read: LaneRead): readonly [LaneRead, () => void] {
+    let from = 0
+    const resolve = (result: unknown) => {
+      this.took(read.statement, rowsIn(result), this.clock.mono() - from)
+      read.resolve(result)
+    }
+    const began = () => {
+      from = this.clock.mono()
+    }
+    return [{ ...read, resolve }, began]
   }
 
   open(client: PoolClient, session: ServerSession, first: LaneRead): void {
@@ -130,18 +158,19 @@ export class Lanes implements LaneOwner {
 
   /** A connection is wanted, and there is none: a lane at rest gives its own up, else one does when it is drained. */
   makeRoom(isForRead: boolean): void {
-    if (this.#lanes.length === 0 || !isExhausted(this.#host.inner)) return
-    if (this.#lanes.some((lane) => lane.isClosing)) return
-    const lane =
-      this.#lanes.find((each) => each.rests) ?? (isForRead && this.#lanes.length === 1 ? undefined : this.#shallowest)
-    lane?.close()
+    this.#giveUp(waitersOf(this.#host.inner) + 1, isForRead)
   }
 
-  get #shallowest(): Lane | undefined {
-    return this.#lanes.reduce<Lane | undefined>(
-      (least, each) => (least && least.depth <= each.depth ? least : each),
-      undefined
-    )
+  /** As many as callers wait for connections; those that are stuck last. Reads leave one of those that are in use. */
+  #giveUp(wanted: number, isForRead: boolean): void {
+    if (this.#lanes.length === 0 || hasRoom(this.#host.inner)) return
+    let missing = wanted
+    for (const lane of this.#lanes) if (lane.isClosing && lane.wait < Infinity) missing--
+    const open = this.#lanes.filter((lane) => !lane.isClosing).sort((a, b) => a.wait - b.wait)
+    const busy = open.filter((lane) => !lane.rests)
+    const most = open.length - (isForRead && busy.length > 0 ? 1 : 0)
+    const inTurn = [...open.filter((lane) => lane.rests), ...busy]
+    for (const lane of inTurn.slice(0, Math.max(0, Math.min(missing, most)))) lane.close()
   }
 
   /** No more lanes; those that there are give their connections back when they are drained. */
@@ -180,24 +209,33 @@ export class Lanes implements LaneOwner {
   elsewhere(read: LaneRead, from: Shared, mustWait: boolean): boolean {
     const lane = this.#best(from)
     if (lane !== null && mayName(lane, read.statement)) lane.send(read)
-    else if (mustWait || !isExhausted(this.#host.inner)) this.#host.alone(read)
+    else if (mustWait || hasRoom(this.#host.inner)) this.#host.alone(read)
     else return false
     return true
   }
 
-  took({ text }: Statement, result: unknown, millis: number): void {
-    const { rows } = (result ?? {}) as { readonly rows?: readonly unknown[] }
-    const isLarge = rows !== undefined && rows.length > MANY_ROWS
-    if (text !== null) this.#shapes.took(text, isLarge ? Math.max(millis, 2 * SLOW_MILLIS) : millis)
+  took({ text }: Statement, rows: number, millis: number): void {
+    if (text !== null) this.#shapes.took(text, rows, millis)
+  }
+
+  get mayExit(): boolean {
+    return this.#host.inner.options.allowExitOnIdle === true
+  }
+
+  delays(): void {
+    this.#giveUp(waitersOf(this.#host.inner), false)
+  }
+
+  isSpent({ client, uses }: Shared): boolean {
+    return isSpent(this.#host.inner, client, uses)
   }
 
   isDone(lane: Shared, restMillis: number): boolean {
-    const { inner } = this.#host
-    return restMillis > REST_MILLIS || isAwaited(inner) || isSpent(inner, lane.client, lane.uses)
+    return restMillis > REST_MILLIS || isAwaited(this.#host.inner) || this.isSpent(lane)
   }
 
   closed(lane: Shared): void {
-    const at = this.#lanes.findIndex((each) => each === lane)
+    const at = this.#lanes.indexOf(lane as Lane)
     if (at >= 0) this.#lanes.splice(at, 1)
     addUses(lane.client, Math.max(0, lane.uses - 1))
   }

@@ -228,14 +228,12 @@ export class NodePool implements Site, ClientOwner, LaneHost, Lendable {
     })
   }
 
-  /** On a connection that it has asked for. */
-  #send(read: LaneRead, reading: boolean, mayShare: boolean): void {
+  /** On a connection that it has asked for. `began`: it has that. */
+  #send(read: LaneRead, reading: boolean, mayShare: boolean, began = mayShare ? this.#lanes.awaits() : NOTHING): void {
     const { place, statement, sending, resolve, reject } = read
     const use = (client: PoolClient, session: ServerSession) => {
-      if (mayShare && this.#lanes.wants) {
-        this.#lanes.open(client, session, read)
-        return
-      }
+      began()
+      if (mayShare && this.#lanes.wants(client)) return this.#lanes.open(client, session, read)
       const dispatch = new Dispatch(this, client, session, place, statement, reading, sending)
       const refused = dispatch.refusal()
       if (refused !== null) return reject(refused.error)
@@ -247,19 +245,20 @@ export class NodePool implements Site, ClientOwner, LaneHost, Lendable {
       if (pair !== null) dispatch.guard(pair, ends)
       else prove(this, client, session, place, () => dispatch.run(null, ends), reject)
     }
+    const missed = (error: unknown) => {
+      began()
+      reject(error)
+    }
     this.#lanes.makeRoom(reading)
-    this.#checkout.acquire({ place, reject, use })
+    this.#checkout.acquire({ place, reject: missed, use })
   }
 
   /** A read that lanes might carry, on a connection of its own. */
   alone(read: LaneRead): void {
-    const { clock } = this.parts
-    const from = clock.mono()
-    const resolve = (result: unknown) => {
-      this.#lanes.took(read.statement, result, clock.mono() - from)
-      read.resolve(result)
-    }
-    this.#send({ ...read, resolve }, true, false)
+    // It may have been sent before, on a lane.
+    read.place.phase = 'connect'
+    const [timed, began] = this.#lanes.timed(read)
+    this.#send(timed, true, false, began)
   }
 
   hasLeft({ node }: Attempt, session: ServerSession): boolean {
@@ -348,3 +347,4 @@ export class NodePool implements Site, ClientOwner, LaneHost, Lendable {
 }
 
 const NONE: ReadonlySet<Client> = new Set()
+const NOTHING = () => {}

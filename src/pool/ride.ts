@@ -25,11 +25,21 @@ export interface LaneRead {
 export class Ride {
   readonly read: LaneRead
   readonly before: Before
-  /** How often the server is yet to say that it is ready: once for the read, and once for a guard before it. */
-  answers = 1
+  /** It is answered when the server has said so often that it is ready. */
+  last = 0
+  /** The name that its statement is prepared under; null: none. */
+  name: string | null = null
+  /** When it was sent others were under way. */
+  isBehind = false
+  /** The server has said what it had to say of it. */
+  isAnswered = false
+  /** Its values could not be put into bytes, so pg has closed the statement that it had prepared for them. */
+  isUnbound = false
+  /** Rows that it has brought. */
+  rows = 0
   /** Its caller has an answer, or gets one from elsewhere: what comes here is dropped. */
   isOver = false
-  /** The server's error: what became of its session it says behind that. */
+  /** The server's error, whether its caller will hear of it or not: what became of its session it says behind that. */
   error: { readonly error: unknown } | null = null
   /** What its guard has proved; null: it has none. */
   guard: Shown | null = null
@@ -67,8 +77,34 @@ export function firstOf({ statement, sending }: LaneRead, client: Client): unkno
   return statement.isNamed ? withFreeName(client, sent) : sent
 }
 
+/** The name that the server keeps this statement under; null: none. */
+export function nameOf(first: unknown): string | null {
+  const { name } = (typeof first === 'object' ? first : {}) as { readonly name?: unknown }
+  return typeof name === 'string' && name !== '' ? name : null
+}
+
+/** How many rows a result of pg has. */
+export function rowsIn(result: unknown): number {
+  return (result as { readonly rows?: readonly unknown[] } | null | undefined)?.rows?.length ?? 0
+}
+
 /** Its caller has gone, so it is not sent: the error for that; null: it waits. */
 export function goneOf({ statement: { signal }, sending }: LaneRead): { readonly error: unknown } | null {
   if (signal?.aborted) return { error: signal.reason }
   return sending?.isClosed ? { error: new Error(CLOSED) } : null
+}
+
+/** It failed for what another read did, or was done to: nothing of its own doing. */
+export function isOfOthers({ name }: Ride, code: unknown, isPaused: boolean, isClosing: boolean): boolean {
+  // A cancel request that came late.
+  if (code === '57014') return isPaused
+  if (name === null) return false
+  // The read that was to prepare it has failed, or two did so; its plan is stale, and the first that met that has heard of it.
+  return code === '26000' || code === '42P05' || (code === '0A000' && isClosing)
+}
+
+/** What query_timeout of the statement, else of the pool, leaves the head, in milliseconds. */
+export function timeoutOf({ read }: Ride, pipe: { readonly timeoutMillis: number }): number {
+  const own = (read.statement.query as { readonly query_timeout?: unknown }).query_timeout
+  return Number(own) || pipe.timeoutMillis || Infinity
 }

@@ -4,8 +4,11 @@ import { Memo } from '../core/sql/memo.js'
 import { shapeOf } from '../core/sql/shape.js'
 
 /** A read that takes longer, in milliseconds, or brings more rows, is slow. */
-export const SLOW_MILLIS = 5
-export const MANY_ROWS = 2000
+const SLOW_MILLIS = 5
+const MANY_ROWS = 2000
+
+/** What brings many rows counts as this slow at least, in milliseconds. */
+const LARGE_MILLIS = 2 * SLOW_MILLIS
 
 const MOST_SHAPES = 1000
 
@@ -17,8 +20,9 @@ export class SlowShapes {
     return this.#millisOf.size > 0 && this.#millisOf.has(this.#shapeOfText.of(text, shapeOf))
   }
 
-  /** It took so long. One quick run halves what was seen before, so that a shape which a pause of the process has made slow comes back. */
-  took(text: string, millis: number): void {
+  /** It took so long, and brought so many rows. One quick run halves what was seen before, so that a shape which a pause of the process has made slow comes back. */
+  took(text: string, rows: number, spentMillis: number): void {
+    const millis = rows > MANY_ROWS ? Math.max(spentMillis, LARGE_MILLIS) : spentMillis
     const isQuick = millis <= SLOW_MILLIS
     if (isQuick && this.#millisOf.size === 0) return
     const shape = this.#shapeOfText.of(text, shapeOf)

@@ -44,6 +44,12 @@ const BETTER: readonly Row[] = [
     REPLICA,
     'what was surely not executed is run again',
   ],
+  [
+    'errors',
+    'of the server take their client along',
+    REPLICA,
+    'a connection that reads share stays: a statement that failed has left nothing there',
+  ],
   ['sessions', 'a transaction that is open at the release', BOTH, 'it is not the next holder’s'],
   [
     'clients',
