@@ -12,15 +12,7 @@ import { isEnding } from '../pg/socket.js'
 import { isSubmittable, withoutCallback } from '../pg/submittable.js'
 import { isFree, isReady, runOn, type Send, statusOf, typesOf } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
-import {
-  type Callback,
-  NO_OPTIONS,
-  type QueryArgs,
-  queryArgs,
-  type RouteOptions,
-  Statement,
-  textIn,
-} from '../router/statement.js'
+import { NO_OPTIONS, queryArgs, type RouteOptions, Statement, textIn } from '../router/statement.js'
 import { BorrowedRead } from './borrowed-read.js'
 import {
   answered,
