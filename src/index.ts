@@ -21,7 +21,7 @@ export type { NodeReport, PgherdErrorCode } from './errors.js'
 
 export type { Freshness, Health } from './herd/herd.js'
 export type { TransactionOptions } from './pool/transaction.js'
-export type { Failover, PoolConfig, PoolConstructor, ReadyOptions, StatementOptions } from './pool/types.js'
+export type { Failover, PoolClient, PoolConfig, PoolConstructor, ReadyOptions, StatementOptions } from './pool/types.js'
 
 export type { Hidden } from './report/hidden.js'
 export type { Explanation, NodeSnapshot, TopologySnapshot } from './report/types.js'
@@ -49,7 +49,6 @@ export function createPool(copy: PgLike): PoolConstructor {
 export const { Client, Connection, Query, Result, TypeOverrides, DatabaseError } = pg
 export const { types, defaults, escapeIdentifier, escapeLiteral } = pg
 export type Client = pg.Client
-export type PoolClient = pg.PoolClient
 
 /** All of this and of pg in one value, for what takes pg as a whole: `driver: pgherd`, `pgp.pg = pgherd`. */
 const pgherd = moduleOf(pg, { createPool, classify, replication, PgherdError }, bind, Pool)

@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('../../src/', import.meta.url))
  * of core/ that stand in none of its folders are words that all floors share.
  */
 const STOREYS: readonly (readonly string[])[] = [
-  ['core/thrown.ts', 'core/undone.ts', 'core/words.ts'],
+  ['core/spelling.ts', 'core/thrown.ts', 'core/undone.ts', 'core/words.ts'],
   ['core/sql/', 'core/cluster/'],
   ['core/session/'],
   ['runtime/'],
