@@ -19,7 +19,7 @@ export type { ReplicaPlace, ReplicaRow, ReplicationSettings, ReplicationSource }
 
 export type { NodeReport, PgherdErrorCode } from './errors.js'
 
-export type { Freshness, Health } from './herd/herd.js'
+export type { Freshness, Health, Readiness } from './herd/herd.js'
 export type { TransactionOptions } from './pool/transaction.js'
 export type { Failover, PoolClient, PoolConfig, PoolConstructor, ReadyOptions, StatementOptions } from './pool/types.js'
 
@@ -53,5 +53,4 @@ export type Client = pg.Client
 /** All of this and of pg in one value, for what takes pg as a whole: `driver: pgherd`, `pgp.pg = pgherd`. */
 const pgherd = moduleOf(pg, { createPool, classify, replication, PgherdError }, bind, Pool)
 export default pgherd
-// What require('pgherd') gives: the same, so that the lazy `native` is there too.
-export { pgherd as 'module.exports' }
+export type Pgherd = typeof pgherd

@@ -5,6 +5,7 @@ import type { EventEmitter } from 'node:events'
 import type { PoolClient } from 'pg'
 import { keyOf } from '../core/cluster/address.js'
 import { argumentError, endedError } from '../errors.js'
+import type { Readiness } from '../herd/herd.js'
 import { abilitiesOf, type PgLike } from '../pg/abilities.js'
 import type { InnerPool } from '../pg/internals.js'
 import type { ClientClass } from '../pg/weak-auth.js'
@@ -130,11 +131,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return this.#core.router.decisions.list()
     }
 
-    async ready(options: ReadyOptions = {}): Promise<void> {
+    async ready(options: ReadyOptions = {}): Promise<Readiness> {
       const { config, router } = this.#core
       warnOfMisspelt(options, READY_OPTIONS, 'ready()')
       const { primary = true, replicas = 0, timeoutMillis = config.failoverTimeoutMillis } = options
-      await router.herd.ready({ primary, replicas, maxLagMillis: config.maxLagMillis }, timeoutMillis)
+      return router.herd.ready({ primary, replicas, maxLagMillis: config.maxLagMillis }, timeoutMillis)
     }
 
     health() {

@@ -2,7 +2,7 @@
 
 import type pg from 'pg'
 import type { HerdOptions } from '../config/options.js'
-import type { Freshness, Health } from '../herd/herd.js'
+import type { Freshness, Health, Readiness } from '../herd/herd.js'
 import type { Explanation, TopologySnapshot } from '../report/types.js'
 import type { TokenLost } from '../router/causality.js'
 import type { Decision } from '../router/decisions.js'
@@ -58,8 +58,12 @@ export interface Pool extends pg.Pool {
   view(wishes?: Wishes): Pool
   /** Statements that were taken for reads, that a replica refused, and that ran on the primary instead: each cost a trip. */
   retriedOnPrimary(): readonly Repair[]
-  /** Resolves when the wanted nodes are there; rejects with PGHERD_NO_PRIMARY or PGHERD_NO_REPLICA after the timeout. */
-  ready(options?: ReadyOptions): Promise<void>
+  /**
+   * Resolves when the wanted nodes are there, and the catalogue is read, which reads on replicas need; rejects with PGHERD_NO_PRIMARY
+   * or PGHERD_NO_REPLICA after the timeout. Where no replicas are wanted it waits two seconds at most for the catalogue, and its
+   * result says whether that has been read.
+   */
+  ready(options?: ReadyOptions): Promise<Readiness>
   /**
    * Runs `work` in a session: everything that it calls, however deep, sees the session's own writes, and its reads do not go
    * backwards: they stay with one replica while that qualifies. With a token it also sees what that stands for. Gives what
