@@ -18,6 +18,7 @@ const STOREYS: readonly (readonly string[])[] = [
   ['runtime/'],
   ['discovery/'],
   ['errors.ts'],
+  ['version.ts'],
   ['pg/'],
   ['config/'],
   ['herd/'],
@@ -56,7 +57,6 @@ const OUTSIDE: Readonly<Record<string, RegExp>> = {
   'node:module': /^pg\/abilities\.ts$/,
   'node:buffer': /^pg\/frames\.ts$/,
   'node:events': /^(?:pg|pool)\//,
-  'node:fs': /^cli\/main\.ts$/,
   'node:util': /^cli\/args\.ts$/,
 }
 
