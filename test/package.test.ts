@@ -149,7 +149,7 @@ describe('the package', () => {
       const { sources }: { sources: string[] } = JSON.parse(readFileSync(join(own, map), 'utf8'))
       for (const source of sources) assert.ok(existsSync(join(own, dirname(map), source)), `${map}: ${source}`)
     }
-    for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md', 'docs/options.md'])
+    for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md', 'docs/options.md', 'examples/health.ts'])
       assert.ok(existsSync(join(own, file)))
     const rest = ['dist', 'test', 'node_modules', '.ci', 'bench'].filter((folder) => existsSync(join(own, folder)))
     assert.deepEqual(rest, [])
