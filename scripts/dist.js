@@ -3,5 +3,10 @@
 
 import { writeFileSync } from 'node:fs'
 
-const manifest = { name: 'pgherd', private: true, type: 'module', exports: { '.': './src/index.js' } }
+const manifest = {
+  name: 'pgherd',
+  private: true,
+  type: 'module',
+  exports: { '.': './src/index.js', './classify': './src/core/sql/classify.js' },
+}
 writeFileSync(new URL('../dist/package.json', import.meta.url), `${JSON.stringify(manifest, null, 2)}\n`)
