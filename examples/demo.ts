@@ -23,7 +23,8 @@ interface Failover {
 
 async function main(screen: Screen): Promise<boolean> {
   screen.say('starting a primary and two replicas …')
-  const cluster = await startCluster({ replicas: NAMES.length - 1 })
+  const onStep = (step: string) => screen.say(`${step} …`, 'dim')
+  const cluster = await startCluster({ replicas: NAMES.length - 1, onStep })
   try {
     await acknowledgeOnTwo(cluster)
     const pool = poolOver(cluster)
@@ -144,23 +145,20 @@ function summary(screen: Screen, account: Account, gap: Gap, readsBy: readonly s
   const [before, after, whole] = [gap.before, gap.after, gap.before + gap.after].map(
     (millis) => `${Math.round(millis)} ms`
   )
-  const lines = [
-    '',
-    `   write gap   ${whole}: ${before} until a replica was told to become the primary`,
-    `               and ${screen.paint(after ?? '', 'bold')} from there to the first write that it acknowledged`,
-    `   writes      ${acknowledged} acknowledged, ${found} found, ${bad(lost, 'lost')}, ${bad(doubled, 'doubled')}`,
-    `               ${unknown} of unknown outcome (the reply was lost; the writer is told, nothing is sent twice)`,
-    `   reads       ${reads} answered: ${readsBy.join(', ')}`,
-    `               ${bad(missed, 'missed a write acknowledged before them')}, ${bad(failed.length, 'failed')}`,
-  ]
-  if (resurrected > 0) lines.push(`   ${bad(resurrected, 'writes that were reported as not executed are there')}`)
-  for (const text of failed) lines.push(`   ${text}`)
-  lines.push(
-    '',
-    wrong === 0 ? screen.paint('   Nothing lost.', 'bold', 'green') : screen.paint('   FAILED', 'bold', 'red'),
-    ''
+  screen.print('')
+  screen.fact('write gap', `${whole}: ${before} until a replica was told to become the primary`)
+  screen.fact('', `and ${screen.paint(after ?? '', 'bold')} from there to the first write that it acknowledged`)
+  screen.fact(
+    'writes',
+    `${acknowledged} acknowledged, ${found} found, ${bad(lost, 'lost')}, ${bad(doubled, 'doubled')}`
   )
-  screen.print(lines.join('\n'))
+  screen.fact('', `${unknown} of unknown outcome (the reply was lost; nothing is sent twice)`)
+  screen.fact('reads', `${reads} answered: ${readsBy.join(', ')}`)
+  screen.fact('', `${bad(missed, 'missed a write acknowledged before them')}, ${bad(failed.length, 'failed')}`)
+  if (resurrected > 0) screen.fact('', bad(resurrected, 'writes that were reported as not executed are there'))
+  for (const text of failed) screen.fact('', text)
+  const verdict = wrong === 0 ? screen.paint('Nothing lost.', 'bold', 'green') : screen.paint('FAILED', 'bold', 'red')
+  screen.print(`\n   ${verdict}\n`)
   return wrong === 0
 }
 

@@ -58,6 +58,11 @@ export class PgherdError extends Error {
   }
 }
 
+/** An argument of a call cannot be what it is. A TypeError, as pg throws for its own; it shows no value that may be a secret. */
+export function argumentError(message: string): TypeError {
+  return unsent(Object.assign(new TypeError(message), { code: 'PGHERD_CONFIG' as const }))
+}
+
 /** What pg's pool says when it is used after its end: libraries know the text. */
 export function endedError(): Error {
   const error = new Error('Cannot use a pool after calling end on the pool')

@@ -19,9 +19,9 @@ export type { ReplicaPlace, ReplicaRow, ReplicationSettings, ReplicationSource }
 
 export type { NodeReport, PgherdErrorCode } from './errors.js'
 
-export type { Freshness, Health } from './herd/herd.js'
+export type { Freshness, Health, Readiness } from './herd/herd.js'
 export type { TransactionOptions } from './pool/transaction.js'
-export type { Failover, PoolConfig, PoolConstructor, ReadyOptions, StatementOptions } from './pool/types.js'
+export type { Failover, PoolClient, PoolConfig, PoolConstructor, ReadyOptions, StatementOptions } from './pool/types.js'
 
 export type { Hidden } from './report/hidden.js'
 export type { Explanation, NodeSnapshot, TopologySnapshot } from './report/types.js'
@@ -49,10 +49,8 @@ export function createPool(copy: PgLike): PoolConstructor {
 export const { Client, Connection, Query, Result, TypeOverrides, DatabaseError } = pg
 export const { types, defaults, escapeIdentifier, escapeLiteral } = pg
 export type Client = pg.Client
-export type PoolClient = pg.PoolClient
 
 /** All of this and of pg in one value, for what takes pg as a whole: `driver: pgherd`, `pgp.pg = pgherd`. */
 const pgherd = moduleOf(pg, { createPool, classify, replication, PgherdError }, bind, Pool)
 export default pgherd
-// What require('pgherd') gives: the same, so that the lazy `native` is there too.
-export { pgherd as 'module.exports' }
+export type Pgherd = typeof pgherd

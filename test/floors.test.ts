@@ -12,12 +12,13 @@ const root = fileURLToPath(new URL('../../src/', import.meta.url))
  * of core/ that stand in none of its folders are words that all floors share.
  */
 const STOREYS: readonly (readonly string[])[] = [
-  ['core/thrown.ts', 'core/undone.ts', 'core/words.ts'],
+  ['core/spelling.ts', 'core/thrown.ts', 'core/undone.ts', 'core/words.ts'],
   ['core/sql/', 'core/cluster/'],
   ['core/session/'],
   ['runtime/'],
   ['discovery/'],
   ['errors.ts'],
+  ['version.ts'],
   ['pg/'],
   ['config/'],
   ['herd/'],
@@ -56,7 +57,6 @@ const OUTSIDE: Readonly<Record<string, RegExp>> = {
   'node:module': /^pg\/abilities\.ts$/,
   'node:buffer': /^pg\/frames\.ts$/,
   'node:events': /^(?:pg|pool)\//,
-  'node:fs': /^cli\/main\.ts$/,
   'node:util': /^cli\/args\.ts$/,
 }
 

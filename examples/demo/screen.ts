@@ -1,5 +1,18 @@
 // What the demo shows: a log that grows, and below it, on a terminal, a table that is redrawn in place. Anywhere else
-// the table becomes one plain line per second.
+// the table becomes one plain line per second. No line is wider than the terminal.
+
+import { wrapped } from '../../src/core/words.js'
+import {
+  type Cell,
+  type Column,
+  coloured,
+  inColumns,
+  type Paint,
+  plain,
+  type Style,
+  unpainted,
+  widthOf,
+} from '../../src/report/text.js'
 
 export interface NodeRow {
   readonly name: string
@@ -20,46 +33,57 @@ export interface Frame {
   readonly writes: readonly number[]
 }
 
-const STYLES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const
-export type Style = keyof typeof STYLES
-
 const BARS = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
-const LEAST_COLUMNS = 80
+const INDENT = '   '
+const LEAST_COLUMNS = 40
+const LEAST_ROWS = 10
+/** For output that is no terminal. */
+const UNLIMITED = 200
 
 export class Screen {
   readonly #out = process.stdout
   readonly #live: boolean
-  readonly #colours: boolean
+  readonly paint: Paint
   readonly #startedAt = performance.now()
-  #lines = 0
+  /** What is drawn below the log now, line by line, without escapes. */
+  #drawn: readonly string[] = []
   #plainAt = 0
 
   constructor({ TERM, NO_COLOR } = process.env) {
     const terminal = this.#out.isTTY === true && TERM !== 'dumb'
-    this.#live = terminal && this.#out.columns >= LEAST_COLUMNS
+    this.#live = terminal && this.#out.columns >= LEAST_COLUMNS && this.#out.rows >= LEAST_ROWS
     // https://no-color.org: any value that is not empty.
-    this.#colours = terminal && !NO_COLOR
+    this.paint = terminal && !NO_COLOR ? coloured : plain
     if (!this.#live) return
     this.#out.write('\x1b[?25l')
     // However the process ends, the terminal gets its cursor back.
     process.once('exit', () => this.#out.write('\x1b[?25h'))
   }
 
-  paint(text: string, ...styles: readonly Style[]): string {
-    if (!this.#colours || styles.length === 0) return text
-    return `\x1b[${styles.map((style) => STYLES[style]).join(';')}m${text}\x1b[0m`
+  /** What a line may have; its last column stays free, since some terminals break a line that reaches it. */
+  get width(): number {
+    return this.#out.isTTY === true ? Math.max(LEAST_COLUMNS, this.#out.columns) - 1 : UNLIMITED
   }
 
-  /** An event: a line that stays, with the time since the start. */
+  /** An event: lines that stay, with the time since the start. */
   say(text: string, ...styles: readonly Style[]): void {
-    const seconds = ((performance.now() - this.#startedAt) / 1000).toFixed(1).padStart(5)
-    this.print(`${this.paint(`${seconds} s`, 'dim')}  ${this.paint(text, ...styles)}`)
+    const time = `${((performance.now() - this.#startedAt) / 1000).toFixed(1).padStart(5)} s  `
+    const lines = wrapped(text, this.width - time.length).map((line) => this.paint(line, ...styles))
+    this.print(this.paint(time, 'dim') + lines.join(`\n${' '.repeat(time.length)}`))
+  }
+
+  /** A title, and text that begins in one column; the text may have colours where it need not be broken. */
+  fact(title: string, text: string): void {
+    const head = INDENT + title.padEnd(12)
+    const lines =
+      unpainted(text).length + head.length <= this.width ? [text] : wrapped(unpainted(text), this.width - head.length)
+    this.print(head + lines.join(`\n${' '.repeat(head.length)}`))
   }
 
   /** Lines that stay. */
   print(text: string): void {
     this.#out.write(`${this.#erased()}${text}\n`)
-    this.#lines = 0
+    this.#drawn = []
   }
 
   draw(frame: Frame): void {
@@ -67,48 +91,38 @@ export class Screen {
       this.#plain(frame)
       return
     }
-    const lines = ['', ...this.#table(frame), '', ...this.#charts(frame), '', ...this.#legend()]
+    const page = ['', ...table(frame, this.paint, this.width), '', ...this.#charts(frame), '', ...this.#legend()]
+    // What is taller than the terminal could not be taken away again.
+    const lines = page.slice(0, this.#out.rows - 1)
     this.#out.write(`${this.#erased()}${lines.join('\n')}\n`)
-    this.#lines = lines.length
+    this.#drawn = lines.map(unpainted)
   }
 
   /** Takes the table away; what was printed stays. */
   clear(): void {
     this.#out.write(this.#erased())
-    this.#lines = 0
+    this.#drawn = []
   }
 
   #erased(): string {
     if (!this.#live) return ''
-    return this.#lines === 0 ? '\r\x1b[K' : `\x1b[${this.#lines}A\r\x1b[J`
-  }
-
-  #table({ rows }: Frame): string[] {
-    const head = `   node  address            role      state          reads/s  writes/s    lag at most`
-    return [this.paint(head, 'dim'), ...rows.map((row) => this.#row(row))]
-  }
-
-  #row(row: NodeRow): string {
-    const lag = row.lagMillis === null ? '–' : `${Math.ceil(row.lagMillis)} ms`
-    const role = row.role === 'primary' ? this.paint('primary', 'bold', 'yellow') : row.role.padEnd(7)
-    const state = this.paint(row.state.padEnd(13), ...styleOf(row.state))
-    const rates = `${rate(row.readsPerSecond)} ${rate(row.writesPerSecond)}`
-    return `   ${this.paint(row.name, 'bold')}     ${row.key.padEnd(17)}  ${role}   ${state} ${rates}  ${lag.padStart(13)}`
+    // A window that was made narrower meanwhile has broken the lines that no longer fit.
+    const rows = this.#drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / this.#out.columns)), 0)
+    return rows === 0 ? '\r\x1b[K' : `\x1b[${rows}A\r\x1b[J`
   }
 
   #charts({ waiting, reads, writes }: Frame): string[] {
-    const held = waiting === 0 ? '' : this.paint(`   ${waiting} waiting`, 'red')
+    const held = waiting === 0 ? '' : `  ${waiting} waiting`
+    const title = (text: string) => INDENT + text.padEnd(8)
+    const ticks = this.width - title('').length - '  0000 waiting'.length
     return [
-      `   reads   ${this.paint(chart(reads), 'green')}`,
-      `   writes  ${this.paint(chart(writes), 'yellow')}${held}`,
+      title('reads') + this.paint(chart(reads.slice(-ticks)), 'green'),
+      title('writes') + this.paint(chart(writes.slice(-ticks)), 'yellow') + this.paint(held, 'red'),
     ]
   }
 
   #legend(): string[] {
-    return [
-      '   A read goes to a replica that is proven to hold every acknowledged write, else to the',
-      '   primary. While there is no primary writes wait; reads that are proven go on.',
-    ].map((line) => this.paint(line, 'dim'))
+    return wrapped(LEGEND, this.width - INDENT.length).map((line) => INDENT + this.paint(line, 'dim'))
   }
 
   #plain({ rows, waiting }: Frame): void {
@@ -125,13 +139,49 @@ export class Screen {
   }
 }
 
+const LEGEND =
+  'A read goes to a replica that is proven to hold every acknowledged write, else to the primary. Without a primary writes wait, ' +
+  'and so does a read for which no replica is proven.'
+
+/** As many columns as the width has room for. */
+export function table({ rows }: Frame, paint: Paint, width: number): string[] {
+  const all = columnsOf(rows)
+  const attempts = [[], ['address'], ['address', 'lag at most'], ['address', 'lag at most', 'state']]
+  const fitting = attempts
+    .map((spared) => all.filter(({ head }) => !spared.includes(head)))
+    .find((columns) => INDENT.length + widthOf(columns) <= width)
+  return inColumns(fitting ?? all.slice(0, 1), paint).map((line) => INDENT + line)
+}
+
+function columnsOf(rows: readonly NodeRow[]): Column[] {
+  return [
+    { head: 'node', cells: rows.map(({ name }) => ({ text: name, styles: ['bold'] })) },
+    { head: 'address', least: 15, cells: rows.map(({ key }) => ({ text: key })) },
+    {
+      head: 'role',
+      least: 7,
+      cells: rows.map(({ role }) => ({ text: role, styles: role === 'primary' ? PRIMARY : [] })),
+    },
+    { head: 'state', least: 10, cells: rows.map(({ state }) => ({ text: state, styles: styleOf(state) })) },
+    { head: 'reads/s', align: 'right', cells: rows.map(({ readsPerSecond }) => rate(readsPerSecond)) },
+    { head: 'writes/s', align: 'right', cells: rows.map(({ writesPerSecond }) => rate(writesPerSecond)) },
+    { head: 'lag at most', align: 'right', cells: rows.map(({ lagMillis }) => lag(lagMillis)) },
+  ]
+}
+
+const PRIMARY: readonly Style[] = ['bold', 'yellow']
+
 function styleOf(state: string): readonly Style[] {
   if (state === 'up') return ['green']
   return state === 'down' ? ['red', 'bold'] : ['cyan']
 }
 
-function rate(perSecond: number): string {
-  return (perSecond === 0 ? '·' : String(perSecond)).padStart(8)
+function rate(perSecond: number): Cell {
+  return { text: perSecond === 0 ? '·' : String(perSecond) }
+}
+
+function lag(millis: number | null): Cell {
+  return { text: millis === null ? '–' : `${Math.ceil(millis)} ms` }
 }
 
 /** One character per tick: the gap of a failover is seen at a glance. */

@@ -2,9 +2,9 @@
 // The program `pgherd`: words in, lines and an exit code out. It alone knows the process: its streams, signals and keys.
 // A mistake of the caller's is one line on stderr, never a stack.
 
-import { readFileSync } from 'node:fs'
 import { printable, printableLines } from '../core/words.js'
 import { systemClock } from '../runtime/clock.js'
+import { VERSION } from '../version.js'
 import { type Command, commandOf } from './args.js'
 import { explain } from './explain.js'
 import { helpOf } from './help.js'
@@ -27,7 +27,7 @@ async function run(command: Command): Promise<number> {
       stdout.write(`${helpOf(command.of)}\n`)
       return 0
     case 'version':
-      stdout.write(`${version()}\n`)
+      stdout.write(`${VERSION}\n`)
       return 0
     case 'wrong': {
       if (process.argv.length === 2) {
@@ -47,11 +47,6 @@ async function run(command: Command): Promise<number> {
     default:
       return command satisfies never
   }
-}
-
-function version(): string {
-  const manifest = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(manifest) as { readonly version: string }).version
 }
 
 function outside(): Outside {

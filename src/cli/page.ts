@@ -1,12 +1,13 @@
 // A topology as lines of a page: the cluster, its nodes, what the role may not see, what is wrong and what helps.
 
-import { listed, printable } from '../core/words.js'
+import { listed, printable, wrapped } from '../core/words.js'
 import { hanging, nodeTable } from '../report/print.js'
 import type { Paint } from '../report/text.js'
 import type { TopologySnapshot } from '../report/types.js'
 import type { Verdict } from './verdict.js'
 
-export function clusterLine(snapshot: TopologySnapshot, paint: Paint): string {
+/** What is known of the cluster as a whole; no line: nothing yet. */
+export function clusterLines(snapshot: TopologySnapshot, paint: Paint, width: number): string[] {
   const { systemIdentifier, epoch, nodes } = snapshot
   // What a packager adds to the number is not asked for.
   const versions = [...new Set(nodes.map(({ version }) => version?.split(' ')[0]).filter((each) => each !== undefined))]
@@ -15,7 +16,7 @@ export function clusterLine(snapshot: TopologySnapshot, paint: Paint): string {
     ...(versions.length === 0 ? [] : [`PostgreSQL ${versions.map(printable).join(', ')}`]),
     ...(epoch === 0 ? [] : [`epoch ${epoch}`]),
   ]
-  return facts.map((fact) => paint(fact, 'dim')).join(paint(' · ', 'dim'))
+  return wrapped(facts.join(' · '), width).map((line) => paint(line, 'dim'))
 }
 
 export function verdictLines({ healthy, text, advice }: Verdict, paint: Paint, width: number): string[] {

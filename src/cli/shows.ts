@@ -6,7 +6,7 @@ import type { Paint } from '../report/text.js'
 import type { TopologySnapshot } from '../report/types.js'
 import { type Change, TONES } from './changes.js'
 import type { Looking } from './herd.js'
-import { clusterLine, hiddenHint, nodeLines, verdictLines } from './page.js'
+import { clusterLines, hiddenHint, nodeLines, verdictLines } from './page.js'
 import { type Environment, type Output, paintFor, Screen, widthFor } from './terminal.js'
 import { verdictOf } from './verdict.js'
 
@@ -57,13 +57,20 @@ export class Lines implements Show {
   }
 }
 
+const LEAST_TEXT = 20
+
 /** The node stands out in the first line. */
 function entryLines({ at, node, text, tone }: Entry, paint: Paint, width: number): string[] {
   const two = (part: number) => String(part).padStart(2, '0')
   const clock = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`
   const time = `${clock}.${String(at.getMilliseconds()).padStart(3, '0')}  `
   const subject = node === null ? '' : `${node} `
-  const [first = '', ...more] = wrapped(subject + text, Math.max(20, width - time.length))
+  // Beside the time there is no room for words: they stand below it.
+  if (width - time.length < LEAST_TEXT) {
+    const lines = wrapped(subject + text, width - 2).map((line) => `  ${paint(line, ...TONES[tone])}`)
+    return [paint(time.trim(), 'dim'), ...lines]
+  }
+  const [first = '', ...more] = wrapped(subject + text, width - time.length)
   const tail = first.startsWith(subject) ? first.slice(subject.length) : first
   const head = first.startsWith(subject) ? paint(subject, 'bold') : ''
   const rest = more.map((line) => ' '.repeat(time.length) + paint(line, ...TONES[tone]))
@@ -123,8 +130,8 @@ export class Live implements Show {
   #head(snapshot: TopologySnapshot): string[] {
     const [paint, width] = [this.#paint, widthFor(this.#place.output)]
     return [
-      paint(this.#looking.target, 'bold'),
-      clusterLine(snapshot, paint),
+      ...wrapped(this.#looking.target, width).map((line) => paint(line, 'bold')),
+      ...clusterLines(snapshot, paint, width),
       '',
       ...nodeLines(snapshot, paint, width),
       '',

@@ -6,7 +6,7 @@ import type { TopologySnapshot } from '../report/types.js'
 import { type Clock, systemClock } from '../runtime/clock.js'
 import type { Command } from './args.js'
 import { type Looking, lookAround, lookAt } from './herd.js'
-import { clusterLine, hiddenLines, nodeLines, verdictLines } from './page.js'
+import { clusterLines, hiddenLines, nodeLines, verdictLines } from './page.js'
 import { type Environment, type Output, paintFor, widthFor } from './terminal.js'
 import { type Verdict, verdictOf } from './verdict.js'
 
@@ -38,12 +38,11 @@ export function statusLines(
   paint: Paint,
   width: number
 ): string[] {
-  const cluster = clusterLine(snapshot, paint)
   const hidden = hiddenLines(snapshot, paint, width)
   const table = nodeLines(snapshot, paint, width)
   return [
     paint(target, 'bold'),
-    ...(cluster === '' ? [] : [cluster]),
+    ...clusterLines(snapshot, paint, width),
     ...(table.length === 0 ? [] : ['', ...table]),
     '',
     ...verdictLines(verdict, paint, width),

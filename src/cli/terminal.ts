@@ -1,7 +1,7 @@
 // Where the words go: is it a terminal, how wide, in colour? And a page that is drawn over itself. The one place that knows escape
 // sequences of the screen; whatever it changes on a terminal it gives back.
 
-import { coloured, type Paint, plain } from '../report/text.js'
+import { coloured, cut, type Paint, plain } from '../report/text.js'
 
 export interface Output {
   readonly isTTY?: boolean
@@ -21,7 +21,7 @@ export function paintFor(output: Output, { NO_COLOR, FORCE_COLOR, TERM }: Enviro
 
 /** What is not read on a screen is not broken into its lines. */
 const UNLIMITED = 240
-const LEAST_COLUMNS = 40
+const LEAST_COLUMNS = 20
 
 export function widthFor({ isTTY, columns }: Output): number {
   return isTTY === true && columns ? Math.max(LEAST_COLUMNS, columns) : UNLIMITED
@@ -56,7 +56,8 @@ export class Screen {
   /** Over what is there, in one go, so that nothing flickers. What does not fit is not shown. */
   draw(lines: readonly string[]): void {
     if (!this.#open) return
-    const shown = lines.slice(0, this.rows - 1)
+    const { columns = 0 } = this.#output
+    const shown = lines.slice(0, this.rows - 1).map((line) => (columns === 0 ? line : cut(line, columns)))
     this.#output.write(`\x1b[H${shown.map((line) => `\x1b[K${line}`).join('\r\n')}\r\n\x1b[J`)
   }
 

@@ -55,6 +55,8 @@ function contest(claimants: readonly string[]): Verdict {
 
 /** What a failure's SQLSTATE, or the system's name for it, asks of the reader. */
 const AUTHORITY = 'Name the file with the certificate of their authority: sslrootcert in the URL.'
+const PASSWORDLESS =
+  'The server asks for a password and none was given: set PGPASSWORD, ~/.pgpass, or put it into the URL.'
 const ADVICE: ReadonlyMap<string, string> = new Map(
   Object.entries({
     '28P01': 'Check user and password: in the URL, PGUSER and PGPASSWORD, or ~/.pgpass.',
@@ -70,8 +72,8 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     ENOTFOUND: 'Check the name of the host.',
     ENOENT: 'There is no such socket: is the server running, is its directory right?',
     'The server does not support SSL connections': 'Leave sslmode and PGSSLMODE out, or turn on ssl at the servers.',
-    'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string':
-      'The server asks for a password and none was given: set PGPASSWORD, ~/.pgpass, or put it into the URL.',
+    'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string': PASSWORDLESS,
+    'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a non-empty string': PASSWORDLESS,
     SELF_SIGNED_CERT_IN_CHAIN: AUTHORITY,
     UNABLE_TO_VERIFY_LEAF_SIGNATURE: AUTHORITY,
     DEPTH_ZERO_SELF_SIGNED_CERT: AUTHORITY,
@@ -114,7 +116,11 @@ const REFUSED = /^(28|3D|42|53)|SSL|SASL|CERT|certificate|PGHERD/
 /** No server answered, or none accepted the login. A server that answered says more than one that did not. */
 function unreached(nodes: readonly NodeSnapshot[]): Verdict {
   const told = nodes.find(({ failureCode }) => /^[0-9A-Z]{5}$/.test(failureCode ?? ''))
-  const answered = told ?? nodes.find(({ failure }) => failure !== null) ?? nodes[0]
+  const answered =
+    told ??
+    nodes.find(({ failure }) => REFUSED.test(failure ?? '')) ??
+    nodes.find(({ failure }) => failure !== null) ??
+    nodes[0]
   const code = answered?.failureCode ?? null
   const words = answered === undefined ? null : reasonOf(answered)
   const isRefused = REFUSED.test(`${code ?? ''} ${words ?? ''}`.trim())

@@ -2,8 +2,10 @@
 // here. Refuses what cannot work, naming the option and what it may be. Does no I/O and never prints a value of a secret.
 
 import { type BalancePolicy, policies } from '../core/cluster/balance.js'
+import type { Misspelt } from '../core/spelling.js'
 import type { NameOptions } from '../core/sql/definitions.js'
 import type { ReplicationSettings } from '../discovery/replication.js'
+import { argumentError } from '../errors.js'
 import type { RequiredAuth } from '../pg/weak-auth.js'
 import { clientOptions, type Dialing, resolveSsl } from './dial.js'
 import { type Defaults, type Environment, parseUrl, type Seed, seedsOf } from './hosts.js'
@@ -13,6 +15,7 @@ import {
   authOf,
   isReplicationSource,
   lastPart,
+  misspelt,
   type OptionName,
   type Options,
   refuse,
@@ -46,13 +49,14 @@ export interface Config extends Omit<Values, Reshaped>, Dialing {
   readonly connectionTimeoutMillis: number | null
   /** What a server may ask of a login; null: anything. */
   readonly requireAuth: RequiredAuth | null
+  /** What was given, has no effect, and looks like an option: beside the URL, and in it. */
+  readonly misspelt: readonly Misspelt[]
 }
 
 /** pg throws a TypeError for these, too, but shows what it was given, and a connection string has a password in it. */
 function optionsOf(given: unknown): Options {
   if (typeof given === 'object' && given !== null && !(given instanceof URL)) return given as Options
-  const error = new TypeError("new Pool() takes an object of options: { connectionString: 'postgres://...' }")
-  throw Object.assign(error, { code: 'PGHERD_CONFIG', outcome: 'not-sent' })
+  throw argumentError("new Pool() takes an object of options: { connectionString: 'postgres://...' }")
 }
 
 /** Reads everything once. `given` is the user's own options object, before pg hides the password in its copy. */
@@ -80,6 +84,7 @@ export function resolveConfig(given: unknown, environment: Environment, defaults
     patient: read('failoverTimeoutMillis') !== undefined,
     connectionTimeoutMillis: typeof timeout === 'number' && timeout > 0 ? timeout : null,
     requireAuth: requireAuth === undefined ? null : authOf(requireAuth),
+    misspelt: misspelt([...Object.keys(raw), ...(url?.strange ?? [])]),
   })
 }
 

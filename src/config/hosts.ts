@@ -4,7 +4,7 @@
 import { isIP } from 'node:net'
 import { parse } from 'pg-connection-string'
 import { keyOf, type Traits, traitsOf } from '../core/cluster/address.js'
-import { fromText, isOption, type Options, refuse, weightsOf, zonesOf } from './options.js'
+import { fromText, isOption, type OptionName, type Options, refuse, weightsOf, zonesOf } from './options.js'
 
 export interface Seed extends Traits {
   readonly host: string
@@ -28,6 +28,8 @@ export interface Url {
   readonly own: Options
   /** Several hosts; null: at most one, which `options.host` names. */
   readonly hosts: readonly HostPort[] | null
+  /** Parameters of the URL that are neither pg's nor pgherd's. */
+  readonly strange: readonly string[]
 }
 
 interface HostPort {
@@ -85,16 +87,24 @@ const URL_WORDS: ReadonlySet<string> = new Set([
   'idle_in_transaction_session_timeout',
 ])
 
-function wordsOf(parsed: Options): Pick<Url, 'options' | 'own'> {
+/** libpq's spellings of pgherd's options. */
+const LIBPQ_WORDS: Readonly<Record<string, OptionName>> = {
+  target_session_attrs: 'targetSessionAttrs',
+  require_auth: 'requireAuth',
+}
+
+function wordsOf(parsed: Options): Omit<Url, 'hosts'> {
   const entries = Object.entries(parsed)
   const own = Object.fromEntries(
     entries.flatMap(([name, value]) => (isOption(name) ? [[name, fromText(name, value)]] : []))
   )
-  // libpq's spellings.
-  const { target_session_attrs: attributes, require_auth: auth } = parsed
-  if (typeof attributes === 'string') own.targetSessionAttrs = attributes
-  if (typeof auth === 'string') own.requireAuth = auth
-  return { options: Object.fromEntries(entries.filter(([name]) => URL_WORDS.has(name))), own }
+  for (const [name, option] of Object.entries(LIBPQ_WORDS)) {
+    if (typeof parsed[name] === 'string') own[option] = parsed[name]
+  }
+  const strange = Object.keys(parsed).filter(
+    (name) => !URL_WORDS.has(name) && !isOption(name) && !(name in LIBPQ_WORDS)
+  )
+  return { options: Object.fromEntries(entries.filter(([name]) => URL_WORDS.has(name))), own, strange }
 }
 
 /** A list of hosts stands in it, which no other reader of URLs takes. */

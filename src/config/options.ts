@@ -1,6 +1,7 @@
 // The options of pgherd: one table, from which their types, checks and defaults are derived. docs/options.md explains each.
 
 import { type BalancePolicy, type PolicyName, policies } from '../core/cluster/balance.js'
+import { type Misspelt, meantBy } from '../core/spelling.js'
 import type { ReplicationSource } from '../discovery/replication.js'
 import { PgherdError } from '../errors.js'
 import type { RequiredAuth } from '../pg/weak-auth.js'
@@ -186,6 +187,27 @@ function quoted(words: readonly string[]): string[] {
 
 export function isOption(name: string): name is OptionName {
   return Object.hasOwn(OPTIONS, name)
+}
+
+/**
+ * pg's own options, of its pool (pg-pool/index.js), its client (pg/lib/client.js) and its parameters of a connection
+ * (pg/lib/connection-parameters.js).
+ */
+const OF_PG: ReadonlySet<string> = new Set([
+  ...['connectionString', 'user', 'password', 'host', 'port', 'database', 'ssl', 'sslnegotiation', 'options'],
+  ...['application_name', 'fallback_application_name', 'client_encoding', 'replication', 'binary', 'types', 'stream'],
+  ...['statement_timeout', 'lock_timeout', 'query_timeout', 'idle_in_transaction_session_timeout', 'pipeline'],
+  ...['connectionTimeoutMillis', 'idleTimeoutMillis', 'keepAlive', 'keepAliveInitialDelayMillis', 'connection'],
+  ...['max', 'min', 'maxUses', 'maxLifetimeSeconds', 'allowExitOnIdle', 'poolSize', 'log', 'Client', 'Promise'],
+  ...['onConnect', 'verify', 'enableChannelBinding', 'scramMaxIterations'],
+])
+
+/** Names that are no option of pg or pgherd, and look like one of pgherd's. */
+export function misspelt(names: readonly string[]): readonly Misspelt[] {
+  return names.flatMap((asked) => {
+    const meant = OF_PG.has(asked) || isOption(asked) ? null : meantBy(asked, Object.keys(OPTIONS))
+    return meant === null ? [] : [{ asked, meant }]
+  })
 }
 
 /** Checks what was given for each option. Only `undefined` counts as absent. */

@@ -22,7 +22,7 @@ import { Lifecycle } from './lifecycle.js'
 import { Monitor } from './monitor.js'
 import { type Health, type HerdListener, type HerdParts, probesOf, questionOf, rulesOf } from './parts.js'
 import { FREE, type Freshness, GUARDED, PROVEN, Proofs } from './proofs.js'
-import { fitReplicas, type ReadyTarget, trustedPrimary } from './readiness.js'
+import { fitReplicas, type Readiness, type ReadyTarget, trustedPrimary } from './readiness.js'
 import type { Attempt, Request } from './request.js'
 import { discoverReplicas, Sources, sourcesOf } from './sources.js'
 import { Store } from './store.js'
@@ -32,6 +32,7 @@ export type { Fact } from './facts.js'
 export { namedSo } from './named.js'
 export type { Health, HerdListener, HerdParts } from './parts.js'
 export type { Freshness } from './proofs.js'
+export type { Readiness } from './readiness.js'
 export type { Attempt, Request } from './request.js'
 export type { Sessions } from './sessions.js'
 
@@ -272,7 +273,7 @@ export class Herd {
   }
 
   /** Waits until the wanted nodes are there; the error after `millis` tells what is missing. */
-  ready(wanted: ReadyTarget, millis: number): Promise<void> {
+  ready(wanted: ReadyTarget, millis: number): Promise<Readiness> {
     return this.#waits.ready(wanted, millis)
   }
 

@@ -14,6 +14,16 @@ export interface ReadyTarget {
   readonly maxLagMillis: number
 }
 
+/** What ready() has found. */
+export interface Readiness {
+  /** `host:port` of the primary; null: there is none. */
+  readonly primary: string | null
+  /** How many replicas are proven to be within maxLagMillis. */
+  readonly replicas: number
+  /** False: the catalogue is not read yet, and until it is all reads run on the primary. */
+  readonly catalogue: boolean
+}
+
 export function trustedPrimary(topology: Topology): Node | null {
   const node = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
   return node === undefined || node.suspect !== null || node.draining ? null : node

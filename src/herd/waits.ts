@@ -15,10 +15,13 @@ import { type Lifecycle, patienceOf } from './lifecycle.js'
 import type { Monitor } from './monitor.js'
 import { namedSo } from './named.js'
 import { GUARDED } from './proofs.js'
-import { isReady, type ReadyTarget, unready } from './readiness.js'
+import { fitReplicas, isReady, type Readiness, type ReadyTarget, unready } from './readiness.js'
 import { hopeless, missing, NO_REFUSALS, refusal } from './refusal.js'
 import { PRIMARY } from './request.js'
 import type { Store } from './store.js'
+
+/** ready() waits so long for the catalogue where it need not: a server that is slow shall not keep an application from starting. */
+const CATALOGUE_MILLIS = 2000
 
 export interface WaitsParts {
   readonly config: Config
@@ -62,8 +65,8 @@ export class Waits {
   }
 
   /** Waits until the wanted nodes are there; the error after `millis` tells what is missing. */
-  async ready(wanted: ReadyTarget, millis: number): Promise<void> {
-    const { config, clock, store, lifecycle, catalogue } = this.#parts
+  async ready(wanted: ReadyTarget, millis: number): Promise<Readiness> {
+    const { config, clock, store, lifecycle } = this.#parts
     const startedAt = this.#parts.open()
     lifecycle.enter()
     const patient = { ...config, patient: true }
@@ -76,13 +79,31 @@ export class Waits {
     try {
       const left = () => millis - (clock.mono() - startedAt)
       if (await store.waitFor(find, millis)) {
-        const informed = wanted.replicas === 0 || config.attributes !== 'any'
-        if (informed || (await catalogue.arrivesWithin(left()))) return
+        const isOver = await this.#asked(wanted, left())
+        const { topology } = store
+        const replicas = fitReplicas(topology, wanted.maxLagMillis, clock.now(), servesAlone)
+        if (isOver || wanted.replicas === 0) {
+          return { primary: topology.primary, replicas, catalogue: this.#isKnown }
+        }
       }
       throw unready(store.topology, wanted, millis, clock.now(), servesAlone)
     } finally {
       lifecycle.leave()
     }
+  }
+
+  /** The first attempt to read the catalogue is over, or none is needed. Waits longer for it where replicas are wanted. */
+  async #asked({ primary, replicas }: ReadyTarget, millis: number): Promise<boolean> {
+    const { config, catalogue } = this.#parts
+    if (config.attributes !== 'any') return true
+    if (replicas > 0) return catalogue.arrivesWithin(millis)
+    return this.#isKnown || (primary && catalogue.arrivesWithin(Math.min(millis, CATALOGUE_MILLIS)))
+  }
+
+  /** The catalogue keeps no read from a replica. */
+  get #isKnown(): boolean {
+    const { config, store, catalogue } = this.#parts
+    return config.attributes !== 'any' || !store.topology.plural || catalogue.current
   }
 
   /** The addresses of a host that was configured by name, once it has been looked up; undefined: it is none, or has none in time. */

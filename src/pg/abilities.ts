@@ -89,7 +89,8 @@ function refuse(missing: string, copy: PgLike | null | undefined): never {
 /** That of the module which was loaded with this class in it; null: it was not loaded by require() or import. */
 function versionOf(copy: PgLike | null | undefined): string | null {
   try {
-    const { cache } = createRequire(import.meta.url)
+    // Every require() has the same cache, wherever it was made.
+    const { cache } = createRequire(`${process.cwd()}/`)
     const has = (loaded: unknown) => (loaded as Partial<PgLike> | null)?.Client === copy?.Client
     const module = Object.values(cache).find((loaded) => copy?.Client !== undefined && has(loaded?.exports))
     if (module === undefined) return null

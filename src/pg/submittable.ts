@@ -76,6 +76,10 @@ const READ = [
 ] as const
 const OURS = ['route', 'maxLagMillis', 'signal'] as const
 
+/** What a config may have. */
+export const STATEMENT_OPTIONS: readonly string[] = OURS
+export const IN_CONFIG: ReadonlySet<string> = new Set([...READ, ...OURS, 'callback'])
+
 /** The config as it is now, without its callback. */
 export function keptConfig(config: object): Readonly<Record<string, unknown>> {
   const { callback: _, ...own } = config as Readonly<Record<string, unknown>>

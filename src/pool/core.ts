@@ -11,7 +11,7 @@ import { aloneOf } from '../core/cluster/alone.js'
 import type { Change } from '../core/cluster/changes.js'
 import type { Topology } from '../core/cluster/topology.js'
 import { errorOf, wordsOf } from '../core/thrown.js'
-import { busyError, endedError, unsent } from '../errors.js'
+import { argumentError, busyError, endedError, unsent } from '../errors.js'
 import { type Attempt, namedSo } from '../herd/herd.js'
 import type { Abilities, PgLike } from '../pg/abilities.js'
 import type { InnerPoolClass } from '../pg/internals.js'
@@ -22,6 +22,7 @@ import { Router } from '../router/router.js'
 import { type Callback, queryArgs, type RouteOptions, routeOptions, signalOf } from '../router/statement.js'
 import type { Alarm, Clock } from '../runtime/clock.js'
 import { complaints } from '../runtime/complaints.js'
+import { warnOf } from '../runtime/misspelt.js'
 import { Events } from './events.js'
 import { NodePools } from './node-pools.js'
 import { Sessions } from './sessions.js'
@@ -77,6 +78,7 @@ export class Core {
     this.config = config
     this.#outer = outer
     this.#clock = clock
+    for (const { asked, meant } of config.misspelt) warnOf(asked, meant, 'new Pool()')
     this.#bounds = { ...config, alone: aloneOf(config) }
     this.#lacks = { pairs: !can.pipelines, found: leavesFound }
     this.#events = new Events(outer, clock, this.#complain, this.#bounds)
@@ -164,7 +166,7 @@ export class Core {
   ): Promise<T> {
     if (this.ending) throw endedError()
     if (typeof work !== 'function') {
-      throw unsent(new TypeError('transaction() must be given a function (client) => ...'))
+      throw argumentError('transaction() must be given a function (client) => ...')
     }
     const { readOnly = false, isolation, maxLagMillis } = given ?? {}
     const text = beginOf(given ?? {})
@@ -240,7 +242,7 @@ export class Core {
 
   #unknown(node: string): never {
     const known = [...this.router.herd.topology.nodes.keys()].join(', ') || 'none yet'
-    throw new TypeError(`there is no node ${node}: known are ${known}`)
+    throw argumentError(`there is no node ${node}: known are ${known}`)
   }
 
   /** Before the first look at the servers, waiting callers count as connecting clients, as in pg.Pool. */

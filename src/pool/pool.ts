@@ -4,7 +4,8 @@
 import type { EventEmitter } from 'node:events'
 import type { PoolClient } from 'pg'
 import { keyOf } from '../core/cluster/address.js'
-import { endedError } from '../errors.js'
+import { argumentError, endedError } from '../errors.js'
+import type { Readiness } from '../herd/herd.js'
 import { abilitiesOf, type PgLike } from '../pg/abilities.js'
 import type { InnerPool } from '../pg/internals.js'
 import type { ClientClass } from '../pg/weak-auth.js'
@@ -12,6 +13,7 @@ import { INSPECT, type Inspect, type InspectOptions, inspected } from '../report
 import { NO_OPTIONS, queryArgs, type RouteOptions, routeOptions } from '../router/statement.js'
 import type { SessionOptions, Tokens } from '../router/tokens.js'
 import { type Clock, systemClock } from '../runtime/clock.js'
+import { warnOfMisspelt } from '../runtime/misspelt.js'
 import { type ConnectOptions, Core, configOf, type OnConnect } from './core.js'
 import { describe } from './describe.js'
 import type { TransactionOptions } from './transaction.js'
@@ -27,6 +29,7 @@ type BaseClass = new (
   Promise: PromiseConstructor
 }
 
+const READY_OPTIONS: ReadonlySet<string> = new Set(['primary', 'replicas', 'timeoutMillis'])
 const NOTHING: InnerPool['_clients'] = []
 
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
@@ -63,7 +66,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
 
     session<T>(first: Tokens | (() => T), second?: () => T, options?: SessionOptions): T {
       const [tokens, work] = typeof first === 'function' ? [null, first] : [first, second]
-      if (typeof work !== 'function') throw new TypeError('session() must be given a function, alone or after a token')
+      if (typeof work !== 'function') throw argumentError('session() must be given a function, alone or after a token')
       return this.#core.router.causality.session(tokens, work, options)
     }
 
@@ -128,10 +131,11 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       return this.#core.router.decisions.list()
     }
 
-    async ready(options: ReadyOptions = {}): Promise<void> {
+    async ready(options: ReadyOptions = {}): Promise<Readiness> {
       const { config, router } = this.#core
+      warnOfMisspelt(options, READY_OPTIONS, 'ready()')
       const { primary = true, replicas = 0, timeoutMillis = config.failoverTimeoutMillis } = options
-      await router.herd.ready({ primary, replicas, maxLagMillis: config.maxLagMillis }, timeoutMillis)
+      return router.herd.ready({ primary, replicas, maxLagMillis: config.maxLagMillis }, timeoutMillis)
     }
 
     health() {

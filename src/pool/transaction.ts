@@ -3,8 +3,9 @@
 
 import type { PoolClient } from 'pg'
 import { propertyOf } from '../core/thrown.js'
-import { noteWhole, PgherdError, unsent } from '../errors.js'
+import { argumentError, noteWhole, PgherdError } from '../errors.js'
 import { sessionOf } from '../pg/watch.js'
+import { warnOfMisspelt } from '../runtime/misspelt.js'
 
 export interface TransactionOptions {
   /** It only reads, so a replica may have it. Default false. */
@@ -15,15 +16,18 @@ export interface TransactionOptions {
   readonly maxLagMillis?: number | undefined
 }
 
+const OPTIONS: ReadonlySet<string> = new Set(['readOnly', 'isolation', 'maxLagMillis'])
 const LEVELS: ReadonlySet<unknown> = new Set(['read committed', 'repeatable read', 'serializable'])
 
 /** The BEGIN of these options; throws where one cannot be what it is. */
-export function beginOf({ readOnly = false, isolation }: TransactionOptions): string {
+export function beginOf(given: TransactionOptions): string {
+  warnOfMisspelt(given, OPTIONS, 'transaction()')
+  const { readOnly = false, isolation } = given
   if (typeof readOnly !== 'boolean')
-    throw unsent(new TypeError(`option readOnly must be true or false, not ${String(readOnly)}`))
+    throw argumentError(`option readOnly must be true or false, not ${String(readOnly)}`)
   if (isolation !== undefined && !LEVELS.has(isolation)) {
     const allowed = [...LEVELS].map((level) => `'${level}'`).join(', ')
-    throw unsent(new TypeError(`option isolation must be one of ${allowed}, not ${String(isolation)}`))
+    throw argumentError(`option isolation must be one of ${allowed}, not ${String(isolation)}`)
   }
   return `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly ? ' read only' : ''}`
 }

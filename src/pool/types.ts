@@ -2,7 +2,7 @@
 
 import type pg from 'pg'
 import type { HerdOptions } from '../config/options.js'
-import type { Freshness, Health } from '../herd/herd.js'
+import type { Freshness, Health, Readiness } from '../herd/herd.js'
 import type { Explanation, TopologySnapshot } from '../report/types.js'
 import type { TokenLost } from '../router/causality.js'
 import type { Decision } from '../router/decisions.js'
@@ -58,8 +58,12 @@ export interface Pool extends pg.Pool {
   view(wishes?: Wishes): Pool
   /** Statements that were taken for reads, that a replica refused, and that ran on the primary instead: each cost a trip. */
   retriedOnPrimary(): readonly Repair[]
-  /** Resolves when the wanted nodes are there; rejects with PGHERD_NO_PRIMARY or PGHERD_NO_REPLICA after the timeout. */
-  ready(options?: ReadyOptions): Promise<void>
+  /**
+   * Resolves when the wanted nodes are there, and the catalogue is read, which reads on replicas need; rejects with PGHERD_NO_PRIMARY
+   * or PGHERD_NO_REPLICA after the timeout. Where no replicas are wanted it waits two seconds at most for the catalogue, and its
+   * result says whether that has been read.
+   */
+  ready(options?: ReadyOptions): Promise<Readiness>
   /**
    * Runs `work` in a session: everything that it calls, however deep, sees the session's own writes, and its reads do not go
    * backwards: they stay with one replica while that qualifies. With a token it also sees what that stands for. Gives what
@@ -91,18 +95,32 @@ export interface Pool extends pg.Pool {
    * Begins on a client of its own, runs `work`, commits; rolls back if that throws; gives the client back in any case. With
    * `readOnly` a replica may have it.
    */
-  transaction<T>(work: (client: pg.PoolClient) => Promise<T>, options?: TransactionOptions): Promise<T>
+  transaction<T>(work: (client: PoolClient) => Promise<T>, options?: TransactionOptions): Promise<T>
   /** As pg's; `signal` ends the wait for a client. */
-  connect: pg.Pool['connect'] & ((options: { readonly signal: AbortSignal }) => Promise<pg.PoolClient>)
+  connect: Connect
   [Symbol.asyncDispose](): Promise<void>
 
   query: pg.Pool['query'] & RoutedQuery
   on(event: 'topology', listener: (after: TopologySnapshot, before: TopologySnapshot) => void): this
   on(event: 'failover', listener: (failover: Failover) => void): this
   on(event: 'tokenLost', listener: (lost: TokenLost) => void): this
-  on(event: 'error' | 'release', listener: (error: Error, client: pg.PoolClient) => void): this
-  on(event: 'connect' | 'acquire' | 'remove', listener: (client: pg.PoolClient) => void): this
+  on(event: 'error' | 'release', listener: (error: Error, client: PoolClient) => void): this
+  on(event: 'connect' | 'acquire' | 'remove', listener: (client: PoolClient) => void): this
 }
+
+/** A client of connect() or transaction(): pg's, whose query() takes a statement's own options as that of the pool does. */
+export interface PoolClient extends pg.PoolClient {
+  query: pg.PoolClient['query'] & RoutedQuery
+}
+
+interface Connect {
+  (): Promise<PoolClient>
+  (options: { readonly signal: AbortSignal }): Promise<PoolClient>
+  (callback: (error: Error | undefined, client: PoolClient | undefined, done: Release) => void): void
+}
+
+/** As pg declares it. */
+type Release = Parameters<Parameters<pg.Pool['connect']>[0]>[2]
 
 /** pg's query configs with a statement's own options; every other form is pg's. */
 export interface RoutedQuery {
@@ -114,6 +132,10 @@ export interface RoutedQuery {
     config: pg.QueryArrayConfig<I> & StatementOptions,
     values?: pg.QueryConfigValues<I>
   ): Promise<pg.QueryArrayResult<R>>
+  <R extends pg.QueryResultRow = Record<string, unknown>, I = unknown[]>(
+    config: pg.QueryConfig<I> & StatementOptions,
+    callback: (error: Error, result: pg.QueryResult<R>) => void
+  ): void
 }
 
 /** A class as pg.Pool is, with what that inherits. */

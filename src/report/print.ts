@@ -36,15 +36,17 @@ function fitting(nodes: readonly NodeSnapshot[], width: number): readonly Column
   const all = columnsOf(nodes, width)
   for (let spared = 0; spared <= SPARED.length; spared++) {
     const columns = all.filter(({ head }) => !SPARED.slice(0, spared).includes(head))
-    if (widthOf(columns) <= width || spared === SPARED.length) {
-      const left = Math.max(8, width - widthOf(columns.slice(1)) - 2)
-      return widthOf(columns) <= width ? columns : [nodeColumn(nodes, left), ...columns.slice(1)]
-    }
+    if (widthOf(columns) <= width) return columns
   }
-  return all
+  const room = (columns: readonly Column[]) => width - widthOf(columns) - 2
+  const most = all.slice(1).filter(({ head }) => !SPARED.includes(head))
+  const columns = room(most) >= LEAST_NAME ? most : most.filter(({ head }) => head !== 'lag ≤')
+  return [nodeColumn(nodes, Math.max(LEAST_NAME, room(columns))), ...columns]
 }
 
 const SPARED = ['found by', 'weight', 'tl', 'position', 'behind', 'zone']
+/** A name that is shorter tells no nodes apart. */
+const LEAST_NAME = 8
 
 function nodeColumn(nodes: readonly NodeSnapshot[], width: number): Column {
   return { head: 'node', cells: nodes.map(({ key }) => ({ text: shortened(printable(key), width), styles: ['bold'] })) }

@@ -50,3 +50,28 @@ function filled({ text, styles = [] }: Cell, column: Column, paint: Paint): stri
   const rest = ' '.repeat(columnWidth(column) - text.length)
   return column.align === 'right' ? rest + paint(text, ...styles) : paint(text, ...styles) + rest
 }
+
+// biome-ignore lint/complexity/useRegexLiterals: a control character in a literal is an error of its own.
+const ESCAPE = new RegExp('(\\x1b\\[[0-9;]*m)')
+
+/** The text without its colours. */
+export function unpainted(text: string): string {
+  return text
+    .split(ESCAPE)
+    .filter((_, i) => i % 2 === 0)
+    .join('')
+}
+
+/** At most `width` characters of a line, with all of its colours: what they begin they also end. */
+export function cut(line: string, width: number): string {
+  if (unpainted(line).length <= width) return line
+  let room = width - 1
+  const parts = line.split(ESCAPE).map((part, i) => {
+    if (i % 2 === 1) return part
+    const shown = part.slice(0, Math.max(0, room))
+    const mark = room >= 0 && part.length > room ? '…' : ''
+    room = mark === '' ? room - part.length : -1
+    return shown + mark
+  })
+  return parts.join('')
+}

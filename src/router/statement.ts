@@ -5,7 +5,17 @@
 import type { Scope } from '../core/session/causal-scope.js'
 import { type Hint, hintOf, type Verdict } from '../core/sql/classify.js'
 import type { Effect } from '../core/sql/effects.js'
-import { type ConfigLike, isSubmittable, keptConfig, sqlOf, type Texted } from '../pg/submittable.js'
+import { argumentError } from '../errors.js'
+import {
+  type ConfigLike,
+  IN_CONFIG,
+  isSubmittable,
+  keptConfig,
+  STATEMENT_OPTIONS,
+  sqlOf,
+  type Texted,
+} from '../pg/submittable.js'
+import { warnOfMisspelt } from '../runtime/misspelt.js'
 
 export type Callback = (error: Error | undefined, result?: unknown) => void
 
@@ -73,6 +83,7 @@ export class Statement implements QueryArgs {
     this.callback = args.callback
     this.text = args.text
     const config = typeof query === 'object' ? (query as ConfigLike | null) : null
+    if (config !== null && args.text !== null) warnOfMisspelt(config, IN_CONFIG, 'query()', STATEMENT_OPTIONS)
     this.ownRoute = config === null ? undefined : routeOf(config)
     this.ownLagMillis = config === null ? undefined : lagOf(config)
     this.maxLagMillis = this.ownLagMillis ?? options.maxLagMillis
@@ -209,25 +220,27 @@ export function refused(first: unknown, second: unknown, third: unknown, error: 
   return undefined
 }
 
+const VIEW_OPTIONS: ReadonlySet<string> = new Set(['route', 'maxLagMillis'])
 const ROUTES: ReadonlySet<unknown> = new Set<Route>(['primary', 'replica', 'auto'])
 
 /** Options as a caller gave them, checked. */
 export function routeOptions(given: RouteOptions): RouteOptions {
+  warnOfMisspelt(given, VIEW_OPTIONS, 'view()')
   return { route: routeOf(given), maxLagMillis: lagOf(given) }
 }
 
 function routeOf({ route }: { readonly route?: unknown }): Route | undefined {
   if (route === undefined || ROUTES.has(route)) return route as Route | undefined
-  throw new TypeError(`option route must be 'primary', 'replica' or 'auto', not ${String(route)}`)
+  throw argumentError(`option route must be 'primary', 'replica' or 'auto', not ${String(route)}`)
 }
 
 export function signalOf({ signal }: { readonly signal?: unknown }): AbortSignal | undefined {
   if (signal === undefined || signal === null) return undefined
   if (signal instanceof AbortSignal) return signal
-  throw new TypeError('option signal must be an AbortSignal')
+  throw argumentError('option signal must be an AbortSignal')
 }
 
 function lagOf({ maxLagMillis: millis }: { readonly maxLagMillis?: unknown }): number | undefined {
   if (millis === undefined || (typeof millis === 'number' && millis >= 0)) return millis
-  throw new TypeError(`option maxLagMillis must be a number of milliseconds of at least 0, not ${String(millis)}`)
+  throw argumentError(`option maxLagMillis must be a number of milliseconds of at least 0, not ${String(millis)}`)
 }

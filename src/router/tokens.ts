@@ -4,7 +4,7 @@ import type { Lsn } from '../core/cluster/lsn.js'
 import { gathered, mergeTokens, parseToken, type Token } from '../core/cluster/token.js'
 import type { Topology } from '../core/cluster/topology.js'
 import type { Arrival } from '../core/session/causal-scope.js'
-import { PgherdError } from '../errors.js'
+import { argumentError, PgherdError } from '../errors.js'
 
 /** One token, several, or none: a cookie may be missing. */
 export type Tokens = string | null | undefined | readonly (string | null | undefined)[]
@@ -17,7 +17,7 @@ export interface SessionOptions {
 /** The tokens, one for each cluster that is named. Which cluster this is may not be known yet: each is judged when it is read for. */
 export function tokensOf(texts: Tokens, { invalidToken = 'error' }: SessionOptions = {}): readonly Token[] {
   if (invalidToken !== 'error' && invalidToken !== 'ignore') {
-    throw new TypeError(`option invalidToken must be 'error' or 'ignore', not ${String(invalidToken)}`)
+    throw argumentError(`option invalidToken must be 'error' or 'ignore', not ${String(invalidToken)}`)
   }
   const tokens: Token[] = []
   for (const text of Array.isArray(texts) ? texts : [texts]) {

@@ -1,6 +1,7 @@
 // A picture as text: what stands in the table, what goes first where it does not fit, and colours.
 
 import assert from 'node:assert/strict'
+import { type NodeRow, table } from '../../examples/demo/screen.js'
 import { statusLines } from '../../src/cli/status.js'
 import { verdictOf } from '../../src/cli/verdict.js'
 import {
@@ -14,7 +15,7 @@ import {
 } from '../../src/core/words.js'
 import type { TopologySnapshot } from '../../src/index.js'
 import { nodeTable } from '../../src/report/print.js'
-import { coloured, plain } from '../../src/report/text.js'
+import { coloured, cut, plain, unpainted } from '../../src/report/text.js'
 import { downOf, nodeOf, picture, primaryOf } from '../support/snapshots.js'
 
 const GRANT = 'GRANT pg_read_all_stats TO "app"'
@@ -59,7 +60,7 @@ describe('the page of a cluster', () => {
     )
   })
 
-  for (const width of [40, 60, 80, 120]) {
+  for (const width of [30, 40, 60, 80, 120]) {
     it(`keeps to ${width} columns, long names and reasons included`, () => {
       const refused = 'it is not proved to follow the present timeline, and that takes many words to tell'
       const long = 'pg-primary-0.cluster-abcdefghij.eu-central-1.rds.example.com'
@@ -75,6 +76,8 @@ describe('the page of a cluster', () => {
     assert.deepEqual(heads(70), ['node', 'role', 'state', 'lag ≤', 'behind', 'position', 'tl'])
     assert.deepEqual(heads(58), ['node', 'role', 'state', 'lag ≤', 'behind', 'position'])
     assert.deepEqual(heads(48), ['node', 'role', 'state', 'lag ≤', 'behind'])
+    assert.deepEqual(heads(40), ['node', 'role', 'state', 'lag ≤'])
+    assert.deepEqual(heads(30), ['node', 'role', 'state'])
   })
 
   it('shows zones and weights where there are any', () => {
@@ -129,7 +132,42 @@ describe('the page of a cluster', () => {
   }
 })
 
+describe('the table of the demo', () => {
+  const row = (name: string, role: NodeRow['role'], lagMillis: number | null): NodeRow => {
+    return {
+      name,
+      key: '127.0.0.1:40329',
+      role,
+      state: 'not proven',
+      readsPerSecond: 320,
+      writesPerSecond: 40,
+      lagMillis,
+    }
+  }
+  const rows = [row('a', 'primary', null), row('b', 'replica', 1234.5)]
+  const lines = (width: number) => table({ rows, waiting: 0, reads: [], writes: [] }, plain, width)
+  for (const width of [40, 59, 79, 100]) {
+    it(`keeps to ${width} columns`, () => {
+      for (const line of lines(width)) assert.ok(line.length <= width, `${line.length}: ${line}`)
+    })
+  }
+  it('is whole in 80 columns, and spares addresses first', () => {
+    assert.match(lines(79)[0] ?? '', /^ {3}node +address +role +state +reads\/s +writes\/s +lag at most$/)
+    assert.match(lines(70)[0] ?? '', /^ {3}node +role +state +reads\/s +writes\/s +lag at most$/)
+  })
+})
+
 describe('text', () => {
+  it('a line is cut at a width that its colours do not count for', () => {
+    assert.equal(cut('abcdef', 6), 'abcdef')
+    assert.equal(cut('abcdef', 5), 'abcd…')
+    const [bold, dim] = [coloured('abc', 'bold'), coloured('def', 'dim')]
+    assert.equal(cut(bold + dim, 6), bold + dim)
+    assert.equal(unpainted(cut(bold + dim, 5)), 'abcd…')
+    assert.equal(unpainted(cut(bold + dim, 4)), 'abc…')
+    assert.equal(unpainted(cut(bold + dim, 3)), 'ab…')
+    assert.match(cut(bold + dim, 3), /\[1mab….*\[0m.*\[0m$/, 'every colour is ended')
+  })
   it('bounds of time are rounded up', () => {
     const cases = [0, 0.2, 999.2, 1001, 61_000, 100_001, 7_200_000]
     assert.deepEqual(cases.map(millisText), ['0 ms', '1 ms', '1000 ms', '1.1 s', '61.0 s', '2 min', '2 h'])

@@ -86,6 +86,24 @@ const PICTURES: readonly (readonly [string, TopologySnapshot, boolean, RegExp])[
     /let us in: SASL: .* a string\. The server asks for a password and none was given: set PGPASSWORD/,
   ],
   [
+    'an empty password',
+    picture([downOf('a', 'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a non-empty string', null)], none),
+    false,
+    /let us in: SASL: .* a non-empty string\. The server asks for a password and none was given: set PGPASSWORD/,
+  ],
+  [
+    'no password, and another server is not there',
+    picture(
+      [
+        downOf('a', 'connect ECONNREFUSED a', 'ECONNREFUSED'),
+        downOf('b', 'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string', null),
+      ],
+      none
+    ),
+    false,
+    /let us in: SASL: .* a string\. The server asks for a password and none was given/,
+  ],
+  [
     'a certificate of an authority that is not known',
     picture([downOf('a', 'unable to verify the first certificate', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE')], none),
     false,

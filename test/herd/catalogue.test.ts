@@ -255,4 +255,23 @@ describe('the catalogue', () => {
     await waiting
     herd.end()
   })
+
+  it('ready() waits for it two seconds where no replicas are wanted, and says whether it has been read', async () => {
+    const wanted = { primary: true, replicas: 0, maxLagMillis: 1000 }
+    const { herd, start } = herdWith(() => SLUG)
+    await start()
+    assert.deepEqual(await herd.ready(wanted, 60_000), { primary: '10.0.0.97:5432', replicas: 2, catalogue: true })
+    herd.end()
+
+    const slow = herdWith(() => new Promise<Answer>(() => {}))
+    await slow.start()
+    let found: unknown
+    const waiting = slow.herd.ready(wanted, 60_000).then((readiness) => (found = readiness))
+    await slow.clock.advance(1900)
+    assert.equal(found, undefined)
+    await slow.clock.advance(200)
+    await waiting
+    assert.deepEqual(found, { primary: '10.0.0.97:5432', replicas: 2, catalogue: false })
+    slow.herd.end()
+  })
 })

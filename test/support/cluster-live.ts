@@ -46,6 +46,8 @@ export class LiveCluster implements Cluster {
 
   async create(options: ClusterOptions, certificates: Certificates | undefined): Promise<void> {
     const { walSegmentMegabytes: segmentMegabytes = 16, auth = 'trust', tls = false, settings: extra = {} } = options
+    const { onStep = () => {} } = options
+    onStep('initdb makes an empty database')
     const origin = await template(this.#installation, segmentMegabytes, auth)
     const settings = { major: this.major, segmentMegabytes, synchronous: options.synchronous, tls, extra }
     const primary = this.node(0)
@@ -59,8 +61,11 @@ export class LiveCluster implements Cluster {
       server.write('server.crt', certificates.certificate)
       server.write('server.key', certificates.key)
     }
+    onStep(`each of the ${this.nodes.length} servers gets a copy of it`)
     await Promise.all(this.nodes.map(furnish))
+    onStep('the primary starts')
     await primary.start()
+    onStep('the replicas start, and connect to the primary')
     await Promise.all(this.nodes.slice(1).map((replica) => follow(replica, primary)))
     await streaming(primary, this.nodes.length - 1)
   }

@@ -32,6 +32,8 @@ export interface ClusterOptions {
   /** The address each node listens on; 127.0.0.1 unless told. */
   readonly hosts?: readonly string[]
   readonly ports?: readonly number[]
+  /** Called with each step of building it, before the step begins. */
+  readonly onStep?: (step: string) => void
 }
 
 export interface ClusterNode {

@@ -69,6 +69,17 @@ describe('pgherd in a terminal', () => {
     assert.deepEqual(await Promise.all(facts.map((fact) => terminal.fact(fact))), ['0', '1', '1'])
   })
 
+  for (const columns of [60, 40, 30]) {
+    it(`watch in ${columns} columns: no line is written over its own end`, async () => {
+      const terminal = await run(`watch "${urlOf(cluster, 'monitor')}"`, columns, 30)
+      const screen = await terminal.shows(/Writable\. 2 of 2[\s\S]*q or Ctrl-C ends this$/)
+      // In a terminal that does not break lines the last column has the last character of what is too long.
+      assert.match(screen.replace(/\s+/g, ' '), /system identifier \d+ · PostgreSQL [\d.]+ · epoch 1 node role state/)
+      assert.match(screen, /^ {2}\S+ +primary +up/m)
+      assert.match(screen.replace(/\s+/g, ' '), new RegExp(`${key(0)} is the primary, timeline 1 `))
+    })
+  }
+
   it('a shell stops it with Ctrl-Z and gets its terminal back; fg goes on; Ctrl-C ends it with 130', async () => {
     const terminal = await Terminal.open('bash --norc --noprofile -i', 80, 24, bareEnvironment())
     terminals.push(terminal)
