@@ -103,6 +103,7 @@ export class Core {
       requireAuth: config.requireAuth,
       complain: this.#complain,
       hasHooks: typeof outer.options.onConnect === 'function' || typeof outer.options.verify === 'function',
+      isHeard: () => outer.listenerCount('acquire') > 0 || outer.listenerCount('release') > 0,
       clientConfig: (node) => clientConfigFor(config, node.address),
       relay: (pool, event, first, second) => this.#events.relay(this.router, pool, event, first, second),
       freed: (key) => this.pools.freed(key),

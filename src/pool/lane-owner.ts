@@ -23,7 +23,7 @@ export interface LaneOwner extends Site {
   /** One request to cancel what the server does for this client; resolves when its connection is closed. */
   cancelOnce(client: Client): Promise<void>
   /** A read was the head for so long, and brought so many rows. */
-  took(statement: Statement, rows: number, millis: number): void
+  took(lane: Shared, statement: Statement, rows: number, millis: number): void
   /** Its connection was used as often, or as long, as it may be. */
   isSpent(lane: Shared): boolean
   /** A lane that is to give its connection up does not come to it. */

@@ -249,8 +249,8 @@ export class Lane implements Shared {
     // One that was sent alone has taken its time on the network, too.
     if (ride.isBehind) this.#pace += (Math.min(millis, LOOK_MILLIS) - this.#pace) * SHARE
     // Also of a read that was given up: it is as slow for the next caller.
-    if (!ride.isUnbound) this.#owner.took(ride.read.statement, ride.rows, millis)
-    else if (ride.name !== null) forgetName(this.client, ride.name)
+    if (ride.isUnbound && ride.name !== null) forgetName(this.client, ride.name)
+    if (!ride.isUnbound) this.#owner.took(this, ride.read.statement, ride.rows, millis)
     if (ride.error !== null) this.#failedBy(ride, ride.error.error)
     this.#cancel.headChanged()
     this.#emptied()
@@ -344,7 +344,6 @@ export class Lane implements Shared {
     this.#pipe.close()
     this.session.ends()
     this.#owner.closed(this)
-    const isPromoted = this.session.standby === false
-    client.release((error as Error | undefined) ?? (isPromoted ? true : undefined))
+    client.release((error as Error | undefined) ?? this.session.standby === false)
   }
 }

@@ -16,7 +16,7 @@ import { Lane } from './lane.js'
 import type { LaneOwner, Shared } from './lane-owner.js'
 import type { Parts } from './parts.js'
 import { type LaneRead, rowsIn } from './ride.js'
-import { SlowShapes } from './slow-shapes.js'
+import { COLD_MILLIS, SlowShapes } from './slow-shapes.js'
 
 /** What the lanes ask of the connections of their node. */
 export interface LaneHost {
@@ -74,9 +74,13 @@ export class Lanes implements LaneOwner {
     return lane !== null && mayName(lane, statement)
   }
 
-  /** May it share a connection? One plain statement that only reads, quick as far as is known, with nothing that outlives it. */
+  /**
+   * May it share a connection? One plain statement that only reads, quick as far as is known, with nothing that outlives it. Not where the
+   * application listens to each use of a connection: it may set the connection up for that one.
+   */
   fit({ class: verdict, text, query, values }: Statement, { node }: Attempt): 'quick' | 'slow' | 'never' {
-    if (this.#most === 0 || verdict === null || text === null || node.state.kind !== 'replica') return 'never'
+    if (this.#most === 0 || this.parts.isHeard() || verdict === null || text === null || node.state.kind !== 'replica')
+      return 'never'
     if (values !== undefined && values !== null && !Array.isArray(values)) return 'never'
     if (typeof query === 'object' && !isPlainConfig(query)) return 'never'
     let mayShare = this.#mayShare.get(verdict)
@@ -141,7 +145,7 @@ export class Lanes implements LaneOwner {
   timed(read: LaneRead): readonly [LaneRead, () => void] {
     let from = 0
     const resolve = (result: unknown) => {
-      this.took(read.statement, rowsIn(result), this.clock.mono() - from)
+      this.#shapes.took(read.statement.text ?? '', rowsIn(result), this.clock.mono() - from)
       read.resolve(result)
     }
     const began = () => {
@@ -214,8 +218,9 @@ export class Lanes implements LaneOwner {
     return true
   }
 
-  took({ text }: Statement, rows: number, millis: number): void {
-    if (text !== null) this.#shapes.took(text, rows, millis)
+  took({ uses }: Shared, { text }: Statement, rows: number, millis: number): void {
+    const isCold = uses === 1 && millis < COLD_MILLIS
+    if (text !== null && !isCold) this.#shapes.took(text, rows, millis)
   }
 
   get mayExit(): boolean {

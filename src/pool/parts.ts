@@ -39,6 +39,8 @@ export interface Parts {
   readonly complain: Complain
   /** The application sets connections up as they are made: onConnect, verify. */
   readonly hasHooks: boolean
+  /** The application listens to each use of a connection: acquire, release. */
+  isHeard(): boolean
   clientConfig(node: Node): Record<string, unknown>
   /** Every event of an inner pool, to be emitted by the outer one. pg-pool's events have one or two arguments. */
   relay(pool: Relayed, event: string, first: unknown, second: unknown): boolean

@@ -10,6 +10,9 @@ const MANY_ROWS = 2000
 /** What brings many rows counts as this slow at least, in milliseconds. */
 const LARGE_MILLIS = 2 * SLOW_MILLIS
 
+/** The first read on a connection finds a process without a plan or a catalogue in memory: up to here its time says nothing. */
+export const COLD_MILLIS = 50
+
 const MOST_SHAPES = 1000
 
 export class SlowShapes {

@@ -50,6 +50,12 @@ const BETTER: readonly Row[] = [
     REPLICA,
     'a connection that reads share stays: a statement that failed has left nothing there',
   ],
+  [
+    'options',
+    'query_timeout gives up on a statement, of the pool or its own',
+    REPLICA,
+    'a connection that reads share stays: the server is asked to end the statement',
+  ],
   ['sessions', 'a transaction that is open at the release', BOTH, 'it is not the next holder’s'],
   [
     'clients',

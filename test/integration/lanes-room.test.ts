@@ -95,6 +95,8 @@ describe('the room of lanes', () => {
 
   it('a shape that was slow has a connection for itself, until it is quick', async () => {
     const pool = await lanes.pool({ max: 6 })
+    // The time of the first read on a connection says nothing.
+    await pidOf(pool)
     const open = await lanes.gate(1)
     const slow = pidOf(pool, 'select waits(1) as pid')
     await lanes.waiting(1)

@@ -6,7 +6,7 @@ import { Pool, type PoolConfig } from '../../src/index.js'
 import type { Cluster, Role } from './cluster.js'
 
 /** Each with its clients that are checked out. */
-const open = new Map<Pool, Set<PoolClient>>()
+const open = new Set<Pool>()
 
 /** A pool that names every node of the cluster, or only those given. */
 export function poolOn(
@@ -33,18 +33,16 @@ export function poolOn(
 /** Any other pool, ended all the same. */
 export function tracked(options: PoolConfig): Pool {
   const pool = new Pool(options)
-  const out = new Set<PoolClient>()
-  pool.on('acquire', (client) => out.add(client))
-  pool.on('release', (_, client) => out.delete(client))
-  open.set(pool, out)
+  open.add(pool)
   return pool
 }
 
 /** end() waits for clients that are checked out, and a test that failed gives none back: it is done for it then. */
 const KEPT_MILLIS = 5000
 
-function giveBack(out: ReadonlySet<PoolClient>): void {
-  for (const client of [...out]) {
+function giveBack(pool: Pool): void {
+  const { _clients } = pool as unknown as { readonly _clients: readonly PoolClient[] }
+  for (const client of [..._clients]) {
     try {
       client.release(true)
     } catch {
@@ -56,12 +54,12 @@ function giveBack(out: ReadonlySet<PoolClient>): void {
 export async function endPools(): Promise<void> {
   const pools = [...open]
   open.clear()
-  const ended = pools.map(async ([pool, out]) => {
+  const ended = pools.map(async (pool) => {
     // A pool that its own test has ended says so; that is as it should be.
     const end = pool.end().catch(() => {})
     const patience = new AbortController()
     const late = pause(KEPT_MILLIS, null, { signal: patience.signal }).then(
-      () => giveBack(out),
+      () => giveBack(pool),
       () => {}
     )
     await end

@@ -60,8 +60,9 @@ describe('metrics', () => {
     assert.equal(used?.value, 1)
     assert.equal(pick(points, 'db.client.connection.max', one)[0]?.value, 2)
     assert.ok(sum(pick(points, 'db.client.connection.create_time', one)) >= 1)
-    assert.ok(sum(pick(points, 'db.client.connection.wait_time', two)) >= 5)
-    assert.ok(sum(pick(points, 'db.client.connection.use_time', two)) >= 5)
+    // Reads that share a connection take it once.
+    assert.ok(sum(pick(points, 'db.client.connection.wait_time', two)) >= 1)
+    assert.ok(sum(pick(points, 'db.client.connection.use_time', one)) >= 1)
     assert.equal(pick(points, 'pgherd.replica.horizon_age').length, 1)
     assert.equal(pick(points, 'pgherd.replica.lag').length, 1)
     assert.ok(sum(pick(points, 'pgherd.probe.duration', { 'pgherd.node': keyOf(cluster, 1) })) >= 1)
