@@ -75,8 +75,9 @@ export class Lanes implements LaneOwner {
   }
 
   /** May it share a connection? One plain statement that only reads, quick as far as is known, with nothing that outlives it. */
-  fit({ class: verdict, text, query, values }: Statement, { node }: Attempt): 'quick' | 'slow' | 'never' {
+  fit({ class: verdict, text, query, values }: Statement, { node, isHedge }: Attempt): 'quick' | 'slow' | 'never' {
     if (this.#most === 0 || verdict === null || text === null || node.state.kind !== 'replica') return 'never'
+    if (isHedge) return 'never'
     if (values !== undefined && values !== null && !Array.isArray(values)) return 'never'
     if (typeof query === 'object' && !isPlainConfig(query)) return 'never'
     let mayShare = this.#mayShare.get(verdict)
