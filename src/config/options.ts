@@ -108,6 +108,11 @@ export const OPTIONS = {
     "'leastInFlight' or a function (candidates, moment) => node",
     (value) => typeof value === 'function' || Object.hasOwn(policies, String(value))
   ),
+  /**
+   * A read that a replica has not answered after so many milliseconds is sent to a second replica as well, and the first answer counts.
+   * At most 5 % of reads are. Default `Infinity`: none is.
+   */
+  hedgeMillis: millis(Infinity, 1),
   /** Base of the probe loop, in milliseconds, ±20 %. Default 300. */
   monitorIntervalMillis: millis(300, 10, 60_000),
   /** How long a statement may wait while no primary is known, in milliseconds. Default 30000. */

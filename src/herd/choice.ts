@@ -4,9 +4,11 @@
 import type { Config } from '../config/config.js'
 import type { NodeKey } from '../core/cluster/address.js'
 import type { Moment } from '../core/cluster/balance.js'
+import { isHedgeable } from '../core/cluster/hedging.js'
 import { elapsed, type Instant } from '../core/cluster/instant.js'
 import {
   type Choice,
+  type Chosen,
   type Standing,
   select,
   selectPrimary,
@@ -58,21 +60,22 @@ export class Chooser {
         ? selectPrimary(this.#topology, history?.avoided(this.#topology) ?? NONE)
         : this.chooseReplica(target, history, budget)
     if (choice.node === null) return choice.awaits ? 'awaits' : undefined
-    const { node, reason, required, refused } = choice
-    if (reason === 'unproven') this.#parts.unproven()
+    if (choice.reason === 'unproven') this.#parts.unproven()
     const refusal = history?.refusal?.kind
-    return {
-      node,
-      reason,
-      required,
-      refused,
-      phase: 'connect',
-      source: 'unproven',
-      doubtful: refusal === 'role' || refusal === 'unfit',
-      abandoned: false,
-      letGo: null,
-      movable: false,
-    }
+    return attemptOf(choice, refusal === 'role' || refusal === 'unfit', false)
+  }
+
+  /**
+   * Another replica that is proven for the target, for what the first leaves unanswered; null: there is none. No read is counted for
+   * that, and no proof is asked for.
+   */
+  beside({ node: { key } }: Attempt, target: Target): Attempt | null {
+    if (target.role === 'primary') return null
+    const { config, clock } = this.#parts
+    const moment = this.#moment(clock.now(), new Set([key]), PROVEN)
+    // A spare replica, or one that has failed lately, gets no work twice.
+    const choice = select(this.#topology, { ...target, otherwise: 'primary' }, config.balance, moment)
+    return choice.node !== null && isHedgeable(choice) ? attemptOf(choice, false, true) : null
   }
 
   /** A read that only lacks proof asks for it on behalf of the next. */
@@ -167,3 +170,20 @@ export class Chooser {
 }
 
 const NONE: ReadonlySet<NodeKey> = new Set()
+
+function attemptOf({ node, reason, required, refused }: Chosen, doubtful: boolean, isHedge: boolean): Attempt {
+  return {
+    node,
+    reason,
+    required,
+    refused,
+    phase: 'connect',
+    source: 'unproven',
+    doubtful,
+    abandoned: false,
+    letGo: null,
+    movable: isHedge,
+    isHedge,
+    race: null,
+  }
+}

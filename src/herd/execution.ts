@@ -10,6 +10,7 @@ import { isA } from '../core/thrown.js'
 import { endedError, PgherdError, withOutcome } from '../errors.js'
 import type { Clock } from '../runtime/clock.js'
 import type { Chooser } from './choice.js'
+import type { Hedges } from './hedge.js'
 import { History } from './history.js'
 import { type Lifecycle, patienceOf } from './lifecycle.js'
 import { FREE, PROVEN, type Proofs } from './proofs.js'
@@ -25,6 +26,7 @@ export interface ExecutionParts {
   readonly lifecycle: Lifecycle
   readonly chooser: Chooser
   readonly proofs: Proofs
+  readonly hedges: Hedges
   /** A server that is well has answered within this time. */
   readonly quietMillis: number
   /** Starts or wakes what looks at the servers. Gives the moment, on the monotonic clock. Throws where the herd has ended. */
@@ -96,7 +98,7 @@ export class Execution<T> {
     attempt.movable = this.#decided.repairs && attempt.node.state.kind === 'replica'
     this.#parts.chooser.loadOf(attempt.node.key).statements++
     try {
-      return this.#perform(attempt)
+      return this.#first(attempt)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -113,7 +115,6 @@ export class Execution<T> {
     before?: { readonly error: unknown; readonly attempt: Attempt }
   ): Promise<T> {
     const { clock, lifecycle, chooser, proofs } = this.#parts
-    const perform = this.#perform
     const letGo = this.#request.endless === undefined ? null : once(() => lifecycle.done())
     try {
       if (before !== undefined) this.#failed(before.error, before.attempt, this.#startedAt)
@@ -131,7 +132,7 @@ export class Execution<T> {
         const load = chooser.loadOf(attempt.node.key)
         load.statements++
         try {
-          const result = await (this.#history === null ? perform(attempt) : this.#inTime(attempt, this.#history))
+          const result = await (this.#history === null ? this.#first(attempt) : this.#inTime(attempt, this.#history))
           if (this.#history?.refusal) this.#decided.learn?.(this.#history.refusal, 'served')
           return result
         } catch (error) {
@@ -146,6 +147,11 @@ export class Execution<T> {
       if (letGo === null) lifecycle.done()
       else letGo()
     }
+  }
+
+  #first(attempt: Attempt): Promise<T> {
+    const perform = this.#perform
+    return this.#request.hedge ? this.#parts.hedges.run(attempt, this.#target, perform) : perform(attempt)
   }
 
   /** Throws, unless there is another attempt to make. */

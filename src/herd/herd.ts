@@ -18,6 +18,7 @@ import { Catalogue, type CatalogueParts, readingNode, readingTarget } from './ca
 import { Chooser } from './choice.js'
 import { Execution, type ExecutionParts } from './execution.js'
 import { type Fact, isOfNewConnection } from './facts.js'
+import { Hedges } from './hedge.js'
 import { Lifecycle } from './lifecycle.js'
 import { Monitor } from './monitor.js'
 import { type Health, type HerdListener, type HerdParts, probesOf, questionOf, rulesOf } from './parts.js'
@@ -33,7 +34,7 @@ export { namedSo } from './named.js'
 export type { Health, HerdListener, HerdParts } from './parts.js'
 export type { Freshness } from './proofs.js'
 export type { Readiness } from './readiness.js'
-export type { Attempt, Request } from './request.js'
+export { type Attempt, hasWon, type Request } from './request.js'
 export type { Sessions } from './sessions.js'
 
 export class Herd {
@@ -77,11 +78,14 @@ export class Herd {
       open: () => this.open(),
     }
     this.#waits = new Waits({ ...shared, monitor: this.#monitor, catalogue: this.#catalogue })
+    const accuse: ExecutionParts['accuse'] = ({ key, generation }, failure) =>
+      this.report({ kind: 'accused', key, generation, failure })
     this.#execution = {
       ...shared,
       proofs: this.#proofs,
+      hedges: new Hedges({ ...shared, accuse }),
       quietMillis: interval * 1.5,
-      accuse: ({ key, generation }, failure) => this.report({ kind: 'accused', key, generation, failure }),
+      accuse,
       waits: () => {
         this.#waited++
         this.#detached(() => this.#sources.hurry())

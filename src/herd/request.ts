@@ -20,6 +20,8 @@ export interface Request {
   readonly endless?: true | undefined
   /** The caller gives up: a waiter for a node is told so at once. */
   readonly signal?: AbortSignal | undefined
+  /** A read that may be sent to a second replica, if the first does not answer in time. */
+  readonly hedge?: boolean | undefined
 }
 
 /** One attempt: the node that was chosen, and how far the statement got there. The face moves `phase` on. */
@@ -35,6 +37,26 @@ export interface Attempt extends Chosen {
   letGo: (() => void) | null
   /** Another server does as well: a login that takes long is not waited for. */
   movable: boolean
+  /** It runs beside another attempt at the same read: only where a connection is idle, or can be opened at once. */
+  readonly isHedge: boolean
+  /** Another attempt may answer the same read before this one; null: none will. */
+  race: Race | null
+}
+
+/** Ends an attempt whose read another has answered. `over` is called when its server does not work on it any more. */
+export type GiveUp = (over: () => void) => void
+
+/** Two attempts at one read, of which the first that answers counts. */
+export interface Race {
+  /** The read was handed to a connection, which gives it up so. A read that is sent again is handed over again. */
+  handed(attempt: Attempt, giveUp: GiveUp): void
+  /** True for the attempt that asks first: its answer is the caller's. */
+  wins(attempt: Attempt): boolean
+}
+
+/** Its answer is the one that the caller gets. */
+export function hasWon(attempt: Attempt): boolean {
+  return attempt.race?.wins(attempt) ?? true
 }
 
 export const PRIMARY: Target = { role: 'primary' }

@@ -1,12 +1,15 @@
 // A plain read of a client of the primary, on a replica: answered as on the client's own connection, with its parsers and its notices.
 
 import { noteOutcome } from '../errors.js'
-import type { Attempt } from '../herd/herd.js'
+import { type Attempt, hasWon } from '../herd/herd.js'
 import type { Notice } from '../pg/internals.js'
+import { hasOwnParsers } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
 import { type Entry, reasonOf, type Settle } from './entry.js'
 import type { Home } from './on-loan.js'
-import type { Parts, Sending } from './parts.js'
+import type { Lendable, Parts, Sending } from './parts.js'
+import { RacingRead } from './racing-read.js'
+import { LOST } from './site.js'
 
 /** The borrowed connection will not do: the borrower's own does. */
 const HERE = Symbol('here')
@@ -21,6 +24,8 @@ export class BorrowedRead implements Sending {
   #isClosed = false
   #isOver = false
   #onClose: (() => void) | null = null
+  /** The attempts, where there may be two. */
+  #racing: RacingRead[] | null = null
   #finished: () => void = () => {}
 
   constructor(home: Home, parts: Parts, entry: Entry, settle: Settle) {
@@ -48,6 +53,7 @@ export class BorrowedRead implements Sending {
   close(error: unknown): void {
     this.#isClosed = true
     this.#onClose?.()
+    for (const each of this.#racing ?? []) each.close()
     noteOutcome(error, 'unknown')
     this.#over(error, undefined)
   }
@@ -77,16 +83,41 @@ export class BorrowedRead implements Sending {
   #runOn(attempt: Attempt): Promise<unknown> {
     const { args } = this.#entry
     const pool = attempt.node.state.kind === 'replica' ? this.#parts.poolOf(attempt) : null
-    if (pool === null || !pool.mayRead(attempt, args)) return Promise.resolve(HERE)
-    return pool.query(attempt, args, true, this).then(
+    if (pool === null || (!attempt.isHedge && !pool.mayRead(attempt, args))) return Promise.resolve(HERE)
+    if (attempt.race !== null) return this.#race(attempt, pool)
+    return this.#runAs(this, attempt, pool)
+  }
+
+  #runAs(sending: Sending, attempt: Attempt, pool: Lendable): Promise<unknown> {
+    const { args } = this.#entry
+    return pool.query(attempt, args, true, sending).then(
       (answer) => {
+        if (!hasWon(attempt)) return answer
         this.#parts.router.causality.readOn(attempt.node, args.scope)
         return answer
       },
       (error) => {
         // A connection hook of the application's failed there: nothing was sent, and the client has a connection.
-        const isOwn = attempt.phase === 'connect' && attempt.source === 'unproven'
+        const isOwn = attempt.phase === 'connect' && attempt.source === 'unproven' && !attempt.isHedge
         if (isOwn && !args.signal?.aborted && !this.#isClosed) return HERE
+        throw error
+      }
+    )
+  }
+
+  /** One of two attempts, perhaps. Parsers of the application's own are called for one only. */
+  #race(attempt: Attempt, pool: Lendable): Promise<unknown> {
+    if (attempt.isHedge && hasOwnParsers(this.types)) return Promise.reject(LOST)
+    const sending = new RacingRead(this)
+    this.#racing ??= []
+    this.#racing.push(sending)
+    return this.#runAs(sending, attempt, pool).then(
+      (answer) => {
+        if (hasWon(attempt)) sending.tell()
+        return answer
+      },
+      (error) => {
+        if (!attempt.isHedge && !attempt.abandoned) sending.tell()
         throw error
       }
     )

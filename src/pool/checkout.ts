@@ -8,7 +8,7 @@ import type { ServerSession } from '../core/session/server-session.js'
 import { clearOutcome } from '../errors.js'
 import type { Attempt } from '../herd/herd.js'
 import { Ceiling } from '../pg/ceiling.js'
-import { clientsOf, hasIdle } from '../pg/inner.js'
+import { clientsOf, hasIdle, hasRoom } from '../pg/inner.js'
 import type { Connected, InnerPool, Release } from '../pg/internals.js'
 import { isOutdated } from '../pg/login.js'
 import { ask, isAskedAside } from '../pg/own-query.js'
@@ -84,6 +84,10 @@ export class Checkout {
   acquire(wanted: Wanted): void {
     if (this.#isOver) {
       refuse(wanted, dropped(this.#node.key))
+      return
+    }
+    if (wanted.place.isHedge && !hasRoom(this.#inner)) {
+      refuse(wanted, staleError(this.#node.key))
       return
     }
     const { clock } = this.#parts

@@ -19,7 +19,14 @@ import type { ClientClass } from '../pg/weak-auth.js'
 import { snapshotOf } from '../report/snapshot.js'
 import type { Bounds, Explanation, TopologySnapshot } from '../report/types.js'
 import { Router } from '../router/router.js'
-import { type Callback, queryArgs, type RouteOptions, routeOptions, signalOf } from '../router/statement.js'
+import {
+  type Callback,
+  queryArgs,
+  type RouteOptions,
+  routeOptions,
+  type Statement,
+  signalOf,
+} from '../router/statement.js'
 import type { Alarm, Clock } from '../runtime/clock.js'
 import { complaints } from '../runtime/complaints.js'
 import { warnOf } from '../runtime/misspelt.js'
@@ -134,9 +141,12 @@ export class Core {
     try {
       if (this.ending) throw endedError()
       const statement = this.router.statement(options, query, second, third)
-      const answer = this.router.run(statement, (place, reading) =>
-        this.#poolOf(place).query(place, statement, reading)
-      )
+      let kept: Statement | null = null
+      const answer = this.router.run(statement, (place, reading) => {
+        // What its caller does with the values between two attempts changes nothing of it.
+        if (place.race !== null) kept ??= statement.kept
+        return this.#poolOf(place).query(place, kept ?? statement, reading)
+      })
       return this.answer(answer, statement.callback)
     } catch (error) {
       return this.answer(Promise.reject(unsent(error)), queryArgs(query, second, third).callback)

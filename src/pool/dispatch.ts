@@ -19,7 +19,7 @@ import type { Parts, Sending } from './parts.js'
 import { type Shown, shownBy } from './proof.js'
 import { COMMITTED, INSERTED, REPLAYED } from './questions.js'
 import { notOnPrimary, staleError } from './refusals.js'
-import { CLOSED, type Site, STRAIGHT, type Straight } from './site.js'
+import { CLOSED, LOST, type Site, STRAIGHT, type Straight } from './site.js'
 
 export interface Ends {
   readonly resolve: (result: unknown) => void
@@ -83,6 +83,7 @@ export class Dispatch {
     const { signal, query } = statement
     let settled = false
     let isGivenUp = false
+    let lost: (() => void) | null = null
     const before = beforeOn(client)
     // The caller is answered at once; the client comes back when its server has said what became of the statement.
     const giveUp = (reason: unknown) => {
@@ -93,6 +94,7 @@ export class Dispatch {
     const settle = (error: Error | null | undefined, result: unknown) => {
       if (settled) return
       settled = true
+      lost?.()
       client.removeListener('error', settle)
       unsubscribe?.()
       detach?.()
@@ -126,6 +128,11 @@ export class Dispatch {
     try {
       place.phase = 'handed'
       place.letGo?.()
+      place.race?.handed(place, (isOver) => {
+        if (settled) return isOver()
+        lost = isOver
+        giveUp(LOST)
+      })
       // The callback form takes exactly what the user gave, submittables included.
       ;(client as unknown as Straight)[STRAIGHT](this.#first, statement.values, settle)
       if (pair !== null && !reading) this.#capture(pair)

@@ -119,7 +119,7 @@ export class Lane implements Shared {
       }
       this.#told(ride, error, result, state === 'sent')
     }
-    place.phase = 'handed'
+    ride.handed((reason) => this.#giveUp(ride, reason))
     try {
       // Past what wraps the method of this very client, as anywhere.
       ;(client as unknown as Straight)[STRAIGHT](first, statement.values, told)
@@ -241,7 +241,7 @@ export class Lane implements Shared {
     const ride = this.#rides[0]
     if (ride === undefined || ride.last > this.#pipe.answers) return
     this.#rides.shift()
-    ride.isAnswered = true
+    ride.answered()
     const now = this.#owner.clock.mono()
     const millis = now - this.#since
     this.#since = now
@@ -307,7 +307,7 @@ export class Lane implements Shared {
     if (head.isOver && head.error === null) this.#endOf(head)
     // A read does no harm twice: its answer here is dropped.
     for (const ride of this.#rides.slice(1)) {
-      if (!ride.isOver && this.#owner.elsewhere(ride.read, this, false)) ride.over()
+      if (!ride.isUnwanted && this.#owner.elsewhere(ride.read, this, false)) ride.over()
     }
   }
 
@@ -318,7 +318,7 @@ export class Lane implements Shared {
     const rides = this.#rides.splice(0)
     this.#finish(error)
     for (const ride of rides) {
-      if (ride.isOver) continue
+      if (ride.ends()) continue
       const own = ride.error === null ? error : ride.error.error
       const { place, statement } = ride.read
       if (ride.error === null) judge(own, place, statement, this.client, this.session, ride.before)

@@ -78,9 +78,9 @@ export class Lanes implements LaneOwner {
    * May it share a connection? One plain statement that only reads, quick as far as is known, with nothing that outlives it. Not where the
    * application listens to each use of a connection: it may set the connection up for that one.
    */
-  fit({ class: verdict, text, query, values }: Statement, { node }: Attempt): 'quick' | 'slow' | 'never' {
-    if (this.#most === 0 || this.parts.isHeard() || verdict === null || text === null || node.state.kind !== 'replica')
-      return 'never'
+  fit({ class: verdict, text, query, values }: Statement, { node, isHedge }: Attempt): 'quick' | 'slow' | 'never' {
+    if (this.#most === 0 || isHedge || this.parts.isHeard() || verdict === null || text === null) return 'never'
+    if (node.state.kind !== 'replica') return 'never'
     if (values !== undefined && values !== null && !Array.isArray(values)) return 'never'
     if (typeof query === 'object' && !isPlainConfig(query)) return 'never'
     let mayShare = this.#mayShare.get(verdict)

@@ -249,7 +249,7 @@ export class NodePool implements Site, ClientOwner, LaneHost, Lendable {
       began()
       reject(error)
     }
-    this.#lanes.makeRoom(reading)
+    if (!place.isHedge) this.#lanes.makeRoom(reading)
     this.#checkout.acquire({ place, reject: missed, use })
   }
 

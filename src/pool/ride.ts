@@ -10,7 +10,7 @@ import { onAbort } from '../runtime/abort.js'
 import type { Before } from './judging.js'
 import type { Sending } from './parts.js'
 import type { Shown } from './proof.js'
-import { CLOSED } from './site.js'
+import { CLOSED, LOST } from './site.js'
 
 /** A read that wants a lane. */
 export interface LaneRead {
@@ -43,6 +43,8 @@ export class Ride {
   error: { readonly error: unknown } | null = null
   /** What its guard has proved; null: it has none. */
   guard: Shown | null = null
+  /** Of a read that another replica has answered: called when this server has, too, or will not. */
+  #gone: (() => void) | null = null
   #unsubscribe: (() => void) | undefined
   #detach: (() => void) | undefined
 
@@ -56,6 +58,33 @@ export class Ride {
     const { signal } = statement
     if (signal !== undefined) this.#unsubscribe = onAbort(signal, () => giveUp(signal.reason))
     if (sending !== undefined) this.#detach = sending.onClose(() => giveUp(new Error(CLOSED)))
+  }
+
+  /** No caller waits for its answer. */
+  get isUnwanted(): boolean {
+    return this.isOver || this.read.place.abandoned
+  }
+
+  /** It is sent now. `giveUp`: how, if another replica answers the read. */
+  handed(giveUp: (reason: unknown) => void): void {
+    const { place } = this.read
+    place.phase = 'handed'
+    place.race?.handed(place, (gone) => {
+      if (this.isOver || this.isAnswered) return gone()
+      this.#gone = gone
+      giveUp(LOST)
+    })
+  }
+
+  answered(): void {
+    this.isAnswered = true
+    this.#gone?.()
+  }
+
+  /** Its server will not answer it. True: no caller waits for that. */
+  ends(): boolean {
+    this.#gone?.()
+    return this.isOver
   }
 
   over(): void {

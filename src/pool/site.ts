@@ -24,5 +24,8 @@ export interface Site {
   cancel(client: Client): Promise<void>
 }
 
+/** Why a read that another replica has answered goes no further. No caller gets it. */
+export const LOST = new Error('another replica has answered the read')
+
 /** Why a statement that a client has borrowed a connection for goes no further. */
 export const CLOSED = 'the client that borrowed was closed'

@@ -4,16 +4,29 @@ import type { Failure, Repeatable } from '../core/cluster/failure.js'
 import type { Target } from '../core/cluster/selection.js'
 import type { Request } from '../herd/herd.js'
 import type { Routed } from './routing.js'
+import type { Statement } from './statement.js'
 
 export class Asked implements Request {
   readonly signal: AbortSignal | undefined
   readonly endless: true | undefined
   readonly again: (() => Request) | undefined
+  readonly hedge: boolean
   #routed: Routed
 
-  /** `anew`: decides it anew; null: it stays as it is. `isEndless`: a cursor or a stream, which lives as long as its reader pleases. */
-  constructor(routed: Routed, anew: (() => Routed) | null, signal: AbortSignal | undefined, isEndless: boolean) {
+  /**
+   * `anew`: decides it anew; null: it stays as it is. `isEndless`: a cursor or a stream, which lives as long as its reader pleases.
+   * `statement`: it may be sent to a second replica, if its text allows that.
+   */
+  constructor(
+    routed: Routed,
+    anew: (() => Routed) | null,
+    signal: AbortSignal | undefined,
+    isEndless: boolean,
+    statement: Statement | null = null
+  ) {
     this.#routed = routed
+    // Of two answers one is dropped whole.
+    this.hedge = routed.hedge === true && statement?.isPlain === true
     this.signal = signal
     this.endless = isEndless ? true : undefined
     this.again =

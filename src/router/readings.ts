@@ -4,10 +4,10 @@
 import type { Config } from '../config/config.js'
 import type { Failure } from '../core/cluster/failure.js'
 import { hintOf, inspect, type Verdict } from '../core/sql/classify.js'
-import { culprit, type Definitions, policyOf } from '../core/sql/definitions.js'
+import { callsOwn, culprit, type Definitions, policyOf } from '../core/sql/definitions.js'
 import { type Effect, effectOf, stateLeftBy } from '../core/sql/effects.js'
 import { Memo } from '../core/sql/memo.js'
-import { type NamePolicy, SHIPPED_ONLY } from '../core/sql/names.js'
+import { kept, type NamePolicy, SHIPPED_ONLY } from '../core/sql/names.js'
 import type { Reader } from './statement.js'
 
 /** What the herd knows of the database's own names. */
@@ -41,7 +41,10 @@ export class Readings implements Reader {
   #policy: NamePolicy | undefined
   #texts = new Memo<Verdict>(REMEMBERED)
   #effects = new Memo<Effect>(REMEMBERED)
+  #repeatable = new Memo<boolean>(REMEMBERED)
+  readonly #vouched: ReadonlySet<string>
   readonly #effectOf = (text: string) => effectOf(text, this.read(text), this.#policy ?? SHIPPED_ONLY)
+  readonly #isRepeatable = (text: string) => !callsOwn(text, this.#knowledge.definitions, this.#vouched)
   readonly #inspect = (text: string) => inspect(text, this.#policy)
   /** Something was learned that may have been an odd moment's; when to forget it. */
   #passing = false
@@ -52,6 +55,7 @@ export class Readings implements Reader {
   constructor({ names }: Pick<Config, 'names'>, knowledge: Knowledge) {
     this.#names = names
     this.#knowledge = knowledge
+    this.#vouched = new Set(names.replicaSafeFunctions.map(kept))
   }
 
   get version(): number {
@@ -71,6 +75,12 @@ export class Readings implements Reader {
   /** What of the text leaves state in its session for sure; null: nothing. */
   stateLeftBy(text: string): string | null {
     return this.effect(text) === 'taints' ? stateLeftBy(text, this.read(text), this.#policy ?? SHIPPED_ONLY) : null
+  }
+
+  /** One statement that only reads, and calls no function of the application's that the options do not vouch for: twice does no harm. */
+  isRepeatable(text: string): boolean {
+    const { intent, single } = this.read(text)
+    return intent === 'read' && single && this.#repeatable.of(text, this.#isRepeatable)
   }
 
   get isLegible(): boolean {
@@ -120,6 +130,7 @@ export class Readings implements Reader {
     this.#policy = policyOf(this.#names, definitions, this.#learned)
     this.#texts = new Memo(REMEMBERED)
     this.#effects = new Memo(REMEMBERED)
+    this.#repeatable = new Memo(REMEMBERED)
     this.#version++
   }
 }

@@ -7,7 +7,7 @@ import type { Change } from '../core/cluster/changes.js'
 import type { Node } from '../core/cluster/node.js'
 import type { Topology } from '../core/cluster/topology.js'
 import type { ReadConstraints, Scope } from '../core/session/causal-scope.js'
-import { type Attempt, Herd } from '../herd/herd.js'
+import { type Attempt, Herd, hasWon } from '../herd/herd.js'
 import { explanationOf, refusalsOf } from '../report/snapshot.js'
 import type { Explanation } from '../report/types.js'
 import { abortable } from '../runtime/abort.js'
@@ -117,9 +117,9 @@ export class Router {
     const { signal, text, scope } = statement
     if (signal?.aborted) return Promise.reject(signal.reason)
     const anew = written === null ? null : () => this.#routed(statement, this.#anew(written, scope))
-    const asked = new Asked(first, anew, signal, text === null)
+    const asked = new Asked(first, anew, signal, text === null, statement)
     const attempt = (place: Attempt) => {
-      if (written !== null) this.decisions.count(place, asked.routed)
+      if (written !== null && !place.isHedge) this.decisions.count(place, asked.routed)
       const answer = runOn(place, asked.routed.reading && !place.doubtful)
       return scope === undefined ? answer : answer.then((result) => this.#sawRead(place, statement, result))
     }
@@ -134,8 +134,8 @@ export class Router {
   }
 
   /** Whatever it was sent as: what a session has seen must be there from then on. */
-  #sawRead({ node }: Attempt, { text, reads, scope }: Statement, result: unknown): unknown {
-    if (text === null || reads) this.causality.readOn(node, scope)
+  #sawRead(place: Attempt, { text, reads, scope }: Statement, result: unknown): unknown {
+    if ((text === null || reads) && hasWon(place)) this.causality.readOn(place.node, scope)
     return result
   }
 
@@ -245,9 +245,9 @@ export class Router {
     then: (answer: R) => T | Promise<T>,
     discard?: (late: R) => void
   ): Promise<T> {
-    const asked = new Asked(first, () => this.#lent(statement) ?? asked.routed, signal, false)
+    const asked = new Asked(first, () => this.#lent(statement) ?? asked.routed, signal, false, statement)
     const attempt = (place: Attempt) => {
-      if (place.node.state.kind === 'replica') this.decisions.count(place, asked.routed)
+      if (place.node.state.kind === 'replica' && !place.isHedge) this.decisions.count(place, asked.routed)
       return runOn(place)
     }
     const { reads, text } = statement

@@ -99,7 +99,7 @@ export class Routing {
       return this.#nowhere(written, undone)
     }
     if (attributes === 'standby' || (wish === 'replica' && attributes === 'any')) {
-      return this.#insisted(bound, written, reading, undone)
+      return { ...this.#insisted(bound, written, reading, undone), hedge: reading && this.#hedges(statement.text) }
     }
     const reason = this.#reasonForPrimary(reading, wish, verdict, written)
     const word = verdict?.readable ? verdict.word : ''
@@ -128,7 +128,9 @@ export class Routing {
     if (last !== undefined && last.text === text && last.of.target === target) return last.of
     const repeat = () => ({ read: true, undone })
     const learn = (refusal: Failure, what: 'refused' | 'served') => this.#learn(text, refusal, what)
-    const of: Routed = { target, repeat, repairs: true, learn, reading: true, reason: verdict.reason, word }
+    const { reason } = verdict
+    const hedge = this.#hedges(text)
+    const of: Routed = { target, repeat, repairs: true, learn, reading: true, reason, word, hedge }
     this.#reads.set(verdict, { text, of })
     return of
   }
@@ -139,6 +141,11 @@ export class Routing {
     const { version } = texts
     if (version !== this.#writes.version) this.#writes = { version, stays: () => texts.version === version }
     return this.#writes.stays
+  }
+
+  /** It may be sent to a second replica while the first has it. */
+  #hedges(text: string | null): boolean {
+    return this.#config.hedgeMillis !== Infinity && text !== null && this.texts.isRepeatable(text)
   }
 
   #reasonForPrimary(

@@ -145,6 +145,12 @@ export class Statement implements QueryArgs {
     return this.text === null && isSubmittable(this.query)
   }
 
+  /** pg reads its answer whole, and by no parsers that the config brings. */
+  get isPlain(): boolean {
+    const { types, rows, portal } = (this.query ?? {}) as { types?: unknown; rows?: unknown; portal?: unknown }
+    return this.text !== null && !types && !rows && !portal
+  }
+
   /** Where it is to run: its own word, else its hint, else its view's. 'auto' takes back what a view says. */
   get route(): Route | undefined {
     if (this.ownRoute !== undefined && this.ownRoute !== 'auto') return this.ownRoute

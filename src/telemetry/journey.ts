@@ -31,6 +31,7 @@ export interface Task {
 export interface Tried extends Chosen {
   readonly phase: Phase
   readonly source: Source
+  readonly isHedge?: boolean
 }
 
 /** `at`: on the monotonic clock, in milliseconds. */

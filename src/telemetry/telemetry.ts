@@ -65,6 +65,8 @@ export class Telemetry {
     const tracing = tracer()
     const span = tracing === null ? null : unharmed(() => spanOf(tracing, journey, this.#namespace), null)
     const observed = async (place: P) => {
+      // Beside another attempt: the journey is that of the first.
+      if (place.isHedge) return attempt(place)
       journey.begins(place, this.#gauges.topology(), clock.now())
       try {
         return await attempt(place)

@@ -261,6 +261,30 @@ export function culprit(sql: string, { functions, opaque }: Definitions): string
   return named.length === 1 ? (named[0] ?? null) : null
 }
 
+/**
+ * The text names a function of the database's own, or a view or a table with policies that does, which `vouched` does not name. True also
+ * where the catalogue does not tell. A name counts wherever it stands: a column that is called like a function counts, too.
+ */
+export function callsOwn(
+  sql: string,
+  { functions, opaque, acting }: Definitions,
+  vouched: ReadonlySet<string>
+): boolean {
+  if (opaque === null || !acting.complete) return true
+  const seen = new Set<string>()
+  const waiting: Iterable<string>[] = [wordsOf(sql)]
+  for (let words = waiting.pop(); words !== undefined; words = waiting.pop()) {
+    for (const word of words) {
+      const name = kept(word)
+      if (seen.has(name)) continue
+      seen.add(name)
+      if (functions.has(name) && !vouched.has(name)) return true
+      for (const text of opaque.get(name) ?? []) waiting.push(text.words)
+    }
+  }
+  return false
+}
+
 /** The names behind FROM and JOIN, without their schemas. */
 function tablesOf(sql: string): readonly string[] {
   const tables = new Set<string>()
