@@ -58,8 +58,9 @@ const OUTSIDE: Readonly<Record<string, RegExp>> = {
   'node:async_hooks': /^(?:runtime\/context|pg\/calls|pool\/sessions)\.ts$/,
   'node:diagnostics_channel': /^telemetry\/channels\.ts$/,
   'node:dns/promises': /^discovery\/dns\.ts$/,
-  'node:net': /^(?:discovery\/replication|config\/\w+|proxy\/(?:proxy|client\/door|server\/dial))\.ts$/,
-  'node:tls': /^proxy\/(?:client\/door|server\/dial)\.ts$/,
+  'node:net': /^(?:discovery\/replication|config\/\w+|proxy\/(?:proxy|metrics|client\/door|server\/dial))\.ts$/,
+  'node:http': /^proxy\/metrics\.ts$/,
+  'node:tls': /^proxy\/(?:tls|client\/door|server\/dial)\.ts$/,
   'node:stream': /^proxy\/(?:client|server|console)\//,
   'node:crypto': /^proxy\//,
   'pg-protocol': /^proxy\//,
@@ -67,7 +68,8 @@ const OUTSIDE: Readonly<Record<string, RegExp>> = {
   'node:module': /^pg\/abilities\.ts$/,
   'node:buffer': /^pg\/frames\.ts$/,
   'node:events': /^(?:pg|pool)\//,
-  'node:util': /^cli\/args\.ts$/,
+  'node:fs': /^cli\/proxy\.ts$/,
+  'node:util': /^cli\/(?:args|proxy-args)\.ts$/,
 }
 
 /** Words that would let time, chance or I/O into a floor that must not have them. */

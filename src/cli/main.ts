@@ -9,6 +9,7 @@ import { type Command, commandOf } from './args.js'
 import { explain } from './explain.js'
 import { helpOf } from './help.js'
 import { Mistake } from './herd.js'
+import { proxy } from './proxy.js'
 import { status } from './status.js'
 import { type Outside, watch } from './watch.js'
 
@@ -44,9 +45,15 @@ async function run(command: Command): Promise<number> {
       return explain(command, stdout, env)
     case 'watch':
       return watch(command, outside())
+    case 'proxy':
+      return proxy(command, { output: stdout, environment: env, version: VERSION, signals })
     default:
       return command satisfies never
   }
+}
+
+function signals(listener: (signal: keyof typeof SIGNALS) => void): void {
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.on(signal, () => listener(signal))
 }
 
 function outside(): Outside {

@@ -6,6 +6,7 @@ import net from 'node:net'
 import type { Config } from '../config/config.js'
 import { clientConfigFor } from '../config/dial.js'
 import type { Scope } from '../core/session/causal-scope.js'
+import { PgherdError } from '../errors.js'
 import type { Attempt } from '../herd/herd.js'
 import { Router } from '../router/router.js'
 import { type Clock, timeOfDay } from '../runtime/clock.js'
@@ -68,11 +69,13 @@ export class PgProxy implements Managed {
   readonly #servers = new Set<net.Server>()
   readonly #console: Console
   #lastId = 0
+  #tls: Tls | null
   #isEnding = false
   logins = 0
 
   constructor(parts: ProxyParts) {
     this.parts = parts
+    this.#tls = parts.tls
     this.startedAt = timeOfDay()
     const { config, clock, complain, options } = parts
     this.router = new Router(config, {
@@ -96,11 +99,10 @@ export class PgProxy implements Managed {
       refusedLogin: (user, error) => {
         if (typeof error.source === 'object' && error.source.code === '28P01') this.users.forget(user)
       },
-      tooLate: (key, waiting) =>
-        Object.assign(
-          new Error(`query_wait_timeout: all connections to ${key} are in use, and ${waiting} clients wait`),
-          { code: '53300' }
-        ),
+      tooLate: (key, waiting) => {
+        const message = `query_wait_timeout: all connections to ${key} are in use, and ${waiting} clients wait for one`
+        return new PgherdError('PGHERD_QUEUE_FULL', message)
+      },
     })
     this.router.herd.subscribe((after, before, found) => {
       this.sides.follow(found)
@@ -128,6 +130,12 @@ export class PgProxy implements Managed {
     }
     this.#welcomes = new Welcomes(this.router, this.#clientParts, config)
     this.#console = new Console(this)
+  }
+
+  /** For logins from now on. */
+  reload(list: UsersParts['list'], tls: Tls | null): void {
+    this.users.reload(list)
+    this.#tls = tls
   }
 
   // What the console asks.
@@ -186,7 +194,8 @@ export class PgProxy implements Managed {
   #accept(socket: net.Socket): void {
     this.#doors.add(socket)
     socket.once('close', () => this.#doors.delete(socket))
-    const { clock, options, tls } = this.parts
+    const { clock, options } = this.parts
+    const tls = this.#tls
     new Door(socket, {
       clock,
       options,

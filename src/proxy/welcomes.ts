@@ -81,14 +81,7 @@ export class Welcomes {
     const text = query.replaceAll('$1', literal(user).trim())
     const said: Buffer[] = []
     const data = (bytes: Buffer) => said.push(bytes)
-    await this.#run(
-      text,
-      String(own ?? process.env.PGUSER ?? process.env.USER ?? ''),
-      String(database ?? own ?? ''),
-      new Map(),
-      data,
-      () => {}
-    )
+    await this.#run(text, String(own), String(database ?? own ?? ''), new Map(), data, () => {})
     return rowIn(Buffer.concat(said))?.[1] ?? null
   }
 

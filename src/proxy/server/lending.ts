@@ -9,7 +9,6 @@ import { DialError } from './dial.js'
 
 /** A connection that could not be had. */
 class Failed {
-  readonly isDead = true
   readonly error: unknown
   readonly source: Source
 
@@ -68,7 +67,8 @@ export class Lending {
           this.all.delete(made)
           made.end('politely')
         },
-        validate: async (made) => !made.isDead,
+        // One that failed is taken by its waiter, which hears why; refused here another would be made at once, for ever.
+        validate: async (made) => made instanceof Failed || !made.isDead,
       },
       {
         max: parts.size,

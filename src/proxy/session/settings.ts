@@ -186,17 +186,12 @@ function valueIn(sql: string, lexer: Lexer, name: string, first: number, resets:
   const isDefault = tokens === 1 && /^(?:default|local)$/i.test(text)
   if (isDefault) return resets ? { name, statement: null, value: null } : null
   const spelt = name === 'timezone' ? 'TimeZone' : name
-  const value = tokens > 1 ? null : single === 'text' ? unquoted(text) : text
+  const value = unquoted(text) ?? (tokens === 1 && single !== 'text' ? text : null)
   return {
     name,
-    statement: `SET ${quotedName(spelt)} TO ${name === 'timezone' && single !== 'text' ? zone(text) : text}`,
+    statement: `SET ${quotedName(spelt)} TO ${text}`,
     value,
   }
-}
-
-/** SET TIME ZONE -7 has a number, which SET timezone TO takes as well. */
-function zone(text: string): string {
-  return text
 }
 
 function endOfToken(sql: string, start: number): number {
