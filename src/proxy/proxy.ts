@@ -273,6 +273,8 @@ export class PgProxy implements Managed {
     }
     socket.write(Buffer.concat([...welcome, backendKeyData(pid, secret), ready('I')]))
     const client = new Client(socket, identity, this.#clientParts)
+    // What came with its login may have been its end.
+    if (client.isGone) return
     this.clients.set(id, client)
     this.#byPid.set(pid, client)
   }

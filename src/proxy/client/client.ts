@@ -2,6 +2,7 @@
 
 import type { Duplex } from 'node:stream'
 import type { ServerConnection } from '../server/connection.js'
+import type { Running } from '../server/job.js'
 import type { Framer } from '../wire/framer.js'
 import { Front } from '../wire/letters.js'
 import { Code, errorResponse, ready, type Said, type Status } from '../wire/write.js'
@@ -11,6 +12,7 @@ import type { ClientParts, Identity } from './parts.js'
 import { type Home, Runner } from './runner.js'
 
 const GONE_MILLIS = 1000
+const AGAIN_MILLIS = 100
 
 export class Client implements Home, Taker {
   readonly identity: Identity
@@ -174,6 +176,14 @@ export class Client implements Home, Taker {
     return Promise.resolve()
   }
 
+  /** A request that overtakes its statement finds nothing to cancel, and no answer says so: it is sent again. */
+  async #cancelAll(connection: ServerConnection, running: Running | null): Promise<void> {
+    for (let pause = AGAIN_MILLIS; this.#runner.now.running === running && !connection.isDead; pause *= 2) {
+      await this.#parts.cancel(connection)
+      await new Promise<void>((resolve) => this.#parts.clock.alarm(pause, resolve))
+    }
+  }
+
   #gone(): void {
     if (this.#isGone) return
     this.#parts.left(this.identity.id)
@@ -186,7 +196,7 @@ export class Client implements Home, Taker {
     else if (connection === null) return
     // What a COPY waits for will not come.
     else if (running?.hasCopied || !unit.isComplete) connection.end('reset')
-    else void this.#parts.cancel(connection)
+    else void this.#cancelAll(connection, running)
   }
 }
 

@@ -296,7 +296,9 @@ export class Runner implements Sink {
   }
 
   copies(): void {
-    this.#home.later()
+    // What the COPY waits for will not come.
+    if (this.#home.isGone) this.now.connection?.end('reset')
+    else this.#home.later()
   }
 
   /** The unit has failed, and no server has told the client. */

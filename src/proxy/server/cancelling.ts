@@ -16,7 +16,6 @@ export function cancelOn(
 ): Promise<void> {
   const { pid, secret, node } = connection
   if (pid === null || connection.isDead) return Promise.resolve()
-  if (connection.cancelling !== null) return connection.cancelling
   const heard = new Promise<void>((resolve) => {
     let raw: Duplex | null = null
     const alarm = clock.alarm(millis, () => raw?.destroy())
@@ -33,6 +32,7 @@ export function cancelOn(
       socket.end(cancelRequest(pid, secret))
     }, over)
   })
-  connection.cancelling = heard
+  const before = connection.cancelling
+  connection.cancelling = before === null ? heard : Promise.all([before, heard]).then(() => {})
   return heard
 }
