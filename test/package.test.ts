@@ -28,7 +28,12 @@ const manifest = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
 describe('package.json', () => {
   it('has pg as a peer, and few dependencies', () => {
     assert.deepEqual(Object.keys(manifest.peerDependencies), ['pg'])
-    assert.deepEqual(Object.keys(manifest.dependencies), ['@opentelemetry/api', 'pg-connection-string'])
+    assert.deepEqual(Object.keys(manifest.dependencies), [
+      '@opentelemetry/api',
+      'generic-pool',
+      'pg-connection-string',
+      'pg-protocol',
+    ])
   })
   it('has the version that the program tells', () => assert.equal(VERSION, manifest.version))
 })
