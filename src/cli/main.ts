@@ -9,7 +9,6 @@ import { type Command, commandOf } from './args.js'
 import { explain } from './explain.js'
 import { helpOf } from './help.js'
 import { Mistake } from './herd.js'
-import { proxy } from './proxy.js'
 import { status } from './status.js'
 import { type Outside, watch } from './watch.js'
 
@@ -45,8 +44,11 @@ async function run(command: Command): Promise<number> {
       return explain(command, stdout, env)
     case 'watch':
       return watch(command, outside())
-    case 'proxy':
+    case 'proxy': {
+      // It is a program of its own beside the others, with packages that they do not need.
+      const { proxy } = await import('./proxy.js')
       return proxy(command, { output: stdout, environment: env, version: VERSION, signals })
+    }
     default:
       return command satisfies never
   }

@@ -11,6 +11,8 @@ import { inContext } from '../runtime/context.js'
 import { staleError } from './refusals.js'
 import type { Site } from './site.js'
 
+export { needsProof } from '../router/admission.js'
+
 /**
  * A connection younger than its node's known position may lead to a server that crashed and went backwards: it shows its own.
  * `reject` has the client released.

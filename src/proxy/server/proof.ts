@@ -31,7 +31,8 @@ export async function identify(
   const identity = identityIn(await asked(connection, IDENTITY))
   session.answered()
   if (identity === null) return session.unidentified()
-  session.identified(identity.inRecovery, identity.replayed, identity.restMillis, clock.mono())
+  const { inRecovery, replayed, pid, restMillis } = identity
+  session.identified(inRecovery, replayed, pid !== connection.pid, restMillis, clock.mono())
   router.facts.identified(node, identity.startedAt, identity.isAsynchronous)
   const { state, seen } = router.herd.topology.nodes.get(node.key) ?? node
   if (state.kind === 'primary' && identity.inRecovery) throw new DialError(notPrimary(node.key), 'pgherd')
