@@ -26,6 +26,14 @@ const STOREYS: readonly (readonly string[])[] = [
   ['telemetry/'],
   ['router/'],
   ['pool/'],
+  ['proxy/options.ts'],
+  ['proxy/wire/'],
+  ['proxy/session/'],
+  ['proxy/auth/'],
+  ['proxy/server/'],
+  ['proxy/client/'],
+  ['proxy/console/'],
+  ['proxy/'],
   ['cli/'],
   ['index.ts'],
 ]
@@ -43,6 +51,11 @@ const NARROW: Readonly<Record<string, readonly string[]>> = {
   // The main path of both faces: no connection, no type of pg, no socket, no emitter.
   'router/': ['core/', 'runtime/', 'errors', 'config/', 'herd/herd', 'report/', 'telemetry/', 'pg/submittable'],
   'pool/': ['core/', 'runtime/', 'errors', 'pg/', 'config/', 'herd/herd', 'report/', 'telemetry/', 'router/'],
+  // It speaks the protocol itself: of pg/ it needs the checks of messages and the rules of logins, and no client of pg's.
+  'proxy/': [
+    ...['core/', 'runtime/', 'errors', 'config/', 'herd/herd', 'report/', 'telemetry/', 'router/'],
+    ...['pg/messages', 'pg/weak-auth'],
+  ],
 }
 
 /** What comes from outside of src/, and where. */
@@ -53,11 +66,18 @@ const OUTSIDE: Readonly<Record<string, RegExp>> = {
   'node:async_hooks': /^(?:runtime\/context|pg\/calls|pool\/sessions)\.ts$/,
   'node:diagnostics_channel': /^telemetry\/channels\.ts$/,
   'node:dns/promises': /^discovery\/dns\.ts$/,
-  'node:net': /^(?:discovery\/replication|config\/\w+)\.ts$/,
+  'node:net': /^(?:discovery\/replication|config\/\w+|proxy\/(?:proxy|metrics|client\/door|server\/dial))\.ts$/,
+  'node:http': /^proxy\/metrics\.ts$/,
+  'node:tls': /^proxy\/(?:tls|client\/door|server\/dial)\.ts$/,
+  'node:stream': /^proxy\/(?:client|server|console)\//,
+  'node:crypto': /^proxy\//,
+  'pg-protocol': /^proxy\//,
+  'generic-pool': /^proxy\/server\/lending\.ts$/,
   'node:module': /^pg\/abilities\.ts$/,
   'node:buffer': /^pg\/frames\.ts$/,
   'node:events': /^(?:pg|pool)\//,
-  'node:util': /^cli\/args\.ts$/,
+  'node:fs': /^cli\/proxy\.ts$/,
+  'node:util': /^cli\/(?:args|proxy-args)\.ts$/,
 }
 
 /** Words that would let time, chance or I/O into a floor that must not have them. */

@@ -28,7 +28,12 @@ const manifest = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
 describe('package.json', () => {
   it('has pg as a peer, and few dependencies', () => {
     assert.deepEqual(Object.keys(manifest.peerDependencies), ['pg'])
-    assert.deepEqual(Object.keys(manifest.dependencies), ['@opentelemetry/api', 'pg-connection-string'])
+    assert.deepEqual(Object.keys(manifest.dependencies), [
+      '@opentelemetry/api',
+      'generic-pool',
+      'pg-connection-string',
+      'pg-protocol',
+    ])
   })
   it('has the version that the program tells', () => assert.equal(VERSION, manifest.version))
 })
@@ -66,7 +71,7 @@ describe('the package', () => {
     mkdirSync(own, { recursive: true })
     await run('npm', ['pack', '--pack-destination', home], { cwd: root, maxBuffer: 1e8 })
     await run('tar', ['-xzf', join(home, `pgherd-${VERSION}.tgz`), '--strip-components=1', '-C', own])
-    const others = ['pg', '@opentelemetry', 'pg-connection-string', 'pg-types', 'pg-protocol', '@types']
+    const others = ['pg', '@opentelemetry', 'generic-pool', 'pg-connection-string', 'pg-types', 'pg-protocol', '@types']
     for (const name of others) symlinkSync(join(root, 'node_modules', name), join(modules, name))
   })
   after(() => rmSync(home, { recursive: true, force: true }))

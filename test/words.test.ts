@@ -15,6 +15,7 @@ const DONE = [
   'herd/',
   'pg/',
   'pool/',
+  'proxy/',
   'report/',
   'router/',
   'runtime/',

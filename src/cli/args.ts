@@ -1,6 +1,7 @@
 // The words behind `pgherd` -> what is wanted of it, or what is wrong with them. Reads no environment and prints nothing.
 
 import { parseArgs } from 'node:util'
+import { type ProxyWanted, proxyWantedOf } from './proxy-args.js'
 
 export type Command =
   | { readonly kind: 'help'; readonly of: Topic | null }
@@ -9,6 +10,7 @@ export type Command =
   | (Wanted & { readonly kind: 'status'; readonly replicas: number })
   | (Wanted & { readonly kind: 'watch' })
   | (Wanted & { readonly kind: 'explain'; readonly statement: string })
+  | ProxyWanted
 
 export interface Wanted {
   /** Absent: the environment tells. */
@@ -19,7 +21,7 @@ export interface Wanted {
   readonly json: boolean
 }
 
-export const TOPICS = ['status', 'watch', 'explain'] as const
+export const TOPICS = ['status', 'watch', 'explain', 'proxy'] as const
 export type Topic = (typeof TOPICS)[number]
 
 const DEFAULT_LAG_MILLIS = 1000
@@ -37,7 +39,7 @@ const OPTIONS = {
 type Given = { readonly [name in keyof typeof OPTIONS]?: string | boolean | undefined }
 
 /** Beside --help, --json and --max-lag, which all of them have. */
-const OWN: Readonly<Record<Topic, readonly (keyof Given)[]>> = {
+const OWN: Readonly<Record<Exclude<Topic, 'proxy'>, readonly (keyof Given)[]>> = {
   status: ['timeout', 'replicas'],
   watch: [],
   explain: ['timeout'],
@@ -45,6 +47,12 @@ const OWN: Readonly<Record<Topic, readonly (keyof Given)[]>> = {
 const COMMON: readonly (keyof Given)[] = ['help', 'version', 'json', 'max-lag']
 
 export function commandOf(words: readonly string[]): Command {
+  const [first, ...rest] = words
+  // It has options of its own.
+  if (first === 'proxy' && !rest.some((word) => HELPS.has(word))) {
+    const wanted = proxyWantedOf(rest, isUrl)
+    return typeof wanted === 'string' ? { kind: 'wrong', message: wanted, of: 'proxy' } : wanted
+  }
   try {
     const { values, positionals } = parseArgs({ args: [...words], options: OPTIONS, allowPositionals: true })
     return read(values, positionals)
@@ -55,6 +63,8 @@ export function commandOf(words: readonly string[]): Command {
     return { kind: 'wrong', message: message.replace(/^[A-Z]/, (letter) => letter.toLowerCase()), of: null }
   }
 }
+
+const HELPS: ReadonlySet<string> = new Set(['--help', '-h', '--version', '-V'])
 
 class Wrong extends Error {
   readonly of: Topic | null
@@ -72,6 +82,7 @@ function read(given: Given, positionals: readonly string[]): Command {
   if (given.help) return { kind: 'help', of: first === undefined ? null : topicOf(first) }
   if (first === undefined) throw new Wrong(null, 'no command was given')
   const topic = topicOf(first)
+  if (topic === 'proxy') throw new Wrong(topic, 'proxy comes before its options: pgherd proxy --listen ... URL')
   for (const name of Object.keys(given) as (keyof Given)[]) {
     if (!COMMON.includes(name) && !OWN[topic].includes(name)) throw new Wrong(topic, `${topic} has no option --${name}`)
   }

@@ -7,6 +7,7 @@ const GENERAL = `pgherd: a PostgreSQL primary and its replicas, as a pool of pgh
   pgherd status  [URL]              who is the primary, how far each replica is, what is wrong
   pgherd watch   [URL]              the same, live, with a log of what changes
   pgherd explain [URL] "select 1"   where a statement would go, and why; it is not run
+  pgherd proxy   [URL]              a PostgreSQL server in front of them, for any client
   pgherd help    [command]          more on one of them
 
 URL is postgres://user@host-a,host-b:5433/database?sslmode=require, with all servers or one of
@@ -47,6 +48,28 @@ ${COMMON}
 ${TIMEOUT}
 
 The exit code is 0 if a server would have it now, 1 if none would, 2 if the call is wrong.`,
+  proxy: `pgherd proxy [URL]: a PostgreSQL server in front of the servers, for any client
+
+  --listen HOST:PORT       default 127.0.0.1:6432; :6432 is every address
+  --auth-file FILE         lines of "user" "password or SCRAM-SHA-256 secret"
+  --auth-query default     reads the secrets of users from pg_authid; or a query of your own
+  --trust                  lets everyone in; on a loopback address only
+  --tls-cert FILE          the certificate for clients, with its chain, and its key
+  --tls-key FILE
+  --tls-required           clients must use TLS
+  --pool-mode MODE         transaction (default), session or statement
+  --pool-size N            server connections per node, user and database; default 20
+  --max-clients N          default 1000
+  --query-wait-timeout S   how long a statement may wait for a server connection; default 120
+  --max-lag MS             the oldest that a read may be, in milliseconds, or infinity; default 1000
+  --admin-users A,B        may use the console: psql -p 6432 pgherd
+  --stats-users A,B        may use its SHOW commands
+  --metrics HOST:PORT      gives out metrics for Prometheus
+  --drain S                how long SIGTERM waits for transactions; default 30
+
+Reads go to replicas within the bound that have the client's own writes, all else to the primary.
+When the primary fails clients stay connected. SIGHUP reads the files anew, SIGINT ends at once.
+The exit code is 0 behind a signal, 1 if the address cannot be had, 2 if the call is wrong.`,
 }
 
 export function helpOf(topic: Topic | null): string {

@@ -34,7 +34,11 @@ export function lookAt(url: string | null, environment: Environment, maxLagMilli
   }
 }
 
-function targetOf(seeds: readonly Seed[], client: Readonly<Record<string, unknown>>, environment: Environment): string {
+export function targetOf(
+  seeds: readonly Seed[],
+  client: Readonly<Record<string, unknown>>,
+  environment: Environment
+): string {
   const user = String(client.user || environment.PGUSER || environment.USER || '')
   const database = String(client.database || environment.PGDATABASE || user)
   return printable(
@@ -43,7 +47,7 @@ function targetOf(seeds: readonly Seed[], client: Readonly<Record<string, unknow
 }
 
 /** Node's own errors about URLs say little, and a URL may hold a password: it is not repeated. */
-function mistakeOf(error: unknown): string {
+export function mistakeOf(error: unknown): string {
   const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
   if (code !== 'ERR_INVALID_URL') return String(message ?? error)
   return (

@@ -44,9 +44,18 @@ async function run(command: Command): Promise<number> {
       return explain(command, stdout, env)
     case 'watch':
       return watch(command, outside())
+    case 'proxy': {
+      // It is a program of its own beside the others, with packages that they do not need.
+      const { proxy } = await import('./proxy.js')
+      return proxy(command, { output: stdout, environment: env, version: VERSION, signals })
+    }
     default:
       return command satisfies never
   }
+}
+
+function signals(listener: (signal: keyof typeof SIGNALS) => void): void {
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.on(signal, () => listener(signal))
 }
 
 function outside(): Outside {

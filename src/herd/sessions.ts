@@ -8,7 +8,7 @@ export interface Sessions {
   /** Connections in any state, also those that are still logging in. */
   readonly count: number
   /** The sessions that are logged in and not known to be broken, each with the bytes that it has received so far. */
-  received(): ReadonlyMap<Client, number>
+  received(): ReadonlyMap<object, number>
   /** The sessions that have nothing under way and that no caller holds, the longest unused first. */
   idle(): readonly Client[]
   /** No caller holds the session, whatever is under way on it. */
@@ -28,7 +28,7 @@ export const NO_SESSIONS: Sessions = {
 /** Listens while looks go on: what the sessions received between one moment and the next. */
 export class Hearing {
   readonly #sessions: Sessions
-  #last: ReadonlyMap<Client, number> = new Map()
+  #last: ReadonlyMap<object, number> = new Map()
 
   constructor(sessions: Sessions) {
     this.#sessions = sessions
@@ -53,7 +53,7 @@ export class Hearing {
 }
 
 /** A session that is new since then was answered as well, as it could not be logged in otherwise. */
-function isMore(now: ReadonlyMap<Client, number>, then: ReadonlyMap<Client, number>): boolean {
+function isMore(now: ReadonlyMap<object, number>, then: ReadonlyMap<object, number>): boolean {
   for (const [client, bytes] of now) if (bytes > (then.get(client) ?? 0)) return true
   return false
 }

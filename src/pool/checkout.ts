@@ -16,12 +16,12 @@ import { discard, isEnding } from '../pg/socket.js'
 import { mark, sourceOf, sourceOfMissing } from '../pg/tap.js'
 import { isFree, processOf, free as whenReady } from '../pg/turn.js'
 import { sessionOf } from '../pg/watch.js'
+import { isDemoted, needsProof } from '../router/admission.js'
+import { IDENTITY, identityIn } from '../router/questions.js'
 import type { Alarm } from '../runtime/clock.js'
 import { inContext } from '../runtime/context.js'
 import { borrowerOf, isLeftInTransaction } from './borrower.js'
 import type { Parts } from './parts.js'
-import { needsProof } from './proof.js'
-import { IDENTITY, identityIn } from './questions.js'
 import { dropped, movedError, notPrimary, staleError } from './refusals.js'
 
 /** A request for a connection to a node. */
@@ -295,12 +295,6 @@ export class Checkout {
     borrower?.whenFree(() => void whenReady(client).then(() => over(true)))
     look()
   }
-}
-
-/** The session said 'standby' after the probe that made its node the primary: the node has changed since. */
-function isDemoted({ node }: Attempt, { standby, standbyAt }: ServerSession): boolean {
-  if (node.state.kind !== 'primary' || standby !== true || standbyAt === null) return false
-  return node.probedAt !== null && standbyAt.mono > node.probedAt.mono
 }
 
 /** A place that a probe has left at a full server is free some milliseconds later: the pauses before each attempt to have it. */

@@ -6,10 +6,12 @@ import type { ServerSession } from '../core/session/server-session.js'
 import type { Attempt } from '../herd/herd.js'
 import { ask } from '../pg/own-query.js'
 import { mark, sourceOf } from '../pg/tap.js'
+import { REPLAYED, replayedIn } from '../router/questions.js'
 import { inContext } from '../runtime/context.js'
-import { REPLAYED, replayedIn } from './questions.js'
 import { staleError } from './refusals.js'
 import type { Site } from './site.js'
+
+export { needsProof } from '../router/admission.js'
 
 /**
  * A connection younger than its node's known position may lead to a server that crashed and went backwards: it shows its own.
@@ -63,14 +65,4 @@ export function shownBy(
   router.facts.shown(node, { lsn, askedAt }, receiver, required, required)
   if (lsn < required.lsn) return 'stale'
   return router.herd.vouches(place) ? 'passed' : router.herd.confirms(place)
-}
-
-/** What was chosen as proven is not proven for this very connection. */
-export function needsProof({ required, node, reason }: Attempt, { proven, readyAt }: ServerSession): boolean {
-  if (required === null || node.state.kind !== 'replica') return false
-  // A position alone does not say whose it is.
-  if (reason === 'guarded') return true
-  if (proven !== null && proven >= required.lsn) return false
-  const askedAt = node.state.position?.askedAt
-  return readyAt === null || askedAt === undefined || readyAt.mono >= askedAt.mono
 }

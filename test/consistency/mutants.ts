@@ -37,7 +37,7 @@ export const MUTATIONS: readonly Mutation[] = [
       },
       { file: 'core/cluster/horizon.js', from: 'insert ? sample.insert : sample.flush', to: 'sample.flush' },
       {
-        file: 'pool/questions.js',
+        file: 'router/questions.js',
         from: "case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'",
         to: 'case when false',
       },
@@ -54,12 +54,12 @@ export const MUTATIONS: readonly Mutation[] = [
         to: 'pg_last_wal_receive_lsn()::pg_catalog.text as replay',
       },
       {
-        file: 'pool/questions.js',
+        file: 'router/questions.js',
         from: 'then pg_catalog.pg_last_wal_replay_lsn() end,',
         to: 'then pg_catalog.pg_last_wal_receive_lsn() end,',
       },
       {
-        file: 'pool/questions.js',
+        file: 'router/questions.js',
         from: 'pg_catalog.pg_last_wal_replay_lsn()) as answer',
         to: 'pg_catalog.pg_last_wal_receive_lsn()) as answer',
       },
@@ -122,7 +122,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "a node's position counts for connections opened later",
     edits: [
       {
-        file: 'pool/proof.js',
+        file: 'router/admission.js',
         from: 'return readyAt === null || askedAt === undefined || readyAt.mono >= askedAt.mono;',
         to: 'return false;',
       },

@@ -1,0 +1,66 @@
+// What a client gets. A client that does not read keeps its server connection from being read, and no more; the settings that it was told
+// are told again when they have changed.
+
+import type { Duplex } from 'node:stream'
+import type { ServerConnection } from '../server/connection.js'
+import { shared } from '../server/reported.js'
+import { parameterStatus } from '../wire/write.js'
+
+export class Outlet {
+  readonly #socket: Duplex
+  #told: ReadonlyMap<string, string>
+  #compared: ReadonlyMap<string, string> | null = null
+  #isStopped = false
+  #isOver = false
+  sent = 0
+
+  constructor(socket: Duplex, told: ReadonlyMap<string, string>) {
+    this.#socket = socket
+    this.#told = told
+  }
+
+  get told(): ReadonlyMap<string, string> {
+    return this.#told
+  }
+
+  /** `from`: the connection that the bytes come from, if they come from one. */
+  write(bytes: Buffer, from: ServerConnection | null): void {
+    if (this.#isOver) return
+    this.sent += bytes.length
+    if (this.#socket.write(bytes) || from === null || this.#isStopped) return
+    this.#isStopped = true
+    from.stop()
+    const go = () => {
+      this.#socket.removeListener('drain', go)
+      this.#socket.removeListener('close', go)
+      this.#isStopped = false
+      from.go()
+    }
+    this.#socket.once('drain', go)
+    this.#socket.once('close', go)
+  }
+
+  writeAll(all: readonly Buffer[]): void {
+    const [first] = all
+    if (first !== undefined) this.write(all.length === 1 ? first : Buffer.concat(all as Buffer[]), null)
+  }
+
+  /** A client is served by replicas as well, and must not take its session for one of theirs. */
+  parameter(name: string, given: string): void {
+    const value = name === 'in_hot_standby' ? 'off' : given
+    if (this.#told.get(name) === value) return
+    this.#told = shared(new Map(this.#told).set(name, value))
+    this.write(parameterStatus(name, value), null)
+  }
+
+  /** Tells what the session of this connection has otherwise. */
+  compare(reported: ReadonlyMap<string, string>): void {
+    if (reported === this.#compared) return
+    this.#compared = reported
+    for (const [name, value] of reported) this.parameter(name, value)
+  }
+
+  end(): void {
+    this.#isOver = true
+  }
+}

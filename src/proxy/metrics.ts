@@ -1,0 +1,105 @@
+// What the proxy does, as text for Prometheus, and the server that gives it out. Counts only: no names of clients, no texts.
+
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { lagOf } from '../core/cluster/horizon.js'
+import type { Managed } from './console/managed.js'
+
+interface Sample {
+  readonly labels?: Readonly<Record<string, string>>
+  readonly value: number
+}
+
+function metric(name: string, type: 'gauge' | 'counter', help: string, samples: readonly Sample[]): string {
+  const lines = samples.map(({ labels = {}, value }) => {
+    const shown = Object.entries(labels).map(([label, text]) => `${label}="${text.replace(/[\\"\n]/g, '_')}"`)
+    return `${name}${shown.length === 0 ? '' : `{${shown.join(',')}}`} ${value === Infinity ? '+Inf' : value}`
+  })
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines].join('\n')
+}
+
+export function metricsText(proxy: Managed): string {
+  const { clients, router, sides, logins } = proxy
+  const { topology } = router.herd
+  const counts = proxy.counted()
+  const all = [...clients.values()]
+  const now = proxy.parts.clock.now()
+  const connections = [...sides.connections()].map(({ address, ...each }) => ({
+    ...each,
+    node: `${address.host}:${address.port}`,
+  }))
+  const nodes = [...topology.nodes.values()]
+  const routes = router.decisions.list()
+  return `${[
+    metric('pgherd_proxy_clients', 'gauge', 'Clients that are logged in.', [{ value: clients.size }]),
+    metric('pgherd_proxy_clients_active', 'gauge', 'Clients with a statement under way.', [
+      { value: all.filter(({ isActive }) => isActive).length },
+    ]),
+    metric('pgherd_proxy_clients_waiting', 'gauge', 'Clients whose statement waits for a server connection.', [
+      { value: all.filter(({ isWaiting }) => isWaiting).length },
+    ]),
+    metric('pgherd_proxy_logins_total', 'counter', 'Clients that have logged in.', [{ value: logins }]),
+    metric('pgherd_proxy_units_total', 'counter', 'Units of clients: simple queries, and what ends with a Sync.', [
+      { value: counts.units },
+    ]),
+    metric('pgherd_proxy_received_bytes_total', 'counter', 'Bytes from clients.', [{ value: counts.received }]),
+    metric('pgherd_proxy_sent_bytes_total', 'counter', 'Bytes to clients.', [{ value: counts.sent }]),
+    metric(
+      'pgherd_proxy_server_connections',
+      'gauge',
+      'Server connections, by node and use.',
+      connections.flatMap(({ node, used, idle, leaving }) => [
+        { labels: { node, state: leaving ? 'leaving' : 'used' }, value: used },
+        { labels: { node, state: leaving ? 'leaving_idle' : 'idle' }, value: idle },
+      ])
+    ),
+    metric(
+      'pgherd_proxy_routed_total',
+      'counter',
+      'Statements, by node, role and reason.',
+      routes.map(({ node, role, choice, reason, count }) => ({
+        labels: { node: node ?? '', role: role ?? '', choice, reason },
+        value: count,
+      }))
+    ),
+    metric('pgherd_proxy_epoch', 'gauge', '+1 with every new primary.', [{ value: topology.epoch }]),
+    metric('pgherd_proxy_primary', 'gauge', 'Whether there is a primary.', [
+      { value: topology.primary === null ? 0 : 1 },
+    ]),
+    metric(
+      'pgherd_proxy_node_up',
+      'gauge',
+      'Whether a node serves, by its state.',
+      nodes.map(({ key, state }) => ({
+        labels: { node: key, state: state.kind },
+        value: state.kind === 'primary' || state.kind === 'replica' ? 1 : 0,
+      }))
+    ),
+    metric(
+      'pgherd_proxy_replica_lag_seconds',
+      'gauge',
+      'Everything that was acknowledged longer ago than this is on the replica.',
+      nodes.flatMap((node) => {
+        if (node.state.kind !== 'replica' || node.state.position === null) return []
+        const lag = lagOf(topology.wal, node.state.position.lsn, now)
+        return [{ labels: { node: node.key }, value: lag / 1000 }]
+      })
+    ),
+  ].join('\n')}\n`
+}
+
+export function serveMetrics(
+  proxy: Managed,
+  host: string,
+  port: number
+): Promise<{ readonly address: AddressInfo; end(): void }> {
+  const server = http.createServer(({ method, url }, response) => {
+    const isThere = (method === 'GET' || method === 'HEAD') && (url === '/metrics' || url === '/')
+    response.writeHead(isThere ? 200 : 404, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
+    response.end(isThere && method === 'GET' ? metricsText(proxy) : '')
+  })
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => resolve({ address: server.address() as AddressInfo, end: () => server.close() }))
+  })
+}
