@@ -16,8 +16,10 @@ import type { Store } from './store.js'
 const REST_MILLIS = 10_000
 /** Evidence that reads ask for comes at most this often. */
 const DEMAND_MILLIS = 2
-/** Without readers, a position that covers the newest acknowledged write is taken within this time, however many writes there are. */
+/** Without readers, a position that covers an acknowledged write is taken after this time. */
 const SAMPLE_MILLIS = 5
+/** The same while writes go on: so often, however many there are. Each look wakes a process of the primary. */
+const SAMPLES_MILLIS = 100
 /** A read within this time says that more reads are to come. */
 const READERS_MILLIS = 1000
 
@@ -37,6 +39,8 @@ export class Monitor {
   #demand: Alarm | 'running' | null = null
   #demandMillis = DEMAND_MILLIS
   #sample: Alarm | null = null
+  /** When one was last taken so, on the monotonic clock. */
+  #sampledAt = -Infinity
   /** On the monotonic clock: when a read last asked for a replica. */
   #readAt = -Infinity
   readonly positions: PositionQuestions
@@ -180,8 +184,12 @@ export class Monitor {
       this.positions.ask()
       return
     }
-    this.#sample ??= this.#clock.alarm(SAMPLE_MILLIS, () => {
+    if (this.#sample !== null) return
+    const now = this.#clock.mono()
+    const millis = Math.max(SAMPLE_MILLIS, this.#sampledAt + SAMPLES_MILLIS - now)
+    this.#sample = this.#clock.alarm(millis, () => {
       this.#sample = null
+      this.#sampledAt = this.#clock.mono()
       const { primary } = this.#store.topology
       if (primary !== null) this.wake(primary)
     })
