@@ -9,7 +9,8 @@ describe('writes without readers', () => {
 
   async function written(millis: number, every: number): Promise<number> {
     const { herd, clock, servers } = scripted({ a: server('primary'), b: server('replica') }, INTERVAL)
-    await Promise.all([herd.run(WRITE, async () => {}), clock.advance(100)])
+    // Until then callers might have read.
+    await Promise.all([herd.run(WRITE, async () => {}), clock.advance(2000)])
     const before = servers.a?.looks ?? 0
     for (let at = 0; at < millis; at += every) {
       herd.report({ kind: 'acknowledged' })
