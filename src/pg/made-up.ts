@@ -7,20 +7,43 @@ import type { ClientClass } from './weak-auth.js'
 /** pg's Query, as it takes the messages of a server. */
 interface Query {
   readonly _results: unknown
-  _result: { _types?: unknown }
   handleCommandComplete(message: { readonly text: string }, connection: unknown): void
 }
 
 type QueryClass = new (config: object, values: undefined, callback: () => void) => Query
 
+interface Result {
+  _types?: unknown
+  rows: unknown[]
+  fields: unknown[]
+}
+
+/** One for each tag and class of results, to be copied. */
+const made = new WeakMap<QueryClass, Map<string, Result>>()
+
 /** As if the server had answered with this tag: `BEGIN`, `COMMIT`, ...; null: this copy of pg shows no way to make one. */
 export function resultOf(client: Client, ClientOf: ClientClass, tag: string): { readonly value: unknown } | null {
   const { Query } = ClientOf as { readonly Query?: QueryClass }
   if (typeof Query !== 'function' || typeof Query.prototype?.handleCommandComplete !== 'function') return null
+  let tags = made.get(Query)
+  if (tags === undefined) {
+    tags = new Map()
+    made.set(Query, tags)
+  }
+  let model = tags.get(tag)
+  if (model === undefined) {
+    model = modelOf(Query, tag)
+    tags.set(tag, model)
+  }
+  const result: Result = Object.assign(Object.create(Object.getPrototypeOf(model)), model, { rows: [], fields: [] })
+  result._types = typesOf(client)
+  return { value: result }
+}
+
+function modelOf(Query: QueryClass, tag: string): Result {
   const query = new Query({ text: '' }, undefined, () => {})
-  query._result._types ??= typesOf(client)
   query.handleCommandComplete({ text: tag }, undefined)
-  return { value: query._results }
+  return query._results as Result
 }
 
 /** pg's own words in its query(): what wraps it, a tracer, has others. */

@@ -41,11 +41,11 @@ export function outcomeOn(client: PoolClient, args: Sent): Promise<Answer> {
     // pg calls back twice for what it cannot put into bytes: with the error, and when the server is ready again.
     let isTold = false
     try {
-      query(withoutCallback(args.query), args.values, async (error: unknown, value: unknown) => {
+      query(withoutCallback(args.query), args.values, (error: unknown, value: unknown) => {
         if (isTold) return
         isTold = true
-        if (error && !isReadTimeout(error)) await free(client)
-        resolve({ error: error ?? null, value })
+        if (!error || isReadTimeout(error)) resolve({ error: error ?? null, value })
+        else void free(client).then(() => resolve({ error, value }))
       })
     } catch (error) {
       resolve({ error, value: undefined })

@@ -4,6 +4,7 @@
 
 import type { Verdict } from './classify.js'
 import { Kind, Lexer } from './lexer.js'
+import { Memo } from './memo.js'
 import { isOpaqueCall, type NamePolicy, sessionCall } from './names.js'
 import { ROLES } from './statements.js'
 
@@ -223,8 +224,16 @@ function levelOf([first, second]: readonly string[]): (typeof LEVELS)[number] | 
   return LEVELS.find((level) => level === first || level === `${first} ${second}`) ?? null
 }
 
+/** Few texts begin and end transactions, and each is asked about several times in one. */
+const words = new Memo<{ readonly words: readonly string[] | null }>(200)
+const wordsIn = (sql: string) => ({ words: readWords(sql) })
+
 /** The words of a single statement that consists of words and commas only, else null. */
 function wordsOf(sql: string): readonly string[] | null {
+  return words.of(sql, wordsIn).words
+}
+
+function readWords(sql: string): readonly string[] | null {
   const lexer = new Lexer(sql)
   const words: string[] = []
   let ended = false
