@@ -198,7 +198,13 @@ export const METRICS = {
     'How long it took to have a connection of the chosen node.',
     'pool'
   ),
-  use: metric('db.client.connection.use_time', 'histogram', 's', 'How long a connection was out.', 'pool'),
+  use: metric(
+    'db.client.connection.use_time',
+    'histogram',
+    's',
+    'How long a connection was out; one that reads share, for all of them.',
+    'pool'
+  ),
   decisions: metric(
     'pgherd.decisions',
     'counter',
