@@ -89,7 +89,7 @@ for (const tls of [false, true]) {
           await pool.ready()
           const client = await pool.connect()
           client.on('error', () => undefined)
-          const own = outcomeOf(client.query('select 1 from pg_sleep(60)')).then((outcome) => {
+          const own = outcomeOf(client.query('/* pgherd:primary */ select 1 from pg_sleep(60)')).then((outcome) => {
             client.release(true)
             return outcome
           })

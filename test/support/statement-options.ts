@@ -114,7 +114,7 @@ const signalCases: Cases = {
   },
   'that is none': {
     ask: async (face) => promised(face, { text: TEA, signal: 'no' }),
-    expected: { error: { message: 'option signal must be an AbortSignal' } },
+    expected: { error: { code: 'PGHERD_CONFIG', message: 'option signal must be an AbortSignal' } },
   },
 }
 
@@ -168,7 +168,12 @@ const boundCases: Cases = {
   'as old as it may be': { ask: (face) => promised(face, { text: TEA, maxLagMillis: Infinity }) },
   'that is none': {
     ask: async (face) => promised(face, { text: TEA, maxLagMillis: -1 }),
-    expected: { error: { message: 'option maxLagMillis must be a number of milliseconds of at least 0, not -1' } },
+    expected: {
+      error: {
+        code: 'PGHERD_CONFIG',
+        message: 'option maxLagMillis must be a number of milliseconds of at least 0, not -1',
+      },
+    },
   },
 }
 
@@ -198,7 +203,9 @@ export const ROUTE_CASES = {
     auto: { ask: (face) => promised(face, { text: TEA, route: 'auto' }) },
     'that is none': {
       ask: async (face) => promised(face, { text: TEA, route: 'somewhere' }),
-      expected: { error: { message: "option route must be 'primary', 'replica' or 'auto', not somewhere" } },
+      expected: {
+        error: { code: 'PGHERD_CONFIG', message: "option route must be 'primary', 'replica' or 'auto', not somewhere" },
+      },
     },
   },
   maxLagMillis: boundCases,
