@@ -162,6 +162,8 @@ export class Lanes implements LaneOwner {
 
   /** A connection is wanted, and there is none: a lane at rest gives its own up, else one does when it is drained. */
   makeRoom(isForRead: boolean): void {
+    // Another connection is not dialed beside one that rests: a login may fail where a session lives.
+    if (!hasIdle(this.#host.inner)) this.#lanes.find((lane) => lane.rests)?.close()
     this.#giveUp(waitersOf(this.#host.inner) + 1, isForRead)
   }
 

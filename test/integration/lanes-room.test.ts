@@ -10,6 +10,11 @@ import { failed } from '../support/failed.js'
 import { Lanes, pidOf, settling } from '../support/lanes.js'
 import { endPools, eventually, keyOf } from '../support/pools.js'
 
+interface Shared {
+  readonly pipeline: boolean
+  readonly _activeQuery: { readonly text?: string } | null | undefined
+}
+
 describe('the room of lanes', () => {
   let lanes: Lanes
   before(async () => {
@@ -102,14 +107,22 @@ describe('the room of lanes', () => {
     await lanes.waiting(1)
     await lanes.onReplica.query('select pg_sleep(0.02)')
     await open()
-    const lane = await slow
-    const again = await lanes.gate(2)
-    const alone = pidOf(pool, 'select waits(2) as pid')
-    await lanes.waiting(2)
-    assert.equal(await pidOf(pool), lane)
-    await again()
-    assert.notEqual(await alone, lane)
-    await eventually('it shares the lane again', async () => (await pidOf(pool, 'select waits(3) as pid')) === lane)
+    await slow
+    const isShared = async (k: number) => {
+      const go = await lanes.gate(k)
+      const read = pidOf(pool, `select waits(${k}) as pid`)
+      await lanes.waiting(k)
+      const { _clients } = pool as unknown as { readonly _clients: readonly Shared[] }
+      const client = _clients.find(({ _activeQuery }) => _activeQuery?.text?.includes(`waits(${k})`))
+      await go()
+      await read
+      return client?.pipeline === true
+    }
+    assert.equal(await isShared(2), false)
+    await eventually('it shares a lane again', async () => {
+      await pidOf(pool, 'select waits(3) as pid')
+      return isShared(3)
+    })
   })
 
   it('many rows are not read on a lane, but for the first time', async () => {
