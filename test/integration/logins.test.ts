@@ -162,7 +162,10 @@ for (const tls of [false, true]) {
         pool.query('insert into items select 2 from pg_sleep(2)'),
         pool.query('insert into items select 2 from pg_sleep(2)'),
       ]
-      await eventually('they run', () => pool.totalCount === 2)
+      await eventually('they run', async () => {
+        const text = "select 1 from pg_stat_activity where query like 'insert%pg_sleep(2)' and state = 'active'"
+        return (await watcher.query(text)).rowCount === 2
+      })
       await fail(stage, 'the startup is never answered')
       assert.deepEqual(
         (await Promise.all(slow)).map(({ rowCount }) => rowCount),
