@@ -12,10 +12,18 @@ const { name, version, peerDependencies } = JSON.parse(readFileSync(`${root}pack
 const tarball = `${name}-${version}.tgz`
 const home = mkdtempSync(join(tmpdir(), 'pgherd-matrix-'))
 
+/** Colours stand between the words that are looked for. */
+const PLAIN = { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' }
+
 /** What the program prints; throws, with all that it printed, where it fails. */
 function run(program, ...words) {
   try {
-    return execFileSync(program, words, { cwd: home, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim()
+    return execFileSync(program, words, {
+      cwd: home,
+      encoding: 'utf8',
+      env: PLAIN,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }).trim()
   } catch (error) {
     throw new Error(`${program} ${words.join(' ')}\n${error.stdout}\n${error.stderr}`)
   }
