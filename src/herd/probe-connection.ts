@@ -4,6 +4,8 @@ import type { Client } from 'pg'
 import type { NodeAddress } from '../core/cluster/address.js'
 import { failureOf } from '../core/cluster/failure.js'
 import type { Sighting } from '../core/cluster/sighting.js'
+import { preparedIn } from '../core/session/neighbours.js'
+import { propertyOf } from '../core/thrown.js'
 import { loggedIn } from '../pg/login.js'
 import { answered, answeredInside, answeredPrepared, type Row } from '../pg/own-query.js'
 import { type Intake, sourceOf, tap } from '../pg/tap.js'
@@ -104,7 +106,8 @@ export class ProbeConnection {
     try {
       return await answeredPrepared(client, text)
     } catch (error) {
-      if (!isUnprepared(error)) throw error
+      // So a pooler shares sessions, whatever pid it told.
+      if (preparedIn(propertyOf(error, 'code')) === null) throw error
       this.#direct = false
       return answered(client, text)
     }
@@ -151,10 +154,4 @@ export class ProbeConnection {
     this.#before = null
     this.#ended()
   }
-}
-
-/** 26000: there is no such statement in this session. 42P05: there is another. So a pooler shares sessions, whatever pid it told. */
-function isUnprepared(error: unknown): boolean {
-  const { code } = error as { readonly code?: unknown }
-  return code === '26000' || code === '42P05'
 }

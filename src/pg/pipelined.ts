@@ -11,15 +11,9 @@ interface Stream {
 }
 
 interface Piped {
-  readonly connection?: {
-    readonly stream?: Stream
-    readonly parsedStatements?: Names
-    submittedNamedStatements?: Names
-  }
+  readonly connection?: { readonly stream?: Stream }
   readonly connectionParameters?: { query_timeout?: unknown }
 }
-
-type Names = Readonly<Record<string, string>>
 
 export class Pipelined {
   readonly #client: Client
@@ -83,8 +77,7 @@ export class Pipelined {
 
   /** Nothing that was sent is unanswered, and the server is ready. */
   get isDrained(): boolean {
-    const { readyForQuery, _queryQueue, _sentQueryQueue = [] } = this.#internals
-    return readyForQuery === true && _queryQueue.length === 0 && _sentQueryQueue.length === 0
+    return this.unanswered === 0 && this.#internals._queryQueue.length === 0
   }
 
   /** Its socket keeps the process alive, or does not. */
@@ -106,11 +99,4 @@ export class Pipelined {
     pipelines(this.#client, pipeline)
     if (this.#timeout && piped.connectionParameters !== undefined) piped.connectionParameters.query_timeout = timeout
   }
-}
-
-/** The connection knows another text by this name, or is about to. */
-export function isNameTaken(client: Client, name: string, text: string): boolean {
-  const { parsedStatements, submittedNamedStatements } = (client as unknown as Piped).connection ?? {}
-  const known = parsedStatements?.[name] ?? submittedNamedStatements?.[name]
-  return known !== undefined && known !== text
 }

@@ -11,13 +11,18 @@ interface Internals {
   }
 }
 
+/** The connection knows another text by this name, or is about to. */
+export function isNameTaken(client: Client, name: string, text: unknown): boolean {
+  const { parsedStatements, submittedNamedStatements } = (client as unknown as Internals).connection ?? {}
+  const known = parsedStatements?.[name] ?? submittedNamedStatements?.[name]
+  return known !== undefined && known !== text
+}
+
 /** The config, without its name where the connection knows another text by it: two callers may mean different statements. */
 export function withFreeName(client: Client, config: unknown): unknown {
   const { name, text } = (config ?? {}) as { readonly name?: unknown; readonly text?: unknown }
   if (typeof name !== 'string' || name === '' || typeof config !== 'object') return config
-  const { parsedStatements, submittedNamedStatements } = (client as unknown as Internals).connection ?? {}
-  const known = parsedStatements?.[name] ?? submittedNamedStatements?.[name]
-  return known === undefined || known === text ? config : withOwn(config, { name: undefined })
+  return isNameTaken(client, name, text) ? withOwn(config, { name: undefined }) : config
 }
 
 /** The server has closed the statement of this name, or never had one, whatever pg takes it for. */

@@ -4,7 +4,7 @@ import type { Client, PoolClient } from 'pg'
 import { propertyOf } from '../core/thrown.js'
 import { uncaught } from '../runtime/uncaught.js'
 import type { Internals } from './internals.js'
-import { withoutCallback } from './submittable.js'
+import { withOwn, withoutCallback } from './submittable.js'
 
 /** pg.Client's query(), with all its overloads. */
 export type Send = (first: unknown, second?: unknown, third?: unknown) => unknown
@@ -142,6 +142,12 @@ export function isAnswered(client: Client): boolean | undefined {
 /** The parsers of the client. */
 export function typesOf(client: Client): unknown {
   return (client as unknown as Internals)._types
+}
+
+/** The config, its values parsed as on the client that has these parsers, unless it brings its own. */
+export function parsedAs(config: unknown, types: unknown): unknown {
+  const own = typeof config === 'object' ? (config as { readonly types?: unknown } | null)?.types : undefined
+  return own == null && hasOwnParsers(types) ? withOwn(config, { types }) : config
 }
 
 /** Parsers were set on this client alone: those of its pool are on all its connections. */

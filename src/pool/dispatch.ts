@@ -10,8 +10,8 @@ import type { Notice } from '../pg/internals.js'
 import type { Pair } from '../pg/pipeline.js'
 import { withFreeName } from '../pg/prepared.js'
 import { writtenOn } from '../pg/socket.js'
-import { isSubmittable, withOwn } from '../pg/submittable.js'
-import { hasOwnParsers, isFree, free as whenReady } from '../pg/turn.js'
+import { isSubmittable } from '../pg/submittable.js'
+import { isFree, parsedAs, free as whenReady } from '../pg/turn.js'
 import { COMMITTED, INSERTED, REPLAYED } from '../router/questions.js'
 import type { Statement } from '../router/statement.js'
 import { onAbort } from '../runtime/abort.js'
@@ -147,10 +147,7 @@ export class Dispatch {
 
   /** What goes to pg's query() first: the caller's own object, where nothing else is asked of it. */
   get #first(): unknown {
-    const { query } = this.#statement
-    const sending = this.#sending
-    const isPlain = sending === undefined || !hasOwnParsers(sending.types)
-    const sent = isPlain ? query : withOwn(query, { types: typesOf(query, sending) })
+    const sent = parsedAs(this.#statement.query, this.#sending?.types)
     // Callers that never share a connection of the primary may share one of a replica.
     return this.#reading && this.#place.node.state.kind === 'replica' ? withFreeName(this.#client, sent) : sent
   }
@@ -234,10 +231,6 @@ export class Dispatch {
     }
     run({ resolve: ending(resolve), reject: ending(reject) })
   }
-}
-
-function typesOf(query: unknown, { types }: Sending): unknown {
-  return (query as { readonly types?: unknown }).types ?? types
 }
 
 /** pg sends what follows without waiting for it: no cursor, nothing that may turn the connection over to COPY. */

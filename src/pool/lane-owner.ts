@@ -14,7 +14,7 @@ export interface Shared {
   readonly uses: number
 }
 
-export interface LaneOwner extends Site {
+export interface LaneOwner extends Pick<Site, 'parts' | 'node' | 'hasLeft'> {
   readonly clock: Clock
   /** The error of a read on what is no replica any more; its node is accused. */
   left(place: Attempt): Error

@@ -2,6 +2,7 @@
 // the statements, so the oldest read that is not answered, the head, is what the server is at work on. Chooses no node, and no lane.
 
 import type { PoolClient } from 'pg'
+import { isOfAnother, preparedIn } from '../core/session/neighbours.js'
 import type { ServerSession } from '../core/session/server-session.js'
 import { errorOf, propertyOf } from '../core/thrown.js'
 import type { Attempt } from '../herd/herd.js'
@@ -16,7 +17,7 @@ import { LaneCancel } from './lane-cancel.js'
 import type { LaneOwner, Shared } from './lane-owner.js'
 import { needsProof, shownBy } from './proof.js'
 import { staleError } from './refusals.js'
-import { firstOf, goneOf, isOfOthers, type LaneRead, nameOf, Ride, rowsIn, timeoutOf } from './ride.js'
+import { firstOf, goneOf, type LaneRead, nameOf, Ride, rowsIn, timeoutOf } from './ride.js'
 import { STRAIGHT, type Straight } from './site.js'
 
 /** So often a lane in use is looked at, and so long a head may take before the reads behind it go elsewhere. */
@@ -214,15 +215,16 @@ export class Lane implements Shared {
   /** The server's error, behind which it is ready again. */
   #failedBy(ride: Ride, error: unknown): void {
     const code = propertyOf(error, 'code')
-    if (ride.name !== null && code === '26000') forgetName(this.client, ride.name)
+    if (ride.name !== null && preparedIn(code) === 'absent') forgetName(this.client, ride.name)
     // The server has it, and pg does not know.
-    if (code === '42P05') this.close()
+    if (preparedIn(code) === 'present') this.close()
     if (ride.isOver) return
     if (this.#owner.hasLeft(ride.read.place, this.session)) {
       this.#fail(ride, this.#left(ride.read.place))
       return
     }
-    if (isOfOthers(ride, code, this.#cancel.isUnderWay, this.isClosing)) {
+    const { isClosing } = this
+    if (isOfAnother(code, { isNamed: ride.name !== null, isCancelling: this.#cancel.isUnderWay, isClosing })) {
       ride.over()
       if (this.#owner.elsewhere(ride.read, this, true)) return
       ride.isOver = false

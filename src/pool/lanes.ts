@@ -5,10 +5,11 @@ import type { Client, PoolClient } from 'pg'
 import type { Node } from '../core/cluster/node.js'
 import type { ServerSession } from '../core/session/server-session.js'
 import type { Verdict } from '../core/sql/classify.js'
+import { COLD_MILLIS, SlowShapes } from '../core/sql/slow-shapes.js'
 import type { Attempt } from '../herd/herd.js'
 import { addUses, hasIdle, hasRoom, isAwaited, isSpent, waitersOf } from '../pg/inner.js'
 import type { InnerPool } from '../pg/internals.js'
-import { isNameTaken } from '../pg/pipelined.js'
+import { isNameTaken } from '../pg/prepared.js'
 import { isFree } from '../pg/turn.js'
 import type { Statement } from '../router/statement.js'
 import type { Clock } from '../runtime/clock.js'
@@ -16,7 +17,6 @@ import { Lane } from './lane.js'
 import type { LaneOwner, Shared } from './lane-owner.js'
 import type { Parts } from './parts.js'
 import { type LaneRead, rowsIn } from './ride.js'
-import { COLD_MILLIS, SlowShapes } from './slow-shapes.js'
 
 /** What the lanes ask of the connections of their node. */
 export interface LaneHost {
@@ -24,9 +24,7 @@ export interface LaneHost {
   readonly node: Node
   readonly inner: InnerPool
   hasLeft(place: Attempt, session: ServerSession): boolean
-  leaves(client: PoolClient, place: Attempt): Error
   left(place: Attempt): Error
-  cancel(client: Client): Promise<void>
   cancelOnce(client: Client): Promise<void>
   /** Sends a read on a connection of its own, or on a lane that this becomes. */
   alone(read: LaneRead): void
@@ -196,16 +194,8 @@ export class Lanes implements LaneOwner {
     return this.#host.hasLeft(place, session)
   }
 
-  leaves(client: PoolClient, place: Attempt): Error {
-    return this.#host.leaves(client, place)
-  }
-
   left(place: Attempt): Error {
     return this.#host.left(place)
-  }
-
-  cancel(client: Client): Promise<void> {
-    return this.#host.cancel(client)
   }
 
   cancelOnce(client: Client): Promise<void> {

@@ -22,8 +22,8 @@ import type { Notice } from '../pg/internals.js'
 import { isWrapped, resultOf } from '../pg/made-up.js'
 import { pairOn } from '../pg/pipeline.js'
 import { withFreeName } from '../pg/prepared.js'
-import { parseBy, withOwn } from '../pg/submittable.js'
-import { hasOwnParsers, outcomeOn, runOn, type Send, type Sent } from '../pg/turn.js'
+import { parseBy } from '../pg/submittable.js'
+import { outcomeOn, parsedAs, runOn, type Send, type Sent } from '../pg/turn.js'
 import type { Routed } from '../router/routing.js'
 import { type Statement, textIn } from '../router/statement.js'
 import { isPairable } from './dispatch.js'
@@ -178,9 +178,7 @@ export class OnLoan {
 
   /** The statement as it goes to the borrowed connection. */
   #sent({ args }: Entry, { client }: Lent): Sent {
-    const own = (args.query as { readonly types?: unknown }).types
-    const types = own ?? this.#home.types
-    const query = own === undefined && hasOwnParsers(types) ? withOwn(args.query, { types }) : args.query
+    const query = parsedAs(args.query, this.#home.types)
     return { query: args.isNamed ? withFreeName(client, query) : query, values: args.values }
   }
 

@@ -50,7 +50,7 @@ export type Shown = 'passed' | 'stale' | Promise<boolean>
 
 /** `answer`: of a guard, null or undefined where it failed, and so proved nothing. */
 export function shownBy(
-  { parts, node }: Site,
+  { parts, node }: Pick<Site, 'parts' | 'node'>,
   session: ServerSession,
   place: Attempt,
   askedAt: Instant,

@@ -4,7 +4,7 @@ import type { Client } from 'pg'
 import type { Attempt } from '../herd/herd.js'
 import { withFreeName } from '../pg/prepared.js'
 import { withOwn } from '../pg/submittable.js'
-import { hasOwnParsers } from '../pg/turn.js'
+import { parsedAs } from '../pg/turn.js'
 import type { Statement } from '../router/statement.js'
 import { onAbort } from '../runtime/abort.js'
 import type { Before } from './judging.js'
@@ -96,13 +96,10 @@ export class Ride {
 
 /** What goes to pg's query() first: the caller's own object, where nothing else is asked of it. */
 export function firstOf({ statement, sending }: LaneRead, client: Client): unknown {
-  const { query } = statement
-  const isOwn = typeof query === 'object'
-  const { types, query_timeout: timeout } = (isOwn ? query : {}) as { types?: unknown; query_timeout?: unknown }
-  const parsers = types ?? (sending !== undefined && hasOwnParsers(sending.types) ? sending.types : undefined)
-  let sent = query
-  if (parsers !== types || timeout)
-    sent = withOwn(query, { types: parsers, ...(timeout ? { query_timeout: undefined } : {}) })
+  const parsed = parsedAs(statement.query, sending?.types)
+  // The lane keeps the time.
+  const isTimed = typeof parsed === 'object' && Boolean((parsed as { query_timeout?: unknown }).query_timeout)
+  const sent = isTimed ? withOwn(parsed, { query_timeout: undefined }) : parsed
   return statement.isNamed ? withFreeName(client, sent) : sent
 }
 
@@ -121,15 +118,6 @@ export function rowsIn(result: unknown): number {
 export function goneOf({ statement: { signal }, sending }: LaneRead): { readonly error: unknown } | null {
   if (signal?.aborted) return { error: signal.reason }
   return sending?.isClosed ? { error: new Error(CLOSED) } : null
-}
-
-/** It failed for what another read did, or was done to: nothing of its own doing. */
-export function isOfOthers({ name }: Ride, code: unknown, isPaused: boolean, isClosing: boolean): boolean {
-  // A cancel request that came late.
-  if (code === '57014') return isPaused
-  if (name === null) return false
-  // The read that was to prepare it has failed, or two did so; its plan is stale, and the first that met that has heard of it.
-  return code === '26000' || code === '42P05' || (code === '0A000' && isClosing)
 }
 
 /** What query_timeout of the statement, else of the pool, leaves the head, in milliseconds. */

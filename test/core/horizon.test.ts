@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type Need, requiredOf } from '../../src/core/cluster/freshness.js'
-import { addSample, emptyWal, lagOf, type Wal } from '../../src/core/cluster/horizon.js'
+import { addSample, emptyWal, holdsMillis, lagOf, positionOfAge, type Wal } from '../../src/core/cluster/horizon.js'
 import { elapsed, type Instant } from '../../src/core/cluster/instant.js'
 import { type Lsn, parseLsn } from '../../src/core/cluster/lsn.js'
 import type { Sighting } from '../../src/core/cluster/sighting.js'
@@ -142,5 +142,47 @@ describe('horizon: memory', () => {
     assert.ok(wal.samples.length <= 256, `${wal.samples.length} samples`)
     assert.equal(wal.samples.at(-1)?.at.mono, 5000 * 300)
     assert.ok((wal.samples[0]?.at.mono ?? Infinity) < 4900 * 300)
+  })
+})
+
+describe('horizon: how long a lag bound stays the same position', () => {
+  /** An older half whose flush positions count, and WAL on its way to disk behind it. */
+  const wal = history(
+    [1000, '0/100'],
+    [1250, '0/4100', '0/4000'],
+    [1400, '0/9000', '0/5000'],
+    [1700, '0/9100'],
+    [1900, '0/9400', '0/9300']
+  )
+  const lsnAt = (millis: number, now: number) => positionOfAge(wal, millis, at(now))?.lsn ?? null
+
+  it('until then it does, for every bound and every moment', () => {
+    let longest = 0
+    for (let millis = 100; millis <= 2000; millis += 50) {
+      for (let now = 1000; now <= 4000; now += 25) {
+        const holds = holdsMillis(wal, millis, at(now))
+        const last = Math.min(holds, 3000) - 1e-6
+        for (let part = 0; part <= 10; part++) {
+          assert.equal(
+            lsnAt(millis, now + (last * part) / 10),
+            lsnAt(millis, now),
+            `${millis} ms at ${now} + ${part}/10`
+          )
+        }
+        if (holds < Infinity) longest = Math.max(longest, holds)
+      }
+    }
+    assert.ok(longest > 100)
+  })
+
+  it('and when the oldest sample is too old, it does not', () => {
+    const holds = holdsMillis(wal, 1000, at(1950))
+    assert.notEqual(lsnAt(1000, 1950 + holds + 1), lsnAt(1000, 1950))
+  })
+
+  it('the wall clock counts, too', () => {
+    const now = at(1950)
+    const holds = holdsMillis(wal, 1000, now)
+    assert.ok(elapsed(now, at(1950 + 1, 1950 + holds)) >= holds)
   })
 })

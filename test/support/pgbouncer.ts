@@ -85,7 +85,7 @@ export async function startPgBouncer(
   const close = () => closed(child, directory)
   try {
     const evidence = () => logOf(directory)
-    await until('PgBouncer to answer', () => answers(port, child), { evidence })
+    await until('PgBouncer to answer', () => answersThrough(port, child, 'PgBouncer'), { evidence })
   } catch (error) {
     await close()
     throw error
@@ -93,8 +93,9 @@ export async function startPgBouncer(
   return { host: '127.0.0.1', port, pid: child.pid as number, close }
 }
 
-async function answers(port: number, child: ChildProcess): Promise<boolean> {
-  if (child.exitCode !== null) throw new Error(`PgBouncer ended with ${child.exitCode}`)
+/** A client gets an answer through the pooler at this port; throws when its process has ended. */
+export async function answersThrough(port: number, child: ChildProcess, name: string): Promise<boolean> {
+  if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}`)
   const client = new pg.Client({ host: '127.0.0.1', port, user: 'app', database: 'app', password: 'app', ssl: false })
   client.on('error', () => {})
   try {

@@ -5,14 +5,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { chownSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import pg from 'pg'
 import { environment, installation } from './cluster-binaries.js'
 import { homeDirectory } from './cluster-home.js'
 import { childrenOf } from './cluster-processes.js'
 import { freePort } from './cluster-server.js'
 import { type Setting, settingLines } from './cluster-settings.js'
 import { until } from './cluster-wait.js'
-import type { Behind } from './pgbouncer.js'
+import { answersThrough, type Behind } from './pgbouncer.js'
 
 export interface Pgpool extends Behind {
   readonly pid: number
@@ -56,7 +55,7 @@ export async function startPgpool(nodes: readonly Behind[], children: number): P
   const close = () => closed(child, directory)
   try {
     const evidence = () => readFileSync(file('log'), 'utf8').slice(-4000)
-    await until('pgpool-II to answer', () => answers(port, child), { evidence })
+    await until('pgpool-II to answer', () => answersThrough(port, child, 'pgpool-II'), { evidence })
   } catch (error) {
     await close()
     throw error
@@ -90,21 +89,6 @@ function settingsFor(nodes: readonly Behind[], children: number, directory: stri
     },
     ...backends
   )
-}
-
-async function answers(port: number, child: ChildProcess): Promise<boolean> {
-  if (child.exitCode !== null) throw new Error(`pgpool-II ended with ${child.exitCode}`)
-  const client = new pg.Client({ host: '127.0.0.1', port, user: 'app', database: 'app', password: 'app', ssl: false })
-  client.on('error', () => {})
-  try {
-    await client.connect()
-    await client.query('select 1')
-    return true
-  } catch {
-    return false
-  } finally {
-    await client.end()
-  }
 }
 
 /** SIGINT: it does not wait for its clients. Its children end after it. */

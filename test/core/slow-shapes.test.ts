@@ -1,7 +1,7 @@
 // Which reads are kept off lanes: slow ones and large ones, until they are quick again.
 
 import assert from 'node:assert/strict'
-import { SlowShapes } from '../../src/pool/slow-shapes.js'
+import { SlowShapes } from '../../src/core/sql/slow-shapes.js'
 
 type Run = readonly [millis: number, rows?: number]
 

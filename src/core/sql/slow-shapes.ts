@@ -1,7 +1,7 @@
 // The shapes of reads that take long or bring many rows: they are kept off lanes, where quick reads would wait behind them. Values only.
 
-import { Memo } from '../core/sql/memo.js'
-import { shapeOf } from '../core/sql/shape.js'
+import { Memo } from './memo.js'
+import { shapeOf } from './shape.js'
 
 /** A read that takes longer, in milliseconds, or brings more rows, is slow. */
 const SLOW_MILLIS = 5
