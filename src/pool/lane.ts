@@ -95,10 +95,7 @@ export class Lane implements Shared {
     const { client, session } = this
     const { place, statement, sending } = read
     const refused = goneOf(read) ?? (this.#owner.hasLeft(place, session) ? { error: this.#left(place) } : null)
-    if (refused !== null) {
-      read.reject(refused.error)
-      return
-    }
+    if (refused !== null) return void read.reject(refused.error)
     const ride = new Ride(read, beforeOn(client))
     if (this.#rides.length === 0) this.#begins()
     else ride.isBehind = true
