@@ -10,7 +10,7 @@ export class Asked implements Request {
   readonly signal: AbortSignal | undefined
   readonly endless: true | undefined
   readonly again: (() => Request) | undefined
-  readonly hedge: boolean
+  readonly #statement: Statement | null
   #routed: Routed
 
   /**
@@ -25,8 +25,7 @@ export class Asked implements Request {
     statement: Statement | null = null
   ) {
     this.#routed = routed
-    // Of two answers one is dropped whole.
-    this.hedge = routed.hedge === true && statement?.isPlain === true
+    this.#statement = statement
     this.signal = signal
     this.endless = isEndless ? true : undefined
     this.again =
@@ -49,6 +48,11 @@ export class Asked implements Request {
 
   get repairs(): boolean {
     return this.#routed.repairs
+  }
+
+  /** Of two answers one is dropped whole. */
+  get hedge(): boolean {
+    return this.#routed.hedge === true && this.#statement?.isPlain === true
   }
 
   stays(): boolean {
