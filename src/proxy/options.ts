@@ -15,10 +15,7 @@ export interface ProxyOptions {
   readonly serverConnectTimeoutMillis: number
   readonly clientLoginTimeoutMillis: number
   readonly queryWaitTimeoutMillis: number
-  readonly queryWaitNotifyMillis: number
   readonly cancelWaitTimeoutMillis: number
-  readonly clientIdleTimeoutMillis: number
-  readonly idleTransactionTimeoutMillis: number
   readonly maxPreparedStatements: number
   /** The longest text, Bind or function call that a client may send, in bytes. */
   readonly maxPacketSize: number
@@ -41,10 +38,7 @@ export const DEFAULTS: ProxyOptions = {
   serverConnectTimeoutMillis: 15_000,
   clientLoginTimeoutMillis: 60_000,
   queryWaitTimeoutMillis: 120_000,
-  queryWaitNotifyMillis: 5_000,
   cancelWaitTimeoutMillis: 10_000,
-  clientIdleTimeoutMillis: 0,
-  idleTransactionTimeoutMillis: 0,
   maxPreparedStatements: 200,
   maxPacketSize: 1 << 30,
   authType: 'scram-sha-256',
