@@ -114,7 +114,7 @@ export class Welcomes {
       isGone: false,
       waits: () => {},
       runsOn: () => {},
-      settled: () => {},
+      goesOn: () => {},
       failed: () => {},
       keeps: (connection: ServerConnection, _: Ended) => {
         done(connection)

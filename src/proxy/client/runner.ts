@@ -74,12 +74,15 @@ export class Runner implements Sink {
   async perform(unit: Unit): Promise<void> {
     this.now.begin(unit)
     try {
-      if (!(await this.#local(unit)))
+      this.now.reached = Infinity
+      if (!(await this.#local(unit))) {
+        this.now.reached = 0
         await (this.kept === null ? this.#routed(unit, null) : this.#onKept(unit, this.kept))
+      }
     } catch (error) {
       this.#tell(error, unit)
     }
-    this.intake.settle(this.now.hasFailed)
+    this.intake.settle(this.now.reached)
     this.now.end()
     this.#home.rests()
   }
@@ -121,7 +124,7 @@ export class Runner implements Sink {
   }
 
   #refuse(unit: Unit, said: Said, status: Status): void {
-    this.now.hasFailed = true
+    this.now.reached = 0
     this.#home.outlet.writeAll(refusalOf(unit, errorResponse(said), status))
     if (unit.isComplete) return
     this.#home.skip(status)
@@ -143,10 +146,8 @@ export class Runner implements Sink {
     return new Promise((resolve) => {
       this.now.wasInBlock = kept.inBlock
       const exchange = new UnitExchange(textOf(unit), false, this, {
-        settled: (expected, isThere) => {
-          if (!isThere && expected.prepared !== null) connection.unprepared(expected.prepared)
-          this.now.settled(expected, isThere)
-        },
+        skipped: (expected) => connection.skipped(expected),
+        goesOn: () => this.goesOn(connection),
         resolve: (ended) => {
           if (!this.#after(connection, side, ended)) this.letGo()
           resolve()
@@ -183,7 +184,6 @@ export class Runner implements Sink {
     this.#drop()
     const said = lostSaid(outcome, wordsIn(error))
     if (pinned !== null) {
-      this.now.hasFailed = true
       this.#home.close({ ...said, detail: `${said.detail} The session's state (${pinned}) went with it.` })
       return
     }
@@ -226,7 +226,7 @@ export class Runner implements Sink {
   /** The unit is answered. True: the client keeps the connection. */
   #after(connection: ServerConnection, side: NodeSide, { status, failed }: Ended): boolean {
     const hasFailed = failed !== null
-    if (hasFailed) this.now.hasFailed = true
+    this.now.reached = this.now.running?.reached ?? 0
     this.now.leaves(connection)
     const { ending } = connection.session
     connection.settings = this.state.after(this.now.plans, { ending, status, hasFailed }, connection.settings)
@@ -301,9 +301,17 @@ export class Runner implements Sink {
     else this.#home.later()
   }
 
+  goesOn(connection: ServerConnection): void {
+    const { unit } = this.now
+    if (unit !== null) unit.isComplete = false
+    this.intake.continued()
+    // The Sync that it waits for will not come.
+    if (this.#home.isGone) connection.end('reset')
+    else this.#home.later()
+  }
+
   /** The unit has failed, and no server has told the client. */
   #tell(error: unknown, unit: Unit): void {
-    this.now.hasFailed = true
     if (this.#home.isGone) return
     if (error instanceof ServerError && error.answer.length > 0) this.#home.outlet.writeAll(error.answer)
     else if (error instanceof Withdrawn) {

@@ -4,7 +4,7 @@ import type { ServerConnection } from '../server/connection.js'
 import type { Running } from '../server/job.js'
 import type { NodeSide } from '../server/node-side.js'
 import type { TextPlan } from '../session/plan.js'
-import { type Expected, encode, type Unit } from '../session/unit.js'
+import { encode, type Unit } from '../session/unit.js'
 import type { ClientParts } from './parts.js'
 
 const NO_PLANS: readonly TextPlan[] = []
@@ -22,7 +22,8 @@ export class UnderWay {
   /** The server does not take what the client sends as fast as that comes. */
   isChoked = false
   wasInBlock = false
-  hasFailed = false
+  /** So many messages of the client were carried out. */
+  reached = 0
   readonly #parts: ClientParts
   readonly #again: () => void
   readonly #later: () => void
@@ -36,7 +37,7 @@ export class UnderWay {
 
   begin(unit: Unit): void {
     this.unit = unit
-    this.hasFailed = false
+    this.reached = 0
     this.plans = unit.texts.length === 0 ? NO_PLANS : unit.texts.map((text) => this.#parts.plans.of(text))
   }
 
@@ -85,14 +86,9 @@ export class UnderWay {
     if (this.unit?.isComplete === false) this.#later()
   }
 
-  settled({ named }: Expected, isThere: boolean): void {
-    if (named !== null && isThere) named.isSure = true
-    if (!isThere) this.hasFailed = true
-  }
-
   /** It has failed, and may run elsewhere. */
-  failed(connection: ServerConnection): void {
-    this.hasFailed = true
+  failed(connection: ServerConnection, { reached }: Running): void {
+    this.reached = reached
     this.leaves(connection)
     this.running = this.connection = null
   }

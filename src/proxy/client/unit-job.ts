@@ -6,7 +6,7 @@ import type { Ended, Sink } from '../server/exchange.js'
 import type { Job, Running } from '../server/job.js'
 import type { Settings } from '../session/settings.js'
 import type { SessionState } from '../session/state.js'
-import type { Expected, Unit } from '../session/unit.js'
+import type { Unit } from '../session/unit.js'
 import type { Identity } from './parts.js'
 import { textOf } from './routed.js'
 import type { UnderWay } from './under-way.js'
@@ -15,6 +15,7 @@ import type { UnderWay } from './under-way.js'
 export interface Host extends Sink {
   readonly state: SessionState
   keeps(connection: ServerConnection, ended: Ended): boolean
+  goesOn(connection: ServerConnection): void
 }
 
 export class UnitJob implements Job {
@@ -67,12 +68,12 @@ export class UnitJob implements Job {
     this.#now.runsOn(connection, running)
   }
 
-  settled(expected: Expected, isThere: boolean): void {
-    this.#now.settled(expected, isThere)
+  goesOn(connection: ServerConnection): void {
+    this.#host.goesOn(connection)
   }
 
-  failed(connection: ServerConnection): void {
-    this.#now.failed(connection)
+  failed(connection: ServerConnection, running: Running): void {
+    this.#now.failed(connection, running)
   }
 
   keeps(connection: ServerConnection, ended: Ended): boolean {

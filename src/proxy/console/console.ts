@@ -99,7 +99,7 @@ class Session {
       }
       if (taken !== 'due') continue
       const unit = this.#intake.unit()
-      this.#intake.settle(false)
+      this.#intake.settle(Infinity)
       this.#run(unit)
       // Of a unit that goes on behind a Flush nothing is answered twice.
       if (!unit.isComplete) this.#intake.continued()

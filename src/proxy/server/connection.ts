@@ -9,9 +9,9 @@ import { ServerSession, type Texts } from '../../core/session/server-session.js'
 import { PgherdError } from '../../errors.js'
 import { isWellFormed, spokenIn } from '../../pg/messages.js'
 import type { Clock } from '../../runtime/clock.js'
-import { type Prepared, Shelf } from '../session/prepared.js'
+import { Shelf } from '../session/prepared.js'
 import { NO_SETTINGS, type Settings } from '../session/settings.js'
-import type { Holds, Unnamed } from '../session/unit.js'
+import { Expect, type Expected, type Holds, type Unnamed } from '../session/unit.js'
 import { Framer } from '../wire/framer.js'
 import { Back, HEADER_BYTES } from '../wire/letters.js'
 import { SERVER_RULES } from '../wire/rules.js'
@@ -339,9 +339,11 @@ export class ServerConnection implements Holds {
     if (all) this.settings = NO_SETTINGS
   }
 
-  /** Not there after all, as the server refused it. */
-  unprepared(prepared: Prepared): void {
-    this.shelf.remove(prepared)
+  /** A Parse or a Close that was sent has not been carried out. */
+  skipped({ what, prepared }: Expected): void {
+    if (prepared === null) return
+    if (what === Expect.close) this.shelf.restore(prepared)
+    else this.shelf.remove(prepared)
   }
 }
 

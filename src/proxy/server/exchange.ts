@@ -29,8 +29,10 @@ export interface UnitEnds {
   readonly resolve: (ended: Ended) => void
   /** Nothing of the answer was told to the client. */
   readonly reject: (error: unknown, source: Source) => void
-  /** What the shelf does not have after all, and what the client has named for sure. */
-  readonly settled: (expected: Expected, isThere: boolean) => void
+  /** The server has not carried it out. */
+  readonly skipped: (expected: Expected) => void
+  /** A server that skips has passed over what would have ended the unit: it goes on, up to a Sync that is yet to come. */
+  readonly goesOn: () => void
 }
 
 /** Beginnings of answers: they do not say yet whether the statement succeeds. */
@@ -44,6 +46,10 @@ export class UnitExchange implements Exchange {
   readonly #ends: UnitEnds
   #expects: Expected[] | null = null
   #next = 0
+  /** Messages of the client that were carried out. Where answers are not accounted for: whether the first was. */
+  #reached = 0
+  /** Behind an error: up to a Sync. */
+  #isSkipping = false
   /** The beginning of the answer; null: the client is being told. */
   #held: Buffer[] | null
   #isOver = false
@@ -81,12 +87,20 @@ export class UnitExchange implements Exchange {
     const isWaiting = this.#next === begun.length
     begun.push(...expects)
     if (!isWaiting) return
-    this.#insert()
-    for (const bytes of this.inserts.splice(0)) this.write(bytes)
+    if (this.#isSkipping) this.#skips()
+    else {
+      this.#insert()
+      for (const bytes of this.inserts.splice(0)) this.write(bytes)
+    }
   }
 
   get isTold(): boolean {
     return this.#held === null
+  }
+
+  /** So many messages of the client were carried out. */
+  get reached(): number {
+    return this.#reached
   }
 
   /** Nothing of the answer is told; the connection reads on to its end. True: the client had not been told anything. */
@@ -118,6 +132,8 @@ export class UnitExchange implements Exchange {
     if (PRELIMINARY[type] === 0 && this.#held !== null && type !== Back.ready) this.#release()
     if (type === Back.copyIn) this.#copies()
     if (type === Back.error) this.#message = messageIn(piece.bytes, piece.from + 5, piece.to)
+    if (this.#reached === 0 && this.#expects === null && this.#spoken === null && type !== Back.notice)
+      this.#reached = 1
     const passes = this.#expects === null ? true : this.#accounted(type)
     this.#passes = passes === true
     return passes === null ? null : passes && !this.#isDropped
@@ -143,7 +159,7 @@ export class UnitExchange implements Exchange {
 
   #advance(head: Expected): void {
     this.#next++
-    if (head.prepared !== null || head.named !== null) this.#ends.settled(head, true)
+    if (!head.swallowed && this.#spoken === null) this.#reached++
     this.#insert()
   }
 
@@ -152,25 +168,34 @@ export class UnitExchange implements Exchange {
     for (let head = expects[this.#next]; head?.instead; head = expects[this.#next]) {
       this.inserts.push(head.instead)
       this.#next++
-      this.#ends.settled(head, true)
+      this.#reached++
     }
   }
 
   /** As the server does: all up to Sync is skipped. */
   #skip(head: Expected): boolean {
-    const expects = this.#expects as Expected[]
     // Behind a simple query nothing is skipped.
     if (head.what === Expect.all) return true
     const own = head.error
-    for (; this.#next < expects.length; this.#next++) {
-      const each = expects[this.#next] as Expected
-      if (each.what === Expect.sync) break
-      if (each.prepared !== null || each.named !== null) this.#ends.settled(each, false)
-    }
+    this.#skips()
     if (own === null) return true
     this.inserts.push(own)
     this.#ownError = own
     return false
+  }
+
+  #skips(): void {
+    const expects = this.#expects as Expected[]
+    const first = this.#next
+    const sync = expects.findIndex(({ what }, at) => at >= first && what === Expect.sync)
+    this.#isSkipping = sync === -1
+    const until = this.#isSkipping ? expects.length : sync
+    // What was done last is undone first.
+    for (let at = until - 1; at >= first; at--) this.#ends.skipped(expects[at] as Expected)
+    this.#next = until
+    if (!this.#isSkipping || until === first || expects[until - 1]?.what !== Expect.all) return
+    this.#release()
+    this.#ends.goesOn()
   }
 
   #ownError: Buffer | null = null
@@ -219,6 +244,7 @@ export class UnitExchange implements Exchange {
       return
     }
     this.#release()
+    if (spoken === null) this.#reached = Infinity
     this.#ends.resolve({ status, failed: spoken })
   }
 

@@ -26,7 +26,8 @@ export interface Job {
   /** The client waits for a connection of this node, and then has it. */
   waits(withdraw: (() => void) | null): void
   runsOn(connection: ServerConnection, running: Running): void
-  settled(expected: Expected, isThere: boolean): void
+  /** What ended the unit was skipped by the server: it goes on. */
+  goesOn(connection: ServerConnection): void
   /** The unit has failed, and `exchange` was told or not; the error follows. */
   failed(connection: ServerConnection, running: Running): void
   /** The unit is done. True: the client keeps the connection. */
@@ -37,6 +38,8 @@ export interface Job {
 export interface Running {
   /** More of the unit was sent, and this will be answered. */
   extend(expects: readonly Expected[]): void
+  /** So many messages of the client were carried out: all where none has failed. */
+  readonly reached: number
   /** Bytes of its answer were told to the client. */
   readonly isTold: boolean
   readonly hasCopied: boolean

@@ -202,10 +202,8 @@ export class NodeSide {
       let isSettled = false
       const back = () => this.giveBack(connection, job.user, job.database)
       const ends = {
-        settled: (expected: Expected, isThere: boolean) => {
-          if (!isThere && expected.prepared !== null) connection.unprepared(expected.prepared)
-          job.settled(expected, isThere)
-        },
+        skipped: (expected: Expected) => connection.skipped(expected),
+        goesOn: () => job.goesOn(connection),
         resolve: (ended: Ended) => {
           isSettled = true
           session.ends()

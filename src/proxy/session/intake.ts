@@ -3,7 +3,7 @@
 
 import { behindString, Front, HEADER_BYTES } from '../wire/letters.js'
 import { CLOSE_COMPLETE, Code, errorResponse } from '../wire/write.js'
-import { bindIn, type Library, type Named, parseIn } from './prepared.js'
+import { bindIn, isOurs, type Library, type Named, parseIn } from './prepared.js'
 import { Expect, type Part, Unit, type Unnamed } from './unit.js'
 
 /** A piece of a client's message, as a Framer has it. */
@@ -20,6 +20,13 @@ export interface Piece {
 /** more: the unit goes on. due: a server is to be asked now. copy: a piece of a COPY. body: a long message goes on. end: Terminate. */
 export type Taken = 'more' | 'due' | 'copy' | 'body' | 'end' | 'fault'
 
+/** What a message does to a name, '' for none: what stood under it before. */
+interface Change {
+  readonly at: number
+  readonly name: string
+  readonly before: Named | Unnamed | null
+}
+
 /** So much of a unit is held before it is sent as far as it is there. */
 const MOST_HELD_BYTES = 64 << 10
 const STATEMENT = 0x53
@@ -28,8 +35,10 @@ export class Intake {
   readonly #library: Library
   readonly #names = new Map<string, Named>()
   #unnamed: Unnamed | null = null
-  /** Named in the unit under way, and not answered yet. */
-  #unsure: string[] = []
+  /** What the unit under way does to names, in order; a server that skips does none of it. */
+  readonly #changes: Change[] = []
+  /** Messages of the unit under way that a server answers. */
+  #asked = 0
   #unit: Unit | null = null
   /** What the settings make of a text. */
   meaning = ''
@@ -79,9 +88,9 @@ export class Intake {
         return 'end'
       case Front.query: {
         if (bytes[to - 1] !== 0) return this.#bad('invalid message format')
+        this.#leaves(null)
         const unit = this.#simple(piece)
         unit.texts.push(bytes.toString('utf8', from + HEADER_BYTES, to - 1))
-        this.#unnamed = null
         return 'due'
       }
       case Front.functionCall:
@@ -115,13 +124,28 @@ export class Intake {
     }
   }
 
-  /** The answers of the unit are there: what it has named is, or not. */
-  settle(isFailed: boolean): void {
-    if (this.#unsure.length === 0) return
-    for (const name of this.#unsure) {
-      if (isFailed && this.#names.get(name)?.isSure === false) this.#names.delete(name)
+  /** The unit is answered: so many of its messages were carried out, and where there are more, the next one failed. */
+  settle(reached: number): void {
+    this.#asked = 0
+    for (let change = this.#changes.pop(); change !== undefined; change = this.#changes.pop()) {
+      const { at, name, before } = change
+      if (at < reached) continue
+      // A statement without a name is given up before the next is read.
+      if (name === '') this.#unnamed = at === reached ? null : (before as Unnamed | null)
+      else if (before === null) this.#names.delete(name)
+      else this.#names.set(name, before as Named)
     }
-    this.#unsure = []
+  }
+
+  #changed(name: string, before: Named | Unnamed | null): void {
+    this.#changes.push({ at: this.#asked, name, before })
+  }
+
+  /** The statement without a name from here on. */
+  #leaves(unnamed: Unnamed | null): void {
+    if (unnamed === this.#unnamed) return
+    this.#changed('', this.#unnamed)
+    this.#unnamed = unnamed
   }
 
   /** DEALLOCATE; null: all. */
@@ -154,6 +178,7 @@ export class Intake {
   }
 
   #put(unit: Unit, { bytes, from, to }: Piece, what: number | null): void {
+    if (what !== null) this.#asked++
     unit.add({ kind: 'raw', bytes: bytes.subarray(from, to), count: what === null ? 0 : 1 }, what, to - from)
   }
 
@@ -170,7 +195,7 @@ export class Intake {
     unit.needsServer = true
     if (name === '') {
       const unnamed = { bytes: Buffer.from(bytes.subarray(from, to)), text }
-      this.#unnamed = unnamed
+      this.#leaves(unnamed)
       unit.texts.push(text)
       return this.#add(
         unit,
@@ -187,9 +212,9 @@ export class Intake {
     unit.texts.push(text)
     const kept = Buffer.from(bytes.subarray(textFrom, to))
     const prepared = this.#library.of(kept, text, this.meaning)
-    const named: Named = { body: kept, text, prepared, meaning: this.meaning, isSure: false }
+    const named: Named = { body: kept, text, prepared, meaning: this.meaning }
+    this.#changed(name, null)
     this.#names.set(name, named)
-    this.#unsure.push(name)
     return this.#add(unit, { kind: 'parse', named, count: 1 }, Expect.parse, to - from)
   }
 
@@ -236,14 +261,17 @@ export class Intake {
     const held = bytes.subarray(from, to)
     if (name === '') {
       const unnamed = this.#unnamed
-      // Without one the server says so.
-      if (unnamed === null) return this.#add(unit, { kind: 'raw', bytes: held, count: 1 }, what, held.length)
+      // The server may have one of another client's.
+      if (unnamed === null) return this.#unknown(unit, 'unnamed prepared statement', held.length)
       if (!unit.texts.includes(unnamed.text)) unit.texts.push(unnamed.text)
       return this.#add(unit, { kind: 'reuse', unnamed, bytes: held, count: 1 }, what, held.length)
     }
     const named = this.#find(name)
-    // The server knows no such name either, and says so in its turn.
-    if (named === undefined) return this.#add(unit, { kind: 'raw', bytes: held, count: 1 }, what, held.length)
+    if (named === undefined) {
+      if (isOurs(name)) return this.#unknown(unit, `prepared statement "${name}"`, held.length)
+      // It may be one of PREPARE, in a session of the client's own; else the server says so in its turn.
+      return this.#add(unit, { kind: 'raw', bytes: held, count: 1 }, what, held.length)
+    }
     if (unit.texts.at(-1) !== named.text) unit.texts.push(named.text)
     const part: Part = { kind: 'use', named, bytes: held, total, from: nameFrom - from, to: nameTo - from, count: 1 }
     return this.#add(unit, part, what, held.length)
@@ -254,13 +282,24 @@ export class Intake {
     const [kind, nameFrom] = [bytes[from + HEADER_BYTES], from + HEADER_BYTES + 1]
     if (behindString(bytes, nameFrom, to) !== to) return this.#bad('invalid Close message')
     const name = bytes.toString('utf8', nameFrom, to - 1)
-    if (kind !== STATEMENT || (name !== '' && !this.#names.has(name))) return this.#raw(piece, Expect.close)
-    if (name === '') this.#unnamed = null
-    else this.#names.delete(name)
+    const named = this.#names.get(name)
+    if (kind !== STATEMENT || (name !== '' && named === undefined && !isOurs(name)))
+      return this.#raw(piece, Expect.close)
+    if (name === '') this.#leaves(null)
+    else if (named !== undefined) {
+      this.#changed(name, named)
+      this.#names.delete(name)
+    }
     return this.#add(this.#current, { kind: 'own', answer: CLOSE_COMPLETE, count: 1 }, Expect.close, to - from)
   }
 
+  #unknown(unit: Unit, which: string, bytes: number): Taken {
+    const error = errorResponse({ code: Code.invalidStatement, message: `${which} does not exist` })
+    return this.#add(unit, { kind: 'refused', error, count: 1 }, Expect.bind, bytes)
+  }
+
   #add(unit: Unit, part: Part, what: number, bytes: number): Taken {
+    this.#asked++
     unit.add(part, what, bytes)
     return this.#held(unit)
   }

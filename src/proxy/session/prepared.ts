@@ -3,6 +3,13 @@
 
 import { behindString, Front } from '../wire/letters.js'
 
+/** So the names on servers begin, which all clients share: none of them may use one as its own. */
+const OURS = 'pgherd_'
+
+export function isOurs(name: string): boolean {
+  return name.startsWith(OURS)
+}
+
 /** A text with its parameter types, under the name that servers know it by. */
 export interface Prepared {
   /** On servers. */
@@ -78,7 +85,7 @@ export class Library {
     const key = `${meaning}\0${body.toString('latin1')}`
     const known = this.#known.get(key)
     if (known !== undefined) return known
-    const name = `pgherd_${(++this.#count).toString(36)}`
+    const name = `${OURS}${(++this.#count).toString(36)}`
     const parse = Buffer.allocUnsafe(5 + name.length + 1 + body.length)
     parse[0] = Front.parse
     parse.writeInt32BE(parse.length - 1, 1)
@@ -107,8 +114,6 @@ export interface Named {
   /** Under the settings of the last use. */
   prepared: Prepared
   meaning: string
-  /** Its Parse was answered. */
-  isSure: boolean
 }
 
 /** The names that one server connection has: the least recently used goes first. */
@@ -153,9 +158,24 @@ export class Shelf {
     return this.#names.delete(name)
   }
 
+  /** Its Close was not carried out. */
+  restore(prepared: Prepared): void {
+    this.#names.set(prepared.name, prepared)
+  }
+
   clear(): void {
     this.#names.clear()
   }
+}
+
+/** Its Parse, without a name. */
+export function nameless({ body }: Named): Buffer {
+  const made = Buffer.allocUnsafe(6 + body.length)
+  made[0] = Front.parse
+  made.writeInt32BE(made.length - 1, 1)
+  made[5] = 0
+  body.copy(made, 6)
+  return made
 }
 
 /** A Close of a statement. */

@@ -2,8 +2,9 @@
 // that one server gets all of it. Here a client's messages become the parts of a unit; what is sent for them depends on the server
 // connection, and is said by encode().
 
+import type { Status } from '../wire/write.js'
 import type { Named, Prepared, Shelf } from './prepared.js'
-import { closeOf, renamed } from './prepared.js'
+import { closeOf, nameless, renamed } from './prepared.js'
 
 /** What a part stands for. raw: bytes as they came. */
 export type Part = { /** Answers that a server gives to it. */ count: number } & (
@@ -56,10 +57,8 @@ export interface Expected {
   readonly instead: Buffer | null
   /** Told to the client instead of the server's error. */
   readonly error: Buffer | null
-  /** Prepared on the server when this is answered. */
+  /** Prepared on the server, or closed there, when this is answered. */
   readonly prepared: Prepared | null
-  /** Named by the client when this is answered. */
-  readonly named: Named | null
 }
 
 function expected(what: number, given: Partial<Expected> = NOTHING): Expected {
@@ -69,7 +68,6 @@ function expected(what: number, given: Partial<Expected> = NOTHING): Expected {
     instead: given.instead ?? null,
     error: given.error ?? null,
     prepared: given.prepared ?? null,
-    named: given.named ?? null,
   }
 }
 const NOTHING: Partial<Expected> = {}
@@ -123,6 +121,7 @@ export interface Encoded {
 /** What a server connection has. */
 export interface Holds {
   readonly shelf: Shelf
+  readonly status: Status
   unnamed: Unnamed | null
 }
 
@@ -138,7 +137,9 @@ const IMPOSSIBLE = (() => {
 export function encode({ parts, asked, isSimple }: Unit, holds: Holds, accounts: boolean): Encoded {
   if (isSimple) holds.unnamed = null
   const bytes: Buffer[] = []
-  let special: Expected[] | null = accounts ? [] : null
+  // A server that skips passes over a simple query as well, and which of two statements without a name is left must be known.
+  const isMixed = (isSimple && asked.length > 1) || asked.lastIndexOf(Expect.parse) > 0
+  let special: Expected[] | null = accounts || isMixed ? [] : null
   let next = 0
   /** What is expected in front is copied when something special is met. */
   const begin = (): Expected[] => {
@@ -150,10 +151,10 @@ export function encode({ parts, asked, isSimple }: Unit, holds: Holds, accounts:
     const expects = begin()
     for (const old of holds.shelf.add(prepared)) {
       bytes.push(closeOf(old.name))
-      expects.push(expected(Expect.close, { swallowed: true }))
+      expects.push(expected(Expect.close, { swallowed: true, prepared: old }))
     }
     bytes.push(prepared.parse)
-    expects.push(expected(Expect.parse, { swallowed: !isAsked, prepared, named: isAsked ? named : null }))
+    expects.push(expected(Expect.parse, { swallowed: !isAsked, prepared }))
   }
   for (const part of parts) {
     let isTold = false
@@ -162,10 +163,14 @@ export function encode({ parts, asked, isSimple }: Unit, holds: Holds, accounts:
         bytes.push(part.bytes)
         break
       case 'parse':
-        // The same text again: a server that has it need not be asked.
-        if (holds.shelf.has(part.named.prepared))
-          begin().push(expected(Expect.parse, { instead: PARSED, named: part.named }))
-        else prepare(part.named, true)
+        // The same text again: a server that has it need not be asked, unless it refuses all in a transaction that has failed.
+        if (!holds.shelf.has(part.named.prepared)) prepare(part.named, true)
+        else if (holds.status !== 'E') begin().push(expected(Expect.parse, { instead: PARSED }))
+        else {
+          begin().push(PLAIN[Expect.parse] as Expected)
+          bytes.push(nameless(part.named))
+          holds.unnamed = null
+        }
         isTold = true
         break
       case 'use':

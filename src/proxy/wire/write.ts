@@ -13,6 +13,7 @@ export const Code = {
   wrongPassword: '28P01',
   noDatabase: '3D000',
   duplicateStatement: '42P05',
+  invalidStatement: '26000',
   syntax: '42601',
   noPrivilege: '42501',
   tooMany: '53300',

@@ -172,6 +172,24 @@ describe('pipelines through the proxy', () => {
     ],
     ['an empty query', message('Q', '\0'), 'I ZI'],
     [
+      'behind an error a simple query is passed over as well, up to a Sync',
+      Buffer.concat([
+        ...[parse('', 'selec'), message('Q', 'select 1\0'), parse('u', 'select 2'), message('Q', 'select 3\0'), SYNC],
+        ...[bind('u'), SYNC, message('Q', 'select 4\0')],
+      ]),
+      'E42601 ZI E26000 ZI T D C ZI',
+    ],
+    [
+      'what is passed over behind a Flush is not answered either',
+      Buffer.concat([parse('', 'selec'), message('H', ''), bind(''), EXECUTE, message('H', ''), bind(''), SYNC]),
+      'E42601 ZI',
+    ],
+    [
+      'a statement without a name is none of another client of the same connection',
+      Buffer.concat([bind(''), EXECUTE, SYNC, message('D', 'S\0'), SYNC, bind('pgherd_1'), SYNC]),
+      'E26000 ZI E26000 ZI E26000 ZI',
+    ],
+    [
       'in a failed transaction names are refused as all else',
       Buffer.concat([
         ...[message('Q', 'begin\0'), message('Q', 'select 1/0\0'), parse('t', 'select 1'), SYNC],
