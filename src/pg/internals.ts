@@ -2,6 +2,7 @@
 
 import type { EventEmitter } from 'node:events'
 import type { Client, PoolClient } from 'pg'
+import type { Closable } from '../runtime/sockets.js'
 
 export type Release = (error?: Error | boolean) => void
 
@@ -74,12 +75,7 @@ export interface Internals {
   readonly _txStatus?: unknown
 }
 
-export interface Socket {
-  readonly connecting?: boolean
+export interface Socket extends Closable {
   readonly bytesRead?: number
   readonly bytesWritten?: number
-  readonly writableEnded?: boolean
-  readonly destroyed?: boolean
-  destroy(): void
-  resetAndDestroy?(): void
 }

@@ -1,6 +1,7 @@
 // The socket beneath a client: how much came and went, and how it is closed at once.
 
 import type { Client } from 'pg'
+import { reset as resetSocket } from '../runtime/sockets.js'
 import type { Internals, Socket } from './internals.js'
 
 const sockets = new WeakMap<Client, Socket>()
@@ -38,25 +39,8 @@ export function discard(client: Client): void {
   sockets.get(client)?.destroy()
 }
 
-/**
- * Ends the connection so that nothing given up can still reach the server. After `end()` or `destroy()` the kernel goes on
- * delivering what was written, and a write that was reported as lost happens later. A reset drops it.
- */
+/** Ends the connection so that nothing given up can still reach the server. */
 export function reset(client: Client): void {
-  const socket = sockets.get(client)
-  const stream = (client as unknown as Internals).connection?.stream ?? socket
-  // Still connecting: a reset would wait for the connection. Already ending, by us or because the server hung up: libuv
-  // refuses a reset during a shutdown (EINVAL), and Node then never closes the handle (nodejs/node, net.Socket#_destroy).
-  const gone = socket?.connecting === true || socket?.writableEnded === true || stream?.writableEnded === true
-  if (gone || stream?.destroyed === true || socket?.resetAndDestroy === undefined) {
-    stream?.destroy()
-    socket?.destroy()
-    return
-  }
-  try {
-    socket.resetAndDestroy()
-  } catch {
-    // A Unix socket cannot be reset (ERR_INVALID_HANDLE_TYPE); its server is on this machine, and sees the close at once.
-    stream?.destroy()
-  }
+  const tcp = sockets.get(client)
+  resetSocket(tcp, (client as unknown as Internals).connection?.stream ?? tcp)
 }

@@ -2,6 +2,7 @@
 
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
+import { reset } from '../../src/runtime/sockets.js'
 import type { Random } from '../support/grammar.js'
 import { message, ready } from '../support/messages.js'
 import {
@@ -155,7 +156,7 @@ class Mouth {
     }
     switch (how) {
       case 'reset':
-        last(() => socket.resetAndDestroy())
+        last(() => reset(socket, socket))
         return
       case 'close':
         last(() => socket.end())

@@ -2,6 +2,7 @@
 // Keeps the order of bytes and of what ends them; decides nothing about delays or silence, but asks its relay.
 
 import { connect, type Socket } from 'node:net'
+import { reset } from '../../src/runtime/sockets.js'
 
 export type Direction = 'toServer' | 'toClient'
 
@@ -76,7 +77,7 @@ class Lane {
 
   #deliver(what: Item['what']): void {
     if (what === 'end') this.to.end()
-    else if (what === 'reset') resetSocket(this.to)
+    else if (what === 'reset') reset(this.to, this.to)
     else {
       this.#queued -= what.length
       if (this.to.writable) this.#blocked = !this.to.write(what)
@@ -146,7 +147,7 @@ export class Link {
   }
 
   reset(): void {
-    for (const { to } of Object.values(this.#lanes)) resetSocket(to)
+    for (const { to } of Object.values(this.#lanes)) reset(to, to)
   }
 
   halfClose(direction: Direction): void {
@@ -172,10 +173,4 @@ export class Link {
     this.#greeting = chunk.toString('latin1', 0, GREETING_BYTES)
     this.#weather.greeted(this)
   }
-}
-
-function resetSocket(socket: Socket): void {
-  // libuv refuses a reset during a shutdown, and cannot send one before there is a connection.
-  if (socket.connecting || socket.writableEnded || socket.destroyed) socket.destroy()
-  else socket.resetAndDestroy()
 }

@@ -9,6 +9,7 @@ import { ServerSession, type Texts } from '../../core/session/server-session.js'
 import { PgherdError } from '../../errors.js'
 import { isWellFormed, spokenIn } from '../../pg/messages.js'
 import type { Clock } from '../../runtime/clock.js'
+import { type Closable, reset } from '../../runtime/sockets.js'
 import { Shelf } from '../session/prepared.js'
 import { NO_SETTINGS, type Settings } from '../session/settings.js'
 import { Expect, type Expected, type Holds, type Unnamed } from '../session/unit.js'
@@ -50,6 +51,7 @@ export class ServerConnection implements Holds {
   queries = 0
   lastUsedAt: number
   readonly #socket: Duplex
+  readonly #tcp: Closable | undefined
   readonly #outgoing: Outgoing
   readonly #clock: Clock
   readonly #listener: Listener
@@ -67,6 +69,7 @@ export class ServerConnection implements Holds {
     this.pid = dialed.pid
     this.secret = dialed.secret
     this.#socket = dialed.socket
+    this.#tcp = dialed.tcp
     this.#outgoing = new Outgoing(dialed.socket)
     this.#clock = clock
     this.#listener = listener
@@ -308,7 +311,7 @@ export class ServerConnection implements Holds {
   end(how: 'politely' | 'reset', error: Error = new Error('Connection terminated'), source: Source = 'driver'): void {
     if (this.isDead) return
     const isIdle = !this.isBusy
-    const socket = this.#socket as Duplex & { resetAndDestroy?: () => void }
+    const socket = this.#socket
     if (how === 'politely' && isIdle) {
       this.isDead = true
       this.#endLegible()
@@ -317,11 +320,7 @@ export class ServerConnection implements Holds {
       socket.once('close', () => alarm.cancel())
       return
     }
-    try {
-      socket.resetAndDestroy?.()
-    } catch {
-      // A Unix socket cannot be reset.
-    }
+    reset(this.#tcp, socket)
     this.#lost(error, source)
   }
 

@@ -37,6 +37,8 @@ export interface Dialing {
 /** A session that is ready. */
 export interface Dialed {
   readonly socket: Duplex
+  /** Beneath it, or it itself. */
+  readonly tcp?: net.Socket | undefined
   readonly parameters: ReadonlyMap<string, string>
   /** Null: the server has given none, so it takes no cancel request. */
   readonly pid: number | null
@@ -96,19 +98,19 @@ export function reach(
 }
 
 export async function dial(dialing: Dialing, clock: Clock): Promise<Dialed> {
-  let socket: net.Socket | null = null
+  const made: { tcp?: net.Socket } = {}
   let late = false
   const alarm = clock.alarm(dialing.timeoutMillis, () => {
     late = true
-    socket?.destroy()
+    made.tcp?.destroy()
   })
   try {
-    const stream = await reach(dialing.address, dialing.ssl, (made) => {
-      socket = made
+    const stream = await reach(dialing.address, dialing.ssl, (tcp) => {
+      made.tcp = tcp
     })
-    return await new Login(stream, dialing).done
+    return { ...(await new Login(stream, dialing).done), tcp: made.tcp }
   } catch (error) {
-    ;(socket as net.Socket | null)?.destroy()
+    made.tcp?.destroy()
     if (late) throw new DialError(new Error('timeout expired'), 'driver')
     throw error
   } finally {
