@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import pg from 'pg'
 import type { Pool } from '../../src/index.js'
@@ -109,7 +110,10 @@ for (const role of ['app', 'monitor'] as readonly Role[]) {
       assert.equal(await missed(pool, 1000), 0)
       await fill(cluster, 0, 500)
       await cluster.caughtUp(1, 0)
+      // What is sent before the loss is noticed has an unknown outcome, and this process sleeps while it copies.
+      const gone = once(pool, 'remove')
       await cluster.stop(0, 'immediate')
+      await gone
       rmSync(directory, { recursive: true })
       execFileSync('cp', ['-a', copy, directory])
       await cluster.start(0)
