@@ -88,7 +88,8 @@ describe('settings of a client', () => {
   })
   it('what changes nothing gives the same object', () => assert.equal(withMade(a, [set('jit', null)], a), a))
   it('values with quotes and backslashes are literals', () => {
-    assert.equal(setting('x', "a'b"), "SELECT pg_catalog.set_config('x', 'a''b', false)")
+    assert.equal(setting('x', "a'b"), "SET x TO 'a''b'")
+    assert.equal(setting('search_path', 'a, b'), "SELECT pg_catalog.set_config('search_path', 'a, b', false)")
     assert.match(setting('x', 'a\\'), /E'a\\\\'/)
   })
   it('the startup packet beats its options', () => {

@@ -316,6 +316,8 @@ const LOCKS = /\block\b|advisory|\bfor\s+(?:no\s+key\s+|key\s+)?(?:update|share)
 /** Encodings of clients only, in which a backslash or a letter can be the second half of a character. */
 const DOUBLE_BYTE = /^(?:SJIS|SHIFT_JIS_2004|BIG5|GBK|GB18030|UHC|JOHAB)$/i
 
-function isLegible(name: string, value: string | undefined): boolean {
-  return name === 'client_encoding' ? !DOUBLE_BYTE.test(value ?? '') : value !== 'off'
+/** Whether a setting of this name and value leaves string literals to end where the lexer thinks they do. */
+export function isLegible(name: string, value: string | undefined): boolean {
+  if (name === 'client_encoding') return !DOUBLE_BYTE.test(value ?? '')
+  return name !== 'standard_conforming_strings' || value !== 'off'
 }

@@ -56,7 +56,7 @@ export class Keeping {
     const wants = texts.some((text, i) => {
       const plan = plans[i]
       // Settings are followed, and mean the same on any server.
-      if (plan === undefined || plan.made.length > 0 || SHOWS.test(text)) return false
+      if (plan === undefined || plan.made.length > 0 || plan.deallocates !== null || SHOWS.test(text)) return false
       return needsPrimary(text, plan.verdict, reader.effect(text))
     })
     if (!wants) return 'lent'

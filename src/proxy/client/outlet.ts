@@ -2,9 +2,12 @@
 // are told again when they have changed.
 
 import type { Duplex } from 'node:stream'
+import { isLegible } from '../../core/session/server-session.js'
 import type { ServerConnection } from '../server/connection.js'
 import { shared } from '../server/reported.js'
 import { parameterStatus } from '../wire/write.js'
+
+const ODD = ['standard_conforming_strings', 'client_encoding'] as const
 
 export class Outlet {
   readonly #socket: Duplex
@@ -21,6 +24,12 @@ export class Outlet {
 
   get told(): ReadonlyMap<string, string> {
     return this.#told
+  }
+
+  /** The client's literals do not end where the lexer thinks they do: for this setting. */
+  get illegible(): string | null {
+    for (const name of ODD) if (!isLegible(name, this.#told.get(name))) return name
+    return null
   }
 
   /** `from`: the connection that the bytes come from, if they come from one. */

@@ -8,6 +8,7 @@ import { propertyOf } from '../../core/thrown.js'
 import type { RouteOptions } from '../../router/statement.js'
 import type { ServerConnection } from '../server/connection.js'
 import { type Ended, type Sink, UnitExchange } from '../server/exchange.js'
+import { adopt, leadWith } from '../server/leading.js'
 import { type NodeSide, Withdrawn } from '../server/node-side.js'
 import { ServerError } from '../server/question.js'
 import { ABORTED, failureSaid, lostSaid, NO_TRANSACTIONS, ON_REPLICA, WITHDRAWN } from '../session/failures.js'
@@ -69,6 +70,7 @@ export class Runner implements Sink {
     this.state = new SessionState(identity.settings)
     this.#scope = identity.scope
     this.#adopt()
+    this.#mindTexts()
   }
 
   async perform(unit: Unit): Promise<void> {
@@ -160,6 +162,10 @@ export class Runner implements Sink {
       this.now.connection = connection
       this.now.side = side
       connection.session.sends(this.#scope)
+      // RESET gives it the settings that the proxy has logged in with, not those of the client.
+      const owed = this.state.owed()
+      if (connection.status === 'I') adopt(connection, this.state.settings)
+      else if (owed !== null && connection.status === 'T') leadWith(connection, owed)
       exchange.begin(expects)
       this.now.running = exchange
       if (!connection.send(exchange, bytes)) this.now.choke(connection)
@@ -212,7 +218,8 @@ export class Runner implements Sink {
     }
     this.now.wasInBlock = shape !== null
     const job = new UnitJob(this.now, this, this.#home, this.#identity, this.#scope, unit, shape)
-    const wish = options.poolMode === 'session' || shape !== null ? PRIMARY : this.#route
+    const stays = options.poolMode === 'session' || shape !== null || this.state.pinned !== null
+    const wish = stays ? PRIMARY : this.#route
     await routed(this.#parts, { unit, plans, wish, scope: this.#scope }, (place, reading) => {
       this.now.side = this.#parts.sideOf(place)
       return this.now.side.run(place, job, reading)
@@ -233,10 +240,19 @@ export class Runner implements Sink {
     if (!hasFailed && this.now.plans.some(({ deallocates }) => deallocates === '*')) this.intake.forget(null)
     this.#adopt()
     this.#home.outlet.compare(connection.reported)
-    const keeps = status !== 'I' || this.state.pinned !== null || this.#parts.options.poolMode === 'session'
+    this.#mindTexts()
+    // A client is pinned to the primary. What it keeps of a replica is a transaction.
+    const isPinned = this.state.pinned !== null && connection.session.standby !== true
+    const keeps = status !== 'I' || isPinned || this.#parts.options.poolMode === 'session'
     if (!keeps || this.#home.isGone) return false
     this.#keep(connection, side, hasFailed)
     return true
+  }
+
+  /** Texts that cannot be read are sent to the primary, and nothing that they leave goes to another client. */
+  #mindTexts(): void {
+    const setting = this.#home.outlet.illegible
+    if (setting !== null) this.state.pin(setting)
   }
 
   #keep(connection: ServerConnection, side: NodeSide, hasFailed: boolean): void {

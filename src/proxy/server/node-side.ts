@@ -14,6 +14,7 @@ import { ServerConnection } from './connection.js'
 import { DialError, dial } from './dial.js'
 import { type Ended, UnitExchange } from './exchange.js'
 import type { Job } from './job.js'
+import { adopt, leadWith } from './leading.js'
 import { Lending } from './lending.js'
 import type { ServerParts } from './parts.js'
 import { asked, guard, identify, prove } from './proof.js'
@@ -235,9 +236,8 @@ export class NodeSide {
       }
       place.phase = 'handed'
       session.begins(reading, job.scope)
-      this.#lead(connection, difference(connection.settings, job.settings))
-      connection.settings = job.settings
-      this.#lead(connection, job.shape)
+      adopt(connection, job.settings)
+      if (job.shape !== null) leadWith(connection, job.shape)
       if (guards) {
         exchange.shut()
         guard(connection, place, exchange, stale, this.#parts)
@@ -248,16 +248,6 @@ export class NodeSide {
       exchange.begin(expects)
       connection.send(exchange, bytes)
     })
-  }
-
-  /** Ahead of the unit, in the same packet. */
-  #lead(connection: ServerConnection, text: string | null): void {
-    if (text === null) return
-    const [exchange, bytes] = connection.question(text, (error) => {
-      // The unit that follows has run without it: nothing else may.
-      if (error) connection.end('reset', error as Error, 'pgherd')
-    })
-    connection.lead(exchange, bytes)
   }
 
   #noteFailed(spoken: Extract<Source, object>): void {
@@ -277,9 +267,8 @@ export class NodeSide {
     else if (!is && router.isReplica(this.key)) this.#accuse(notReplica(this.key), 'pgherd')
   }
 
-  legible(is: boolean): void {
-    this.#parts.router.facts.legible(is)
-  }
+  /** It is a matter of the client whose settings these are, which is pinned. */
+  legible(): void {}
 
   notified(): void {
     this.#parts.router.facts.notified()

@@ -2,7 +2,7 @@
 // pins the client to a connection, or may leave some unseen. Values only; texts are read by the router.
 
 import type { Verdict } from '../../core/sql/classify.js'
-import { type Effect, type Opening, openingOf } from '../../core/sql/effects.js'
+import { closingOf, type Effect, type Opening, openingOf } from '../../core/sql/effects.js'
 import { Kind, Lexer } from '../../core/sql/lexer.js'
 import { Memo } from '../../core/sql/memo.js'
 import { type Undone, weaker } from '../../core/undone.js'
@@ -23,8 +23,10 @@ export interface TextPlan {
   readonly discards: boolean
   /** A prepared statement that it gives up; '*': all. Null: none. */
   readonly deallocates: string | null
-  /** ROLLBACK TO: what was set since may be undone. */
+  /** ROLLBACK TO, or several statements that end transactions: what was set in this one may be undone in part. */
   readonly rewinds: boolean
+  /** ROLLBACK: all that was set in the transaction is undone. */
+  readonly undoes: boolean
 }
 
 /** What the router knows of texts. */
@@ -65,14 +67,20 @@ function planOf(text: string, texts: TextReader): TextPlan {
     soils: false,
     discards: false,
     deallocates: null,
-    rewinds: false,
+    rewinds: !verdict.single && verdict.controls && CONTROLS.test(text),
+    undoes: false,
   }
   if (verdict.intent === 'read') return plain
   const effect = texts.effect(text)
   const deallocates = deallocatedBy(text)
   if (effect === 'none') return { ...plain, deallocates }
   if (effect === 'transaction')
-    return { ...plain, opening: openingOf(text), rewinds: /\brollback\b[\s\S]*\bto\b/i.test(text) }
+    return {
+      ...plain,
+      opening: openingOf(text),
+      rewinds: plain.rewinds || /\brollback\b[\s\S]*\bto\b/i.test(text),
+      undoes: closingOf(text)?.commits === false,
+    }
   if (effect === 'discards') return { ...plain, discards: true, deallocates: '*' }
   return { ...plain, ...stateOf(text, verdict, effect, texts), deallocates }
 }

@@ -233,8 +233,17 @@ function configOf(sql: string, _: Lexer): Made | null {
   return { name, statement: setting(name, value), value }
 }
 
-/** The statement that sets a value which came as a text: of a list (search_path) as the server reads it. */
+/** Lists of names: SET takes a literal for one name. */
+const LISTS: ReadonlySet<string> = new Set([
+  'search_path',
+  'temp_tablespaces',
+  'local_preload_libraries',
+  'session_preload_libraries',
+])
+
+/** The statement that sets a value which came as a text. SET takes no snapshot, so BEGIN may follow it in a transaction. */
 export function setting(name: string, value: string): string {
+  if (!LISTS.has(name)) return `SET ${quotedName(name)} TO ${literal(value)}`
   return `SELECT pg_catalog.set_config(${literal(name)}, ${literal(value)}, false)`
 }
 

@@ -17,6 +17,7 @@ export class SessionState {
   #settings: Settings
   #inBlock: readonly Made[] = NOTHING
   #pinned: string | null = null
+  #owed: string | null = null
 
   constructor(began: Settings) {
     this.began = began
@@ -47,17 +48,24 @@ export class SessionState {
    * the same.
    */
   after(plans: readonly TextPlan[], { ending, status, hasFailed }: UnitOutcome, own: Settings): Settings {
-    let made: readonly Made[] = this.#inBlock
+    let fresh: readonly Made[] = NOTHING
     let discards = false
+    this.#owed = null
     for (const plan of plans) {
-      if (plan.made.length > 0) made = made === NOTHING ? plan.made : [...made, ...plan.made]
+      if (plan.made.length > 0) fresh = fresh === NOTHING ? plan.made : [...fresh, ...plan.made]
       if (plan.rewinds && this.#inBlock.length > 0) this.pin('SET')
-      if (plan.pins !== null && !(hasFailed && status === 'I' && plans.length === 1)) this.pin(plan.pins)
+      // A statement that has failed has left nothing; of several some may have succeeded.
+      if (plan.pins !== null && !(hasFailed && plans.length === 1)) this.pin(plan.pins)
+      if (plan.undoes && !hasFailed) this.#inBlock = fresh = NOTHING
       if (plan.discards) discards = true
     }
     if (discards && !hasFailed) return this.#discard()
+    const before = this.#inBlock
+    const made = before === NOTHING ? fresh : fresh === NOTHING ? before : [...before, ...fresh]
     if (status === 'T' && ending !== 'chained') {
-      this.#inBlock = hasFailed ? this.#inBlock : made
+      if (hasFailed) return own
+      this.#inBlock = made
+      this.#owed = owedFor(fresh, this.began)
       return own
     }
     if (status === 'E') return own
@@ -65,7 +73,8 @@ export class SessionState {
     if (ending !== 'committed' && ending !== 'chained') return own
     if (made.length === 0) return own
     this.#settings = withMade(this.#settings, made, this.began)
-    const there = withMade(own, made, NO_SETTINGS)
+    // What was reset in the transaction was set again before its next statement.
+    const there = withMade(withMade(own, before, this.began), fresh, NO_SETTINGS)
     return sameAs(there, this.#settings)
   }
 
@@ -75,6 +84,16 @@ export class SessionState {
     this.#inBlock = NOTHING
     this.#pinned = null
     return NO_SETTINGS
+  }
+
+  /**
+   * RESET in a transaction gives the settings that the proxy has logged in with: what makes them those that the client began with, to be
+   * sent ahead of its next statement; null: nothing.
+   */
+  owed(): string | null {
+    const owed = this.#owed
+    this.#owed = null
+    return owed
   }
 
   discard(): void {
@@ -88,6 +107,16 @@ export class SessionState {
 }
 
 const NOTHING: readonly Made[] = []
+
+function owedFor(made: readonly Made[], began: Settings): string | null {
+  if (began.size === 0) return null
+  const parts: string[] = []
+  for (const { name, statement } of made) {
+    if (name === null) parts.push(...began.values())
+    else if (statement === null && began.has(name)) parts.push(began.get(name) as string)
+  }
+  return parts.length === 0 ? null : parts.join('; ')
+}
 
 function sameAs(there: Settings, own: Settings): Settings {
   if (there.size !== own.size) return there

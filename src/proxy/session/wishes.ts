@@ -29,6 +29,9 @@ export function wishesIn(settings: Settings): { readonly route: RouteOptions; re
     const statement = settings.get(name)
     return statement === undefined ? null : (settingOf(statement)?.value ?? null)
   }
+  // No replica can give that, and its refusal would count for all clients.
+  if (value('default_transaction_isolation')?.toLowerCase() === 'serializable')
+    return { route: { route: 'primary' }, token: value('pgherd.token') }
   const [route, lag, token] = [value('pgherd.route'), value('pgherd.max_lag'), value('pgherd.token')]
   if (route === null && lag === null && token === null) return NO_WISHES
   return {
