@@ -135,7 +135,10 @@ export class Client implements Home, Taker {
   #due(): void {
     const { intake } = this.#runner
     const unit = intake.unit()
-    if (!unit.isComplete) intake.continued()
+    if (this.#runner.now.unit === null && unit.mayBeCut) {
+      unit.cut()
+      intake.drop()
+    } else if (!unit.isComplete) intake.continued()
     if (this.#runner.now.unit !== null) {
       this.#runner.now.extend(unit)
       return

@@ -128,7 +128,7 @@ export class Runner implements Sink {
   #refuse(unit: Unit, said: Said, status: Status): void {
     this.now.reached = 0
     this.#home.outlet.writeAll(refusalOf(unit, errorResponse(said), status))
-    if (unit.isComplete) return
+    if (unit.isComplete && !unit.isCut) return
     this.#home.skip(status)
     this.intake.drop()
   }
@@ -235,6 +235,7 @@ export class Runner implements Sink {
     const hasFailed = failed !== null
     this.now.reached = this.now.running?.reached ?? 0
     this.now.leaves(connection)
+    if (hasFailed && this.now.unit?.isCut) this.#home.skip(status)
     const { ending } = connection.session
     connection.settings = this.state.after(this.now.plans, { ending, status, hasFailed }, connection.settings)
     if (!hasFailed && this.now.plans.some(({ deallocates }) => deallocates === '*')) this.intake.forget(null)
@@ -329,8 +330,10 @@ export class Runner implements Sink {
   /** The unit has failed, and no server has told the client. */
   #tell(error: unknown, unit: Unit): void {
     if (this.#home.isGone) return
-    if (error instanceof ServerError && error.answer.length > 0) this.#home.outlet.writeAll(error.answer)
-    else if (error instanceof Withdrawn) {
+    if (error instanceof ServerError && error.answer.length > 0) {
+      this.#home.outlet.writeAll(error.answer)
+      if (unit.isCut) this.#home.skip('I')
+    } else if (error instanceof Withdrawn) {
       this.#refuse(unit, WITHDRAWN, 'I')
     } else if (error instanceof ServerError) {
       const outcome = (propertyOf(error, 'outcome') as Outcome | undefined) ?? 'unknown'

@@ -71,8 +71,8 @@ export function answerTo({ asked }: Unit, result: Result | null, status: Status)
 }
 
 /** An error in its place: behind it all is skipped up to Sync. A unit without one is yet to be ended by it. */
-export function refusalOf({ isComplete }: Unit, error: Buffer, status: Status): readonly Buffer[] {
-  return isComplete ? [error, ready(status)] : [error]
+export function refusalOf({ isComplete, isCut }: Unit, error: Buffer, status: Status): readonly Buffer[] {
+  return isComplete && !isCut ? [error, ready(status)] : [error]
 }
 
 /** In a transaction that is gone with its connection. Null: the statement is refused. */

@@ -25,6 +25,8 @@ export type Part = { /** Answers that a server gives to it. */ count: number } &
   | { readonly kind: 'reuse'; readonly unnamed: Unnamed; readonly bytes: Buffer }
   /** Answered here: a Close of a client's own name. */
   | { readonly kind: 'own'; readonly answer: Buffer }
+  /** A Sync of the proxy's own. */
+  | { readonly kind: 'end' }
   /** What only a server can refuse in the right order: it is made to, and the client gets this instead of its words. */
   | { readonly kind: 'refused'; readonly error: Buffer }
 )
@@ -92,8 +94,20 @@ export class Unit {
   needsServer = false
   /** An answer is wanted before Sync. */
   flushes = false
+  /** The proxy has ended it at a Flush: the client's own Sync is yet to come. */
+  isCut = false
   /** It runs, or may run, a statement. */
   executes = false
+
+  /** Nothing of it runs anything, so no server need be kept for what comes behind its Flush. */
+  get mayBeCut(): boolean {
+    return this.flushes && this.needsServer && !this.executes && !this.isTorn && !this.isComplete
+  }
+
+  cut(): void {
+    this.isCut = this.isComplete = true
+    this.parts.push({ kind: 'end', count: 0 })
+  }
 
   /** `what`: the answer to it; null: there is none. `bytes`: what of it is held. */
   add(part: Part, what: number | null, bytes: number): void {
@@ -193,6 +207,11 @@ export function encode({ parts, asked, isSimple }: Unit, holds: Holds, accounts:
         begin().push(expected(Expect.close, { instead: part.answer }))
         isTold = true
         break
+      case 'end':
+        begin().push(expected(Expect.sync, { swallowed: true }))
+        bytes.push(SYNC)
+        isTold = true
+        break
       case 'refused':
         begin().push(expected(Expect.bind, { error: part.error }))
         bytes.push(IMPOSSIBLE)
@@ -219,7 +238,8 @@ export function failing(unit: Unit, error: Buffer): Unit {
   made.isComplete = unit.isComplete
   made.isTorn = true
   made.add({ kind: 'refused', error, count: 1 }, Expect.bind, 0)
-  if (unit.isComplete) made.add({ kind: 'raw', bytes: SYNC, count: 1 }, Expect.sync, SYNC.length)
+  if (unit.isCut) made.cut()
+  else if (unit.isComplete) made.add({ kind: 'raw', bytes: SYNC, count: 1 }, Expect.sync, SYNC.length)
   return made
 }
 

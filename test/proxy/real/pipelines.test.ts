@@ -192,6 +192,20 @@ describe('pipelines through the proxy', () => {
       'E26000 ZI E26000 ZI E26000 ZI',
     ],
     [
+      'behind a Flush a statement goes where it must, and no Sync is answered twice',
+      Buffer.concat([
+        ...[
+          parse('v', 'select 1'),
+          message('D', 'Sv\0'),
+          message('H', ''),
+          message('Q', 'insert into lines values (600, 1)\0'),
+        ],
+        ...[parse('w', 'select 2'), message('H', ''), SYNC, bind('w'), EXECUTE, SYNC],
+        ...[parse('x', 'selec'), message('H', ''), bind('v'), EXECUTE, SYNC, bind('v'), EXECUTE, SYNC],
+      ]),
+      '1 t T C ZI 1 ZI 2 D C ZI E42601 ZI 2 D C ZI',
+    ],
+    [
       'in a failed transaction names are refused as all else',
       Buffer.concat([
         ...[message('Q', 'begin\0'), message('Q', 'select 1/0\0'), parse('t', 'select 1'), SYNC],
