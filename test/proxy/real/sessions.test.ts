@@ -119,7 +119,6 @@ async function half(config: pg.ClientConfig): Promise<Half> {
 
 describe('sessions through the proxy', () => {
   let cluster: Cluster
-  let served: Served
 
   before(async () => {
     cluster = await startCluster({ replicas: 1 })
@@ -130,21 +129,20 @@ describe('sessions through the proxy', () => {
       grant usage on schema one, two to app; grant select on one.things, two.things, public.things to app`)
     await client.end()
     await cluster.caughtUp(1, 0)
-    served = await proxyOn(cluster, { options: { defaultPoolSize: CLIENTS } })
-    await served.ready(1)
   })
   after(async () => {
     await endProxies()
     await cluster.destroy()
   })
 
-  it(`seed ${SEED}: ${SCRIPTS} scripts by ${CLIENTS} clients at a time are answered as by the server`, async function () {
-    this.timeout(180_000)
+  /** So many scripts are answered as by the server. */
+  async function holds(served: Served, scripts: number): Promise<void> {
+    await served.ready(1)
     const random = seeded(SEED)
     // Sessions of clients that give themselves no name have the proxy's.
     const direct = { ...(cluster.config(0, 'app') as pg.ClientConfig), application_name: 'twin' }
     const through = { ...direct, host: '127.0.0.1', port: served.port }
-    for (let script = 0; script < SCRIPTS; script++) {
+    for (let script = 0; script < scripts; script++) {
       const pairs = await Promise.all(Array.from({ length: CLIENTS }, () => Promise.all([half(direct), half(through)])))
       const said: string[][] = pairs.map(() => [])
       const isReadOnly = pairs.map(() => false)
@@ -176,5 +174,16 @@ describe('sessions through the proxy', () => {
       }
       for (const [one, other] of pairs) await Promise.all([one.client.end(), other.client.end()])
     }
+  }
+
+  it(`seed ${SEED}: ${SCRIPTS} scripts by ${CLIENTS} clients at a time are answered as by the server`, async function () {
+    this.timeout(180_000)
+    await holds(await proxyOn(cluster, { options: { defaultPoolSize: CLIENTS } }), SCRIPTS)
+  })
+
+  it('also in session mode, and where a server connection keeps two statements', async function () {
+    this.timeout(180_000)
+    const options = { defaultPoolSize: CLIENTS, poolMode: 'session', maxPreparedStatements: 2 } as const
+    await holds(await proxyOn(cluster, { options }), Math.ceil(SCRIPTS / 4))
   })
 })
