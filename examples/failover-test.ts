@@ -1,4 +1,5 @@
-// A test of an application: what it writes is there after a failover. Mocha; in node:test, Jest and Vitest only the first lines differ.
+// A test of an application: what it has written is there after a failover. For mocha; Jest and Vitest say beforeAll() and afterAll(),
+// node:test exports the four functions.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
