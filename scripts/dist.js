@@ -7,6 +7,10 @@ const manifest = {
   name: 'pgherd',
   private: true,
   type: 'module',
-  exports: { '.': './src/index.js', './classify': './src/core/sql/classify.js' },
+  exports: {
+    '.': './src/index.js',
+    './classify': './src/core/sql/classify.js',
+    './testing': './src/testing/index.js',
+  },
 }
 writeFileSync(new URL('../dist/package.json', import.meta.url), `${JSON.stringify(manifest, null, 2)}\n`)

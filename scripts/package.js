@@ -61,3 +61,13 @@ writeFileSync(
 )
 const types = "export { classify, type Intent } from './cjs/core/sql/classify.js'\n"
 for (const file of ['classify.d.cts', 'classify.d.mts']) writeFileSync(`${lib}${file}`, types)
+
+// pgherd/testing: nothing of it is in the main entry.
+const testing = Object.keys(require(`${lib}cjs/testing/index.js`))
+writeFileSync(`${lib}testing.cjs`, "'use strict'\nmodule.exports = require('./cjs/testing/index.js')\n")
+writeFileSync(
+  `${lib}testing.mjs`,
+  `import testing from './cjs/testing/index.js'\nexport const { ${testing.sort().join(', ')} } = testing\n`
+)
+for (const file of ['testing.d.cts', 'testing.d.mts'])
+  writeFileSync(`${lib}${file}`, "export * from './cjs/testing/index.js'\n")

@@ -34,6 +34,7 @@ const STOREYS: readonly (readonly string[])[] = [
   ['proxy/client/'],
   ['proxy/console/'],
   ['proxy/'],
+  ['testing/'],
   ['cli/'],
   ['index.ts'],
 ]
@@ -56,28 +57,36 @@ const NARROW: Readonly<Record<string, readonly string[]>> = {
     ...['core/', 'runtime/', 'errors', 'config/', 'herd/herd', 'report/', 'telemetry/', 'router/'],
     ...['pg/messages', 'pg/weak-auth'],
   ],
+  // A package of its own in all but the name: it starts servers, and knows nothing of the library.
+  'testing/': ['runtime/clock'],
 }
 
 /** What comes from outside of src/, and where. */
 const OUTSIDE: Readonly<Record<string, RegExp>> = {
-  pg: /^(?:pg|herd|pool|cli|index)\b/,
+  pg: /^(?:pg|herd|pool|cli|testing|index)\b/,
   'pg-connection-string': /^config\//,
   '@opentelemetry/api': /^telemetry\//,
   'node:async_hooks': /^(?:runtime\/context|pg\/calls|pool\/sessions)\.ts$/,
   'node:diagnostics_channel': /^telemetry\/channels\.ts$/,
   'node:dns/promises': /^discovery\/dns\.ts$/,
-  'node:net': /^(?:discovery\/replication|config\/\w+|proxy\/(?:proxy|metrics|client\/door|server\/dial))\.ts$/,
+  'node:net':
+    /^(?:discovery\/replication|config\/\w+|proxy\/(?:proxy|metrics|client\/door|server\/dial)|testing\/server)\.ts$/,
   'node:http': /^proxy\/metrics\.ts$/,
   'node:tls': /^proxy\/(?:tls|client\/door|server\/dial)\.ts$/,
   'node:stream': /^proxy\/(?:client|server|console)\//,
   'node:crypto': /^proxy\//,
   'pg-protocol': /^proxy\//,
   'generic-pool': /^proxy\/server\/lending\.ts$/,
-  'node:module': /^pg\/abilities\.ts$/,
+  'node:module': /^(?:pg\/abilities|testing\/binaries)\.ts$/,
   'node:buffer': /^pg\/frames\.ts$/,
   'node:events': /^(?:pg|pool)\//,
-  'node:fs': /^cli\/proxy\.ts$/,
-  'node:util': /^cli\/(?:args|proxy-args)\.ts$/,
+  'node:fs': /^(?:cli\/proxy\.ts$|testing\/)/,
+  'node:util': /^(?:cli\/(?:args|proxy-args)|testing\/binaries)\.ts$/,
+  'node:child_process': /^testing\//,
+  'node:fs/promises': /^testing\//,
+  'node:os': /^testing\//,
+  'node:path': /^testing\//,
+  'node:url': /^testing\/here\.ts$/,
 }
 
 /** Words that would let time, chance or I/O into a floor that must not have them. */
@@ -172,11 +181,27 @@ function circles(): string[] {
   return [...found]
 }
 
+/** All files that a file leads to over its imports. */
+function reachedFrom(file: string, reached = new Set<string>()): ReadonlySet<string> {
+  if (reached.has(file)) return reached
+  reached.add(file)
+  for (const { from, isOurs } of imports.get(file) ?? []) if (isOurs) reachedFrom(from, reached)
+  return reached
+}
+
 /** A file that is read at one sitting. */
 const MOST_LINES = 350
 
 describe('floors', () => {
   it('no file imports itself over others', () => assert.deepEqual(circles(), []))
+  it('the main entry leads to no file of testing/, cli/ or proxy/', () => {
+    const reached = [...reachedFrom('index.ts')]
+    assert.ok(reached.length > 100)
+    assert.deepEqual(
+      reached.filter((file) => /^(?:testing|cli|proxy)\//.test(file)),
+      []
+    )
+  })
   for (const [file, all] of imports) {
     it(`${file} imports only what its floor may`, () => {
       const wrong = all.filter((each) => !isNarrow(file, each) || (each.isOurs && !isBelow(file, each.from)))

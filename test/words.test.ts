@@ -20,6 +20,7 @@ const DONE = [
   'router/',
   'runtime/',
   'telemetry/',
+  'testing/',
   'errors.ts',
   'index.ts',
 ]

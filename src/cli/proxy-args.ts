@@ -21,6 +21,7 @@ export interface ProxyWanted {
   readonly tlsKey: string | null
   readonly isTlsRequired: boolean
   readonly drainMillis: number
+  /** It starts servers of its own, and `url` is null. */
   readonly demo: boolean
 }
 
@@ -65,11 +66,12 @@ function read(words: readonly string[], isUrl: (word: string) => boolean): Proxy
   const demo = values.demo === true
   const listen = listenIn(values.listen ?? '127.0.0.1:6432', '--listen')
   const trust = values.trust === true || demo
+  const open = demo ? '--demo' : '--trust'
   const [authFile, authQuery] = [values['auth-file'] ?? null, values['auth-query'] ?? null]
   if (trust && !isLoopback(listen.host))
-    throw new Error('--trust lets everyone in, so it needs a loopback address in --listen')
+    throw new Error(`${open} lets everyone in, so it needs a loopback address in --listen`)
   if (trust && (authFile !== null || authQuery !== null))
-    throw new Error('--trust asks for no password: leave --auth-file and --auth-query out')
+    throw new Error(`${open} asks for no password: leave --auth-file and --auth-query out`)
   if (!trust && authFile === null && authQuery === null)
     throw new Error(
       'proxy must know its users: --auth-file FILE, --auth-query default, or --trust on a loopback address'

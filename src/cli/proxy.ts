@@ -65,7 +65,15 @@ function made<T>(path: string, make: () => T): T {
   }
 }
 
-export async function proxy(wanted: ProxyWanted, around: Surroundings, clock: Clock = systemClock): Promise<number> {
+type Listens = Awaited<ReturnType<PgProxy['listen']>>
+
+/** `ready` is called when it listens, and says so; absent: one line does. */
+export async function proxy(
+  wanted: ProxyWanted,
+  around: Surroundings,
+  clock: Clock = systemClock,
+  ready?: (served: PgProxy, listens: Listens) => void
+): Promise<number> {
   const { output, environment } = around
   const config = configOf(wanted, environment)
   const { authFile, tlsCert, tlsKey } = wanted
@@ -103,10 +111,13 @@ export async function proxy(wanted: ProxyWanted, around: Surroundings, clock: Cl
     say(wrong === null ? 'reloaded' : `not reloaded: ${wrong.message}`)
   })
   const metrics = wanted.metrics === null ? null : await serveMetrics(served, wanted.metrics.host, wanted.metrics.port)
-  const { address, port } = await served.listen(wanted.listen.host, wanted.listen.port)
-  say(
-    `pgherd proxy for ${targetOf(config.seeds, config.client, environment)} listens on ${address.includes(':') ? `[${address}]` : address}:${port}`
-  )
+  const listens = await served.listen(wanted.listen.host, wanted.listen.port)
+  const { address, port } = listens
+  if (ready !== undefined) ready(served, listens)
+  else
+    say(
+      `pgherd proxy for ${targetOf(config.seeds, config.client, environment)} listens on ${address.includes(':') ? `[${address}]` : address}:${port}`
+    )
   if (metrics !== null) say(`metrics on http://${metrics.address.address}:${metrics.address.port}/metrics`)
   const waits = await ended
   if (waits) {

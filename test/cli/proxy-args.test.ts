@@ -17,6 +17,12 @@ const RIGHT: readonly (readonly [string, object])[] = [
   ['--trust --drain 5', { drainMillis: 5000 }],
   ['--auth-file u --tls-cert c --tls-key k --tls-required', { tlsCert: 'c', tlsKey: 'k', isTlsRequired: true }],
   [
+    '--demo',
+    { demo: true, url: null, listen: { host: '127.0.0.1', port: 6432 }, options: { ...DEFAULTS, authType: 'trust' } },
+  ],
+  ['--demo --listen [::1]:7000 --max-lag 5', { demo: true, listen: { host: '::1', port: 7000 }, maxLagMillis: 5 }],
+  [`--trust ${URL}`, { demo: false }],
+  [
     '--auth-query default --pool-mode session --pool-size 5 --max-clients 50 --admin-users a,b --query-wait-timeout 3',
     {
       options: {
@@ -45,6 +51,9 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ['--trust --tls-cert c', /belong together/],
   ['--auth-file u --tls-required', /--tls-required needs/],
   [`--trust ${URL} ${URL}`, /proxy takes one URL/],
+  [`--demo ${URL}`, /--demo starts its own servers: leave the URL out/],
+  ['--demo --listen :6432', /--demo lets everyone in/],
+  ['--demo --auth-file u', /--demo asks for no password/],
   ['--trust db-a', /that is no URL/],
   ['--trust --colour', /unknown option '--colour'/],
 ]

@@ -1,6 +1,7 @@
 // Jest, as it is without any setting: CommonJS.
 
 const pg = require('pg')
+const { startCluster } = require('pgherd/testing')
 const { Pool, PgherdError, classify, default: whole } = require('pgherd')
 
 test('the package is loaded by require', () => {
@@ -8,5 +9,6 @@ test('the package is loaded by require', () => {
   expect(whole.Pool).toBe(Pool)
   expect(classify('select 1')).toBe('read')
   expect(require('pgherd/classify').classify).toBe(classify)
+  expect(typeof startCluster).toBe('function')
   expect(() => new Pool({ maxLagMillis: -1 })).toThrow(PgherdError)
 })

@@ -3,31 +3,29 @@
  */
 import { rmSync } from 'node:fs'
 import pg from 'pg'
-import type { Certificates } from './certificates.js'
-import type { Cluster, ClusterOptions } from './cluster.js'
-import type { Installation } from './cluster-binaries.js'
-import { clone } from './cluster-clone.js'
-import { crash, cut, end, freeze, heal, kill, killPostmaster, thaw } from './cluster-harm.js'
-import {
-  caughtUp,
-  follow,
-  pauseReplay,
-  primaryOf,
-  promote,
-  streaming,
-  triggerPromotion,
-  unplug,
-} from './cluster-replication.js'
-import type { ConnectionConfig, Server, StopMode } from './cluster-server.js'
-import {
-  DELAY_FILE,
-  hostBasedAuthentication,
-  type Role,
-  serverSettings,
-  settingLines,
-  UPSTREAM_FILE,
-} from './cluster-settings.js'
-import { copyTemplate, recycle, template } from './cluster-template.js'
+import type { Installation } from './binaries.js'
+import { clone } from './clone.js'
+import { cut, end, freeze, heal, kill, thaw } from './harm.js'
+import { caughtUp, follow, pauseReplay, primaryOf, promote, streaming } from './replication.js'
+import type { Server } from './server.js'
+import { DELAY_FILE, hostBasedAuthentication, serverSettings, settingLines, UPSTREAM_FILE } from './settings.js'
+import { copyTemplate, recycle, template } from './template.js'
+import type { Cluster, ClusterOptions, ConnectionConfig, Role, StopMode } from './types.js'
+
+/** All in PEM. */
+export interface Certificates {
+  readonly authority: string
+  readonly certificate: string
+  readonly key: string
+}
+
+export interface BuildOptions extends ClusterOptions {
+  /** Clients must use TLS; config() has the authority that signed the servers' certificate. */
+  readonly certificates?: Certificates | undefined
+  readonly walSegmentMegabytes?: number
+  /** The address each node listens on; 127.0.0.1 unless told. */
+  readonly hosts?: readonly string[]
+}
 
 export class LiveCluster implements Cluster {
   readonly nodes: readonly Server[]
@@ -44,9 +42,10 @@ export class LiveCluster implements Cluster {
     this.#installation = postgres
   }
 
-  async create(options: ClusterOptions, certificates: Certificates | undefined): Promise<void> {
-    const { walSegmentMegabytes: segmentMegabytes = 16, auth = 'trust', tls = false, settings: extra = {} } = options
-    const { onStep = () => {} } = options
+  async create(options: BuildOptions): Promise<void> {
+    const { walSegmentMegabytes: segmentMegabytes = 16, auth = 'trust', settings: extra = {} } = options
+    const { onStep = () => {}, certificates } = options
+    const tls = certificates !== undefined
     onStep('initdb makes an empty database')
     const origin = await template(this.#installation, segmentMegabytes, auth)
     const settings = { major: this.major, segmentMegabytes, synchronous: options.synchronous, tls, extra }
@@ -76,13 +75,22 @@ export class LiveCluster implements Cluster {
     return server
   }
 
+  primary(): Promise<Server> {
+    return primaryOf(this.nodes)
+  }
+
   config(index: number, user?: Role): ConnectionConfig {
     return this.node(index).config(user)
   }
 
+  connectionString(user: Role = 'app'): string {
+    const hosts = this.nodes.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`)
+    return `postgres://${user}:${user}@${hosts.join(',')}/app`
+  }
+
   async connect(index: number, user?: Role): Promise<pg.Client> {
     const client = new pg.Client(this.config(index, user))
-    client.on('error', () => undefined) // a server that ends is what tests are about
+    client.on('error', () => undefined) // a server that ends is what such tests are about
     client.once('end', () => this.#clients.delete(client))
     await client.connect()
     this.#clients.add(client)
@@ -93,16 +101,12 @@ export class LiveCluster implements Cluster {
     return this.node(index).start()
   }
 
-  stop(index: number, mode: StopMode): Promise<void> {
+  stop(index: number, mode: StopMode = 'fast'): Promise<void> {
     return this.node(index).stop(mode)
   }
 
   kill(index: number): Promise<void> {
     return kill(this.node(index))
-  }
-
-  killPostmaster(index: number): Promise<void> {
-    return killPostmaster(this.node(index))
   }
 
   freeze(index: number): Promise<void> {
@@ -113,24 +117,12 @@ export class LiveCluster implements Cluster {
     thaw(this.node(index))
   }
 
-  crash(index: number): Promise<void> {
-    return crash(this.node(index))
-  }
-
-  reload(index: number): Promise<void> {
-    return this.node(index).reload()
-  }
-
   log(index: number): string {
     return this.node(index).log()
   }
 
   promote(index: number): Promise<void> {
     return promote(this.node(index))
-  }
-
-  triggerPromotion(index: number): Promise<void> {
-    return triggerPromotion(this.node(index))
   }
 
   follow(index: number, upstream: number): Promise<void> {
@@ -145,7 +137,7 @@ export class LiveCluster implements Cluster {
   }
 
   async switchover(to: number): Promise<void> {
-    const [primary, successor] = [await primaryOf(this.nodes), this.node(to)]
+    const [primary, successor] = [await this.primary(), this.node(to)]
     if (primary === successor) throw new Error(`${primary.name} is the primary already`)
     const others = this.nodes.filter((server) => server.running && server !== primary && server !== successor)
     await primary.stop('fast')
@@ -155,7 +147,7 @@ export class LiveCluster implements Cluster {
 
   async delay(index: number, millis: number): Promise<void> {
     this.node(index).write(DELAY_FILE, settingLines({ recovery_min_apply_delay: millis }))
-    await this.reload(index)
+    await this.node(index).reload()
   }
 
   cut(index: number): Promise<void> {
@@ -166,14 +158,6 @@ export class LiveCluster implements Cluster {
     heal(this.node(index))
   }
 
-  unplug(index: number): Promise<void> {
-    return unplug(this.node(index))
-  }
-
-  replug(index: number, upstream: number): Promise<void> {
-    return this.follow(index, upstream)
-  }
-
   pauseReplay(index: number): Promise<void> {
     return pauseReplay(this.node(index))
   }
@@ -182,12 +166,8 @@ export class LiveCluster implements Cluster {
     await this.node(index).ask('select pg_wal_replay_resume()')
   }
 
-  caughtUp(index: number, upstream: number): Promise<void> {
-    return caughtUp(this.node(index), this.node(upstream))
-  }
-
-  streaming(index: number, count: number): Promise<void> {
-    return streaming(this.node(index), count)
+  async caughtUp(index: number, upstream?: number): Promise<void> {
+    await caughtUp(this.node(index), upstream === undefined ? await this.primary() : this.node(upstream))
   }
 
   destroy(): Promise<void> {

@@ -1,11 +1,9 @@
 /**
  * The texts a node is configured with: postgresql.conf, pg_hba.conf, roles. Values in, text out; writes nothing.
  */
-export const ROLES = ['postgres', 'replicator', 'app', 'monitor'] as const
-export type Role = (typeof ROLES)[number]
+import type { Authentication, Role, Setting } from './types.js'
 
-export type Authentication = 'trust' | 'scram-sha-256' | 'md5' | 'password'
-export type Setting = string | number | boolean
+export const ROLES = ['postgres', 'replicator', 'app', 'monitor'] as const satisfies readonly Role[]
 
 /** Every role's password is its name. */
 export const ROLE_STATEMENTS = [
@@ -43,7 +41,7 @@ export function serverSettings(server: ServerSettings): string {
       max_wal_senders: 20,
       max_wal_size: `${keptMegabytes}MB`,
       min_wal_size: `${Math.max(32, 2 * segmentMegabytes)}MB`,
-      checkpoint_timeout: '30min', // none that a test did not ask for
+      checkpoint_timeout: '30min', // none that was not asked for
       wal_retrieve_retry_interval: '100ms',
       wal_receiver_status_interval: '1s',
       wal_receiver_timeout: '10s',

@@ -5,9 +5,9 @@
 
 import { chown, copyFile, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Owner } from './cluster-binaries.js'
-import type { Server } from './cluster-server.js'
-import { DELAY_FILE } from './cluster-settings.js'
+import type { Owner } from './binaries.js'
+import type { Server } from './server.js'
+import { DELAY_FILE } from './settings.js'
 
 /** Emptied: made anew by every start, or, of pg_wal, copied after the backup has ended. */
 const EMPTIED = new Set([
@@ -59,7 +59,7 @@ export async function clone(target: Server, source: Server): Promise<void> {
   target.write('standby.signal', '')
 }
 
-/** Writes over what is there (why: cluster-template.ts) and removes what the source has not. */
+/** Writes over what is there (why: template.ts) and removes what the source has not. */
 async function copyDirectory(from: string, to: string, owner: Owner | undefined): Promise<void> {
   await makeDirectory(to, owner)
   const entries = (await readdir(from, { withFileTypes: true })).filter(({ name }) => !LEFT_OUT.has(name))

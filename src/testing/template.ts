@@ -8,9 +8,10 @@
  */
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Installation, run } from './cluster-binaries.js'
-import { homeDirectory } from './cluster-home.js'
-import { type Authentication, ROLE_STATEMENTS } from './cluster-settings.js'
+import { type Installation, run } from './binaries.js'
+import { homeDirectory } from './home.js'
+import { ROLE_STATEMENTS } from './settings.js'
+import type { Authentication } from './types.js'
 
 const made = new Map<string, Promise<string>>()
 const spent: string[] = []

@@ -4,9 +4,10 @@
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { run } from './cluster-binaries.js'
-import { heal, isFrozen } from './cluster-harm.js'
-import type { Server } from './cluster-server.js'
+import { run } from './binaries.js'
+import { TestingError } from './errors.js'
+import { heal, isFrozen } from './harm.js'
+import type { Server } from './server.js'
 
 const FOLLOW_MILLIS = 10_000
 
@@ -92,23 +93,8 @@ async function refuseRival(server: Server, upstream: Server): Promise<void> {
 }
 
 function diverged(server: Server, upstream: Server, reason: string): Error {
-  return new Error(`${server.name} has diverged from ${upstream.name} and cannot follow it: use reclone()\n${reason}`)
-}
-
-/** Takes the upstream away; resolves when nothing is received any more. */
-export async function unplug(server: Server): Promise<void> {
-  heal(server)
-  server.writeUpstream(undefined)
-  if (server.installation.major >= 13) server.hangUp()
-  else {
-    await server.stop('fast')
-    await server.start()
-  }
-  await server.askUntil<{ count: number }>(
-    'to stop receiving',
-    'select count(*)::int from pg_stat_wal_receiver',
-    (row) => row?.count === 0
-  )
+  const what = `${server.name} has diverged from ${upstream.name} and cannot follow it: use reclone()`
+  return new TestingError('PGHERD_DIVERGED', `${what}\n${reason}`)
 }
 
 export async function inRecovery(server: Server): Promise<boolean> {

@@ -1,12 +1,13 @@
 /**
- * A program: waits until the test process that started it has ended, then kills what that process left running and
+ * A program: waits until the process that started it has ended, then kills what that process left running and
  * removes its directory. It never looks at anything outside the directory named by its argument.
  */
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { commandOf, descendantsOf, findProcess, processes, signal } from './cluster-processes.js'
-import { until } from './cluster-wait.js'
+import { commandOf, descendantsOf, findProcess, processes, signal } from './processes.js'
+import { until } from './wait.js'
 
+/** pgbouncer and pgpool: pgherd's own tests run them there, too. */
 const PROGRAMS = new Set(['postgres', 'initdb', 'pg_ctl', 'cp', 'pgbouncer', 'pgpool'])
 
 /** Programs running on something in the directory, and all they started: initdb runs a shell that runs postgres. */
@@ -51,7 +52,7 @@ function isRemoved(directory: string): boolean {
 }
 
 const [, , directory] = process.argv
-if (directory === undefined) throw new Error('usage: cluster-watcher <directory>')
+if (directory === undefined) throw new Error('usage: watcher <directory>')
 process.stdin.on('error', () => undefined) // a reset is an end as well; 'close' follows
 process.stdin.once('close', () => void cleanUp(directory))
 process.stdin.resume()

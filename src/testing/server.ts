@@ -16,12 +16,11 @@ import {
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
-import { environment, type Installation, type Owner } from './cluster-binaries.js'
-import { childrenOf, findProcess, signal } from './cluster-processes.js'
-import { connectionTo, NODE_FILE, type Role, settingLines, UPSTREAM_FILE } from './cluster-settings.js'
-import { until } from './cluster-wait.js'
-
-export type StopMode = 'fast' | 'immediate' | 'smart'
+import { environment, type Installation, type Owner } from './binaries.js'
+import { childrenOf, findProcess, signal } from './processes.js'
+import { connectionTo, NODE_FILE, settingLines, UPSTREAM_FILE } from './settings.js'
+import type { ClusterNode, ConnectionConfig, Role, StopMode } from './types.js'
+import { until } from './wait.js'
 
 const STOP_SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as const satisfies Record<
   StopMode,
@@ -31,17 +30,6 @@ const STOP_SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } 
 const STOP_MILLIS = { smart: 60_000, fast: 15_000, immediate: 15_000 } as const satisfies Record<StopMode, number>
 const START_ATTEMPTS = 5
 const LOG_TAIL_LINES = 20
-
-/** What pg.Client takes. */
-export interface ConnectionConfig {
-  readonly host: string
-  readonly port: number
-  readonly user: Role
-  readonly password: string
-  readonly database: string
-  /** `false`: no TLS, whatever PGSSLMODE says. */
-  readonly ssl: false | { readonly ca: string }
-}
 
 export interface Place {
   readonly index: number
@@ -54,7 +42,7 @@ export interface Place {
   readonly ca: string | undefined
 }
 
-export class Server {
+export class Server implements ClusterNode {
   readonly index: number
   readonly name: string
   readonly host: string
@@ -183,7 +171,7 @@ export class Server {
       try {
         return await this.#launch()
       } catch (error) {
-        // Somebody else was given the port meanwhile. Once clients know a port it stays.
+        // Another program was given the port meanwhile. Once clients know a port it stays.
         const taken = isNew && /Address already in use/.test(this.log().slice(logged))
         if (!taken || attempt === START_ATTEMPTS) throw error
         this.#port = 0
@@ -248,7 +236,7 @@ export function writeOwned(file: string, text: string, owner: Owner | undefined)
   if (owner) chownSync(file, owner.uid, owner.gid)
 }
 
-/** A port nobody listens on now. Somebody may when it is used: whoever uses it tries again then. */
+/** A port that no program listens on now. One may when it is used: the caller tries again then. */
 export function freePort(host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const listener = createServer()
