@@ -81,7 +81,8 @@ function planOf(text: string, texts: TextReader): TextPlan {
       rewinds: plain.rewinds || /\brollback\b[\s\S]*\bto\b/i.test(text),
       undoes: closingOf(text)?.commits === false,
     }
-  if (effect === 'discards') return { ...plain, discards: true, deallocates: '*' }
+  // Among others it is refused (25001), as they are one transaction.
+  if (effect === 'discards' && verdict.single) return { ...plain, discards: true, deallocates: '*' }
   return { ...plain, ...stateOf(text, verdict, effect, texts), deallocates }
 }
 

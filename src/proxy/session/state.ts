@@ -55,9 +55,15 @@ export class SessionState {
       if (plan.made.length > 0) fresh = fresh === NOTHING ? plan.made : [...fresh, ...plan.made]
       if (plan.rewinds && this.#inBlock.length > 0) this.pin('SET')
       // A statement that has failed has left nothing; of several some may have succeeded.
-      if (plan.pins !== null && !(hasFailed && plans.length === 1)) this.pin(plan.pins)
+      const hasLeft = !hasFailed || plans.length > 1 || !plan.verdict.single
+      if (plan.pins !== null && hasLeft) this.pin(plan.pins)
       if (plan.undoes && !hasFailed) this.#inBlock = fresh = NOTHING
       if (plan.discards) discards = true
+    }
+    if (hasFailed && fresh.length > 0) {
+      // Which of several were made is not known.
+      if (fresh.length > 1 || plans.length > 1 || status !== 'I') this.pin('SET')
+      fresh = NOTHING
     }
     if (discards && !hasFailed) return this.#discard()
     const before = this.#inBlock
