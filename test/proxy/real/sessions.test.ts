@@ -87,7 +87,7 @@ function severalOf(random: Random, more: number): string {
   const all: string[] = []
   while (all.length <= more) {
     const next = statement(random)
-    if (!/^(reset|discard)|default$/.test(next)) all.push(next)
+    if (!/^(reset|discard|deallocate all)|default$/.test(next)) all.push(next)
   }
   return all.join('; ')
 }
