@@ -76,7 +76,7 @@ const OUTSIDE: Readonly<Record<string, RegExp>> = {
   'node:module': /^pg\/abilities\.ts$/,
   'node:buffer': /^pg\/frames\.ts$/,
   'node:events': /^(?:pg|pool)\//,
-  'node:fs': /^cli\/proxy\.ts$/,
+  'node:fs': /^cli\/proxy-ground\.ts$/,
   'node:util': /^cli\/(?:args|proxy-args)\.ts$/,
 }
 

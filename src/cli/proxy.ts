@@ -1,18 +1,16 @@
-// pgherd proxy: serves clients until a signal ends it. SIGTERM lets transactions end first, SIGHUP reads the files anew.
+// pgherd proxy: serves clients until a signal ends it. SIGTERM lets transactions end first, SIGHUP reads the configuration anew.
 
-import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import { type Config, resolveConfig } from '../config/config.js'
 import type { Environment } from '../config/hosts.js'
 import { printable } from '../core/words.js'
-import { userlistIn } from '../proxy/auth/users.js'
 import { serveMetrics } from '../proxy/metrics.js'
 import { PgProxy } from '../proxy/proxy.js'
-import { tlsOf } from '../proxy/tls.js'
 import { type Clock, systemClock } from '../runtime/clock.js'
 import { complaints } from '../runtime/complaints.js'
 import { Mistake, mistakeOf, targetOf } from './herd.js'
-import type { ProxyWanted } from './proxy-args.js'
+import type { ProxyWanted, ProxyWords } from './proxy-args.js'
+import { groundOf, laid, regrounded, toldOf } from './proxy-ground.js'
 import type { Output } from './terminal.js'
 
 export interface Surroundings {
@@ -47,33 +45,12 @@ function configOf({ url, maxLagMillis }: ProxyWanted, environment: Environment):
   }
 }
 
-/** A file that the call names. */
-function contents(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new Mistake(`${path} cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
-  }
-}
-
-function made<T>(path: string, make: () => T): T {
-  try {
-    return make()
-  } catch (error) {
-    if (error instanceof Mistake) throw error
-    throw new Mistake(`${path}: ${error instanceof Error ? error.message : String(error)}`)
-  }
-}
-
-export async function proxy(wanted: ProxyWanted, around: Surroundings, clock: Clock = systemClock): Promise<number> {
+export async function proxy(words: ProxyWords, around: Surroundings, clock: Clock = systemClock): Promise<number> {
   const { output, environment } = around
+  let ground = groundOf(words, environment)
+  let { wanted, list, tls } = laid(ground)
   const config = configOf(wanted, environment)
-  const { authFile, tlsCert, tlsKey } = wanted
-  const list = () => (authFile === null ? new Map() : made(authFile, () => userlistIn(contents(authFile))))
-  const secure = () =>
-    tlsCert === null || tlsKey === null
-      ? null
-      : made(tlsCert, () => tlsOf(contents(tlsCert), contents(tlsKey), wanted.isTlsRequired))
+  const target = targetOf(config.seeds, config.client, environment)
   let end = (_: boolean) => {}
   const ended = new Promise<boolean>((resolve) => {
     end = resolve
@@ -84,29 +61,33 @@ export async function proxy(wanted: ProxyWanted, around: Surroundings, clock: Cl
     complain: complaints(),
     config,
     options: wanted.options,
-    list: list(),
-    tls: secure(),
+    list,
+    tls,
     version: around.version,
+    shown: () => toldOf(ground, target, config.maxLagMillis),
     reload: () => {
       try {
-        served.reload(list(), secure())
-        return null
+        const fresh = regrounded(ground, words, environment)
+        ground = fresh.ground
+        ;({ wanted, list, tls } = laid(ground))
+        served.reload(wanted.options, list, tls)
+        say(['reloaded', ...fresh.warnings].join('; '))
+        return fresh.warnings
       } catch (error) {
-        return { code: 'F0000', message: error instanceof Error ? error.message : String(error) }
+        const message = `not reloaded, what was in force stays: ${error instanceof Error ? error.message : String(error)}`
+        say(message)
+        return { code: 'F0000', message }
       }
     },
     shutdown: (waits) => end(waits),
   })
   around.signals((signal) => {
-    if (signal !== 'SIGHUP') return end(signal === 'SIGTERM')
-    const wrong = served.parts.reload()
-    say(wrong === null ? 'reloaded' : `not reloaded: ${wrong.message}`)
+    if (signal === 'SIGHUP') served.parts.reload()
+    else end(signal === 'SIGTERM')
   })
   const metrics = wanted.metrics === null ? null : await serveMetrics(served, wanted.metrics.host, wanted.metrics.port)
   const { address, port } = await served.listen(wanted.listen.host, wanted.listen.port)
-  say(
-    `pgherd proxy for ${targetOf(config.seeds, config.client, environment)} listens on ${address.includes(':') ? `[${address}]` : address}:${port}`
-  )
+  say(`pgherd proxy for ${target} listens on ${address.includes(':') ? `[${address}]` : address}:${port}`)
   if (metrics !== null) say(`metrics on http://${metrics.address.address}:${metrics.address.port}/metrics`)
   const waits = await ended
   if (waits) {

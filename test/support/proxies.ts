@@ -45,7 +45,8 @@ export async function proxyOn(cluster: Cluster, given: Given = {}): Promise<Serv
     list: given.list ?? new Map(),
     tls: given.tls ?? null,
     version: 'test',
-    reload: () => null,
+    reload: () => [],
+    shown: () => [],
     shutdown: () => {},
   })
   const clients: pg.Client[] = []

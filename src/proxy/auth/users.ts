@@ -36,8 +36,10 @@ export function knownBy(secret: string): Known | null {
 
 export interface UsersParts {
   readonly list: ReadonlyMap<string, Known>
-  /** Asks the servers for the secret of a user; null: there is none, or it has expired. Absent: nothing is asked. */
-  readonly query: ((user: string) => Promise<string | null>) | null
+  /** Asks the servers for the secret of a user; null: there is none, or it has expired. */
+  readonly query: (user: string) => Promise<string | null>
+  /** False: the list has all users. */
+  readonly asks: () => boolean
   readonly now: () => number
 }
 
@@ -83,8 +85,8 @@ export class Users {
   }
 
   async #ask(user: string): Promise<Known | null> {
-    const { query, now } = this.#parts
-    if (query === null) return null
+    const { query, asks, now } = this.#parts
+    if (!asks()) return null
     const asked = this.#asked.get(user)
     if (asked !== undefined && now() - asked.at < TRUE_MILLIS)
       return asked.secret === null ? null : knownBy(asked.secret)

@@ -46,7 +46,7 @@ export class Console {
   }
 
   admit({ socket, user, rest }: Guest): void {
-    const { adminUsers, statsUsers, authType } = this.#proxy.parts.options
+    const { adminUsers, statsUsers, authType } = this.#proxy.options
     const isAdmin = adminUsers.has(user) || authType === 'trust'
     if (!isAdmin && !statsUsers.has(user)) {
       const message = `user "${user}" is neither in admin_users nor in stats_users`
@@ -159,7 +159,7 @@ class Session {
         for (const side of proxy.sides.all) side.reconnect()
         return { tag: 'RECONNECT' }
       case 'reload':
-        return proxy.parts.reload() ?? { tag: 'RELOAD' }
+        return reloaded(proxy.parts.reload())
       case 'kill':
         proxy.pause()
         for (const client of [...proxy.clients.values()]) client.close(KILLED)
@@ -181,6 +181,12 @@ class Session {
   #write(all: readonly Buffer[]): void {
     this.#socket.write(Buffer.concat(all as Buffer[]))
   }
+}
+
+function reloaded(said: Said | readonly string[]): Result | Said {
+  if ('code' in said) return said
+  const notices = said.map((message) => noticeResponse({ severity: 'WARNING', code: '01000', message }))
+  return { tag: 'RELOAD', notices }
 }
 
 const KILLED: Said = { code: Code.adminShutdown, message: 'terminating connection due to administrator command' }

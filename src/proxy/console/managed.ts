@@ -9,9 +9,29 @@ import type { Sides } from '../server/sides.js'
 import type { Said } from '../wire/write.js'
 
 export interface Counted {
-  units: number
-  received: number
-  sent: number
+  readonly units: number
+  readonly received: number
+  readonly sent: number
+}
+
+export function counted(all: readonly Counted[]): Counted {
+  let [units, received, sent] = [0, 0, 0]
+  for (const each of all) {
+    units += each.units
+    received += each.received
+    sent += each.sent
+  }
+  return { units, received, sent }
+}
+
+/** A row of SHOW CONFIG. */
+export interface Told {
+  readonly key: string
+  readonly value: string
+  readonly initial: string
+  readonly changes: boolean
+  /** flag, environment, file or default. */
+  readonly source: string
 }
 
 export interface Managed {
@@ -20,13 +40,16 @@ export interface Managed {
   readonly clients: ReadonlyMap<number, Client>
   readonly isPaused: boolean
   readonly logins: number
+  /** As they are now. */
+  readonly options: ProxyOptions
   readonly parts: {
     readonly clock: Clock
     readonly config: Config
-    readonly options: ProxyOptions
     readonly version: string
-    /** Reads the files of the configuration again; null: done. */
-    reload(): Said | null
+    /** Reads the configuration and its files again. A list: done, but for what it names. */
+    reload(): Said | readonly string[]
+    /** What is in force. */
+    shown(): readonly Told[]
     shutdown(waits: boolean): void
   }
   counted(): Counted

@@ -103,7 +103,7 @@ const POOL_COLUMNS = [
   ...['load_balance_hosts', 'node'],
 ]
 
-function pools({ sides, clients: all, parts }: Managed): Rows {
+function pools({ sides, clients: all, options }: Managed): Rows {
   const rows: Value[][] = []
   for (const side of sides.all) {
     for (const [name, lending] of side.lendings) {
@@ -127,7 +127,7 @@ function pools({ sides, clients: all, parts }: Managed): Rows {
           0,
           0,
         ],
-        ...[Math.floor(waited / 1000), Math.floor((waited % 1000) * 1000), parts.options.poolMode, null, side.key],
+        ...[Math.floor(waited / 1000), Math.floor((waited % 1000) * 1000), options.poolMode, null, side.key],
       ])
     }
   }
@@ -231,7 +231,7 @@ function servers({ sides, clients: all }: Managed): Rows {
   return table(LINK_COLUMNS, rows)
 }
 
-function databases({ sides, parts, isPaused }: Managed): Rows {
+function databases({ sides, options, isPaused }: Managed): Rows {
   const columns = [
     'name',
     'host',
@@ -253,17 +253,17 @@ function databases({ sides, parts, isPaused }: Managed): Rows {
     }
     const { host, port } = side.node.address
     for (const [database, count] of counts) {
-      const { defaultPoolSize, poolMode } = parts.options
+      const { defaultPoolSize, poolMode } = options
       rows.push([database, host, port, database, null, defaultPoolSize, poolMode, count, isPaused ? 1 : 0, 0])
     }
   }
   return table(columns, rows)
 }
 
-function users({ clients: all, parts }: Managed): Rows {
+function users({ clients: all, options }: Managed): Rows {
   const counts = new Map<string, number>()
   for (const { identity } of all.values()) counts.set(identity.user, (counts.get(identity.user) ?? 0) + 1)
-  const { defaultPoolSize, poolMode } = parts.options
+  const { defaultPoolSize, poolMode } = options
   return table(
     ['name', 'pool_size', 'pool_mode', 'current_client_connections'],
     [...counts].map(([user, count]) => [user, defaultPoolSize, poolMode, count])
@@ -304,15 +304,11 @@ function lists({ sides, clients: all, router }: Managed): Rows {
   )
 }
 
-/** Names of options, as PgBouncer spells them. */
 function config({ parts }: Managed): Rows {
-  const { options } = parts
-  const named = Object.entries(options).map(([name, value]) => {
-    const isMillis = name.endsWith('Millis')
-    const spelt = name.replace(/Millis$/, '').replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-    const shown =
-      value instanceof Set ? [...value].join(',') : isMillis ? String(Number(value) / 1000) : String(value ?? '')
-    return [spelt, shown, null, 'no']
-  })
-  return table(['key', 'value', 'default', 'changeable'], named)
+  return table(
+    ['key', 'value', 'default', 'changeable', 'source'],
+    parts
+      .shown()
+      .map(({ key, value, initial, changes, source }) => [key, value, initial, changes ? 'yes' : 'no', source])
+  )
 }

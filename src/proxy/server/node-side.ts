@@ -21,6 +21,7 @@ import { asked, guard, identify, prove } from './proof.js'
 
 /** So many logins to one server at a time: a server that has just come back is not stormed. */
 const MOST_LOGINS = 4
+const NEVER_MILLIS = 2 ** 31 - 1
 
 export class NodeSide {
   readonly node: Node
@@ -56,10 +57,12 @@ export class NodeSide {
       const { options, clock } = this.#parts
       lending = new Lending({
         clock,
-        size: options.defaultPoolSize,
-        lifetimeMillis: options.serverLifetimeMillis,
-        idleMillis: options.serverIdleTimeoutMillis,
-        waitMillis: options.queryWaitTimeoutMillis,
+        idleMillis: options.serverIdleTimeoutMillis || NEVER_MILLIS,
+        limits: () => ({
+          size: options.defaultPoolSize,
+          lifetimeMillis: options.serverLifetimeMillis,
+          waitMillis: options.queryWaitTimeoutMillis,
+        }),
         open: () => this.#open(user, database),
         tooLate: (waiting) => this.#parts.tooLate(this.key, waiting),
       })
@@ -292,6 +295,11 @@ export class NodeSide {
     this.#isOver = true
     for (const wake of this.#gate.splice(0)) wake()
     for (const lending of this.#lendings.values()) lending.end(dropped(this.key), 'pgherd', how)
+  }
+
+  /** The options have changed. */
+  adapt(): void {
+    for (const lending of this.#lendings.values()) lending.adapt()
   }
 
   reconnect(): void {
