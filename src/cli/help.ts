@@ -66,6 +66,7 @@ The exit code is 0 if a server would have it now, 1 if none would, 2 if the call
   --admin-users A,B        may use the console: psql -p 6432 pgherd
   --stats-users A,B        may use its SHOW commands
   --metrics HOST:PORT      gives out metrics for Prometheus
+  --workers N              processes that share the port, for more cores; default 1
   --drain S                how long SIGTERM waits for transactions; default 30
 
 Seldom needed: --server-lifetime S, --server-idle-timeout S, --server-connect-timeout S,

@@ -45,6 +45,7 @@ export interface ProxyWanted {
   readonly tlsKey: string | null
   readonly isTlsRequired: boolean
   readonly drainMillis: number
+  readonly workers: number
 }
 
 const TEXT_FLAGS = KEYS.flatMap((key) => {
@@ -140,6 +141,7 @@ export function wantedBy(settled: Settled): ProxyWanted {
     tlsKey,
     isTlsRequired,
     drainMillis: millis('drain_timeout'),
+    workers: Number(settled.workers.text),
   }
 }
 

@@ -61,6 +61,7 @@ export const SETTINGS = {
   client_login_timeout: setting('client-login-timeout', FROM_ONE, '60'),
   cancel_wait_timeout: setting('cancel-wait-timeout', FROM_ONE, '10'),
   max_lag: setting('max-lag', { is: 'lag' }, '1000', false),
+  workers: setting('workers', count(1, 64), '1', false),
   drain_timeout: setting('drain', SECONDS, '30'),
   metrics: setting('metrics', { is: 'endpoint' }, '', false),
 } as const satisfies Record<string, Setting>

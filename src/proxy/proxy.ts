@@ -19,8 +19,9 @@ import { Scopes } from './client/scopes.js'
 import { Console } from './console/console.js'
 import { type Counted, counted, type Managed } from './console/managed.js'
 import { Pause } from './console/pause.js'
-import type { ProxyOptions } from './options.js'
-import { Pids } from './pids.js'
+import type { Team } from './console/team.js'
+import { type ProxyOptions, shareOf } from './options.js'
+import { Ids, Pids } from './pids.js'
 import { cancelOn } from './server/cancelling.js'
 import type { ServerConnection } from './server/connection.js'
 import type { Dialing } from './server/dial.js'
@@ -52,6 +53,8 @@ export interface ProxyParts {
   readonly version: string
   readonly reload: Managed['parts']['reload']
   readonly shown: Managed['parts']['shown']
+  readonly team: Team | null
+  readonly salting?: UsersParts['salting']
   /** The console has asked for the end. */
   readonly shutdown: Managed['parts']['shutdown']
 }
@@ -67,14 +70,14 @@ export class PgProxy implements Managed {
   readonly users: Users
   readonly startedAt: Date
   readonly options: Live<ProxyOptions>
-  readonly #pids = new Pids()
+  readonly #pids: Pids
   readonly #doors = new Set<net.Socket>()
   readonly #scopes = new Scopes()
   readonly #clientParts: ClientParts
   readonly #welcomes: Welcomes
   readonly #servers = new Set<net.Server>()
   readonly #console: Console
-  #lastId = 0
+  readonly #ids: Ids
   #tls: Tls | null
   #isEnding = false
   logins = 0
@@ -86,6 +89,9 @@ export class PgProxy implements Managed {
     this.options = { ...parts.options }
     const { options } = this
     const { config, clock, complain } = parts
+    const worker = parts.team?.worker ?? null
+    this.#pids = new Pids(worker)
+    this.#ids = new Ids(worker)
     this.router = new Router(config, {
       clock,
       complain,
@@ -94,13 +100,14 @@ export class PgProxy implements Managed {
       sessions: (key) => this.sides.sessionsOf(key),
       connections: () => this.sides.connections(),
       sharesSession: () => false,
-      limits: { max: options.defaultPoolSize, min: 0, namespace: null },
+      limits: { max: shareOf(options.defaultPoolSize, worker), min: 0, namespace: null },
       tokenLost: () => {},
     })
     this.sides = new Sides({
       clock,
       router: this.router,
       options,
+      worker,
       vouched: new Vouched(),
       dialing: (address, user, database) => dialingOf(address, user, database, { config, options }, this.users),
       opened: () => {},
@@ -121,6 +128,7 @@ export class PgProxy implements Managed {
       query: (user) => this.#welcomes.secretOf(user, options.authQuery ?? ''),
       asks: () => options.authQuery !== null,
       now: () => clock.mono(),
+      salting: parts.salting,
     })
     this.#clientParts = {
       clock,
@@ -188,7 +196,7 @@ export class PgProxy implements Managed {
   // Clients.
 
   listen(host: string, port: number): Promise<net.AddressInfo> {
-    const server = net.createServer({ pauseOnConnect: false }, (socket) => this.#accept(socket))
+    const server = net.createServer({ pauseOnConnect: false }, (socket) => this.take(socket))
     this.#servers.add(server)
     return new Promise((resolve, reject) => {
       server.once('error', reject)
@@ -200,7 +208,8 @@ export class PgProxy implements Managed {
     })
   }
 
-  #accept(socket: net.Socket): void {
+  /** A connection that a client has opened. */
+  take(socket: net.Socket): void {
     this.#doors.add(socket)
     socket.once('close', () => this.#doors.delete(socket))
     const { options } = this
@@ -223,7 +232,7 @@ export class PgProxy implements Managed {
     const { options } = this
     if (this.#isEnding) return { code: Code.cannotConnectNow, message: 'the proxy is shutting down' }
     const isConsole = (parameters.get('database') ?? parameters.get('user')) === CONSOLE
-    if (!isConsole && this.clients.size >= options.maxClientConn)
+    if (!isConsole && this.clients.size >= shareOf(options.maxClientConn, this.parts.team?.worker ?? null))
       return {
         code: Code.tooMany,
         message: `sorry, too many clients already: max_client_conn is ${options.maxClientConn}`,
@@ -261,7 +270,7 @@ export class PgProxy implements Managed {
 
   #enter(guest: Guest, told: ReadonlyMap<string, string>, values: ReadonlyMap<string, string>): void {
     const { socket, startup, user, database } = guest
-    const id = ++this.#lastId
+    const id = this.#ids.next()
     const pid = this.#pids.free()
     const secret = randomBytes(startup.minor >= NEWEST_MINOR ? 32 : 4)
     const welcome = [authentication(0), ...[...told].map(([name, value]) => parameterStatus(name, value))]
@@ -299,7 +308,8 @@ export class PgProxy implements Managed {
 
   /** Resolves when the request was passed on, if it is one of a client's. */
   async cancel(pid: number, secret: Buffer): Promise<void> {
-    await this.#pids.clientOf(pid, secret)?.cancel()
+    if (this.#pids.isForeign(pid)) await this.parts.team?.cancel(pid, secret)
+    else await this.#pids.clientOf(pid, secret)?.cancel()
   }
 
   // Its end.

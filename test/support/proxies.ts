@@ -47,6 +47,7 @@ export async function proxyOn(cluster: Cluster, given: Given = {}): Promise<Serv
     version: 'test',
     reload: () => [],
     shown: () => [],
+    team: null,
     shutdown: () => {},
   })
   const clients: pg.Client[] = []

@@ -41,6 +41,8 @@ export interface UsersParts {
   /** False: the list has all users. */
   readonly asks: () => boolean
   readonly now: () => number
+  /** Salts are made of it. Processes that serve the same clients share it: else salts would tell who is no user. */
+  readonly salting?: Buffer | undefined
 }
 
 interface Asked {
@@ -54,7 +56,7 @@ const MOST_ASKED = 10_000
 
 export class Users {
   #parts: UsersParts
-  readonly #processSecret = randomBytes(32)
+  readonly #processSecret: Buffer
   /** Of clear-text passwords: one PBKDF2 for each user. */
   readonly #derived = new Map<string, Verifier>()
   readonly #asked = new Map<string, Asked>()
@@ -62,6 +64,7 @@ export class Users {
 
   constructor(parts: UsersParts) {
     this.#parts = parts
+    this.#processSecret = parts.salting ?? randomBytes(32)
   }
 
   reload(list: UsersParts['list']): void {

@@ -7,6 +7,7 @@ import type { Client } from '../client/client.js'
 import type { ProxyOptions } from '../options.js'
 import type { Sides } from '../server/sides.js'
 import type { Said } from '../wire/write.js'
+import type { Team } from './team.js'
 
 export interface Counted {
   readonly units: number
@@ -47,10 +48,12 @@ export interface Managed {
     readonly config: Config
     readonly version: string
     /** Reads the configuration and its files again. A list: done, but for what it names. */
-    reload(): Said | readonly string[]
+    reload(): Said | readonly string[] | Promise<Said | readonly string[]>
     /** What is in force. */
     shown(): readonly Told[]
     shutdown(waits: boolean): void
+    /** Null: this is the only process. */
+    readonly team: Team | null
   }
   counted(): Counted
   /** Units wait from now on, but for those of transactions under way. */

@@ -159,8 +159,14 @@ const LINK_COLUMNS = [
     'application_name',
     'prepared_statements',
     'id',
+    'worker',
   ],
 ]
+
+/** From 1, as messages name them; null: there is one process. */
+function workerOf({ team }: Managed['parts']): number | null {
+  return team === null ? null : team.worker.slot + 1
+}
 
 function stateOf(client: Client): string {
   if (client.isWaiting) return 'waiting'
@@ -193,13 +199,13 @@ function clients({ clients: all, parts }: Managed): Rows {
           identity.pid,
           identity.isTls ? 'TLS' : '',
         ],
-        ...[client.identity.told.get('application_name') ?? '', client.prepared, identity.id],
+        ...[client.identity.told.get('application_name') ?? '', client.prepared, identity.id, workerOf(parts)],
       ]
     })
   )
 }
 
-function servers({ sides, clients: all }: Managed): Rows {
+function servers({ sides, clients: all, parts }: Managed): Rows {
   const byLink = new Map<ServerConnection, Client>()
   for (const client of all.values()) if (client.link !== null) byLink.set(client.link, client)
   const rows: Value[][] = []
@@ -223,6 +229,7 @@ function servers({ sides, clients: all }: Managed): Rows {
             connection.reported.get('application_name') ?? '',
             connection.shelf.size,
             connection.pid,
+            workerOf(parts),
           ],
         ])
       }

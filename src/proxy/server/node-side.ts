@@ -7,6 +7,7 @@ import { isPromoted } from '../../core/session/server-session.js'
 import type { Attempt } from '../../herd/herd.js'
 import { isDemoted, needsProof } from '../../router/admission.js'
 import { dropped, notPrimary, notReplica, promotedError, staleError } from '../../router/refusals.js'
+import { shareOf } from '../options.js'
 import { difference } from '../session/settings.js'
 import { type Expected, encode } from '../session/unit.js'
 import { cleaned } from './cleaning.js'
@@ -54,12 +55,12 @@ export class NodeSide {
     const name = `${user}\0${database}`
     let lending = this.#lendings.get(name)
     if (lending === undefined) {
-      const { options, clock } = this.#parts
+      const { options, worker, clock } = this.#parts
       lending = new Lending({
         clock,
         idleMillis: options.serverIdleTimeoutMillis || NEVER_MILLIS,
         limits: () => ({
-          size: options.defaultPoolSize,
+          size: shareOf(options.defaultPoolSize, worker),
           lifetimeMillis: options.serverLifetimeMillis,
           waitMillis: options.queryWaitTimeoutMillis,
         }),

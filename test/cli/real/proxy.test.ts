@@ -74,6 +74,7 @@ describe('pgherd proxy', () => {
     const port = await serve('--config', file, '--drain', '0')
     const admin = new pg.Client({ host: '127.0.0.1', port, user: 'app', database: 'pgherd' })
     const warnings: string[] = []
+    admin.on('error', () => {})
     admin.on('notice', ({ message = '' }) => warnings.push(message))
     await admin.connect()
     const config = async (key: string) => {
@@ -99,9 +100,9 @@ describe('pgherd proxy', () => {
     write('max_client_con = 3')
     await assert.rejects(admin.query('reload'), /not reloaded.*line 3: there is no key max_client_con: did you mean/)
     assert.deepEqual(await config('max_client_conn'), ['2', 'yes', 'file'])
-    write('max_client_conn = 3', 'default_pool_size = 1', 'listen_port = 1')
+    write('max_client_conn = 3', 'default_pool_size = 1', 'max_packet_size = 100000')
     assert.equal((await admin.query('reload')).command, 'RELOAD')
-    assert.match(warnings.join(), /listen_port cannot change/)
+    assert.match(warnings.join(), /max_packet_size cannot change/)
     const third = await clientOf(port)
     // One connection for all of them.
     await third.query('begin')
