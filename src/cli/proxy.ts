@@ -21,9 +21,12 @@ export async function proxy(words: ProxyWords, around: Surroundings, clock: Cloc
   if (wanted.workers > 1) return workers(words, ground, around, clock)
   const config = configOf(wanted, environment)
   const target = targetOf(config.seeds, config.client, environment)
-  let end = (_: boolean) => {}
+  let [end, hurry] = [(_: boolean) => {}, () => {}]
   const ended = new Promise<boolean>((resolve) => {
     end = resolve
+  })
+  const hurried = new Promise<void>((resolve) => {
+    hurry = resolve
   })
   const say = (text: string) => output.write(`${printable(text)}\n`)
   const served = new PgProxy({
@@ -49,12 +52,17 @@ export async function proxy(words: ProxyWords, around: Surroundings, clock: Cloc
         return { code: 'F0000', message }
       }
     },
-    shutdown: (waits) => end(waits),
+    shutdown: (waits) => leave(waits),
     team: null,
   })
+  const leave = (waits: boolean) => {
+    end(waits)
+    // Also where it waits already.
+    if (!waits) hurry()
+  }
   around.signals((signal) => {
     if (signal === 'SIGHUP') served.parts.reload()
-    else end(signal === 'SIGTERM')
+    else leave(signal === 'SIGTERM')
   })
   const metrics =
     wanted.metrics === null
@@ -66,7 +74,7 @@ export async function proxy(words: ProxyWords, around: Surroundings, clock: Cloc
   const waits = await ended
   if (waits) {
     say(`waits for ${served.clients.size} clients`)
-    await served.drain(wanted.drainMillis)
+    await Promise.race([served.drain(wanted.drainMillis), hurried])
   }
   metrics?.end()
   await served.end()

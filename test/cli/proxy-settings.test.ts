@@ -1,11 +1,14 @@
 // The configuration file of `pgherd proxy`: its lines, its keys, what may change while the proxy runs, and that the document has them all.
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { helpOf } from '../../src/cli/help.js'
 import { entriesIn } from '../../src/cli/ini.js'
 import { wantedBy } from '../../src/cli/proxy-args.js'
+import { groundOf, regrounded } from '../../src/cli/proxy-ground.js'
 import { environmentLayer, fileLayer, KEYS, resettle, SETTINGS, settle } from '../../src/cli/proxy-settings.js'
 import { DEFAULTS } from '../../src/proxy/options.js'
 
@@ -78,6 +81,33 @@ describe('the configuration file of pgherd proxy', () => {
     assert.deepEqual(stays, ['listen_port'])
     assert.equal(settled.listen_port.text, '1')
     assert.equal(settled.pool_mode.text, 'statement')
+  })
+  it('a variable may name the file; a flag goes before it', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'pgherd-settings-'))
+    try {
+      const [one, other, users] = ['one.ini', 'other.ini', 'users.txt'].map((name) => join(directory, name))
+      writeFileSync(String(users), '"app" "tea"\n')
+      writeFileSync(String(one), `auth_file = ${users}\npool_mode = session`)
+      writeFileSync(String(other), `auth_file = ${users}\npool_mode = statement`)
+      const words = { kind: 'proxy', flags: new Map(), config: null, demo: false } as const
+      const environment = { PGHERD_PROXY_CONFIG: String(one) }
+      const ground = groundOf(words, environment)
+      assert.equal(ground.settled.pool_mode.text, 'session')
+      assert.equal(groundOf({ ...words, config: String(other) }, environment).settled.pool_mode.text, 'statement')
+      writeFileSync(String(one), `auth_file = ${users}\npool_mode = session\nworkers = 2`)
+      const { ground: again, warnings } = regrounded(ground, words, environment)
+      assert.equal(again.settled.workers.text, '1')
+      assert.match(warnings.join(), /^workers cannot change while the proxy runs/)
+      writeFileSync(String(users), 'app tea\n')
+      assert.throws(
+        () => regrounded(ground, words, environment),
+        ({ message }: Error) => /users\.txt: line 1 of the userlist/.test(message) && !message.includes('tea')
+      )
+      rmSync(String(one))
+      assert.throws(() => regrounded(ground, words, environment), /one\.ini cannot be read: ENOENT/)
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
   })
   it('the defaults are those of the proxy', () => {
     const { options } = wantedBy(settle([fileLayer('auth_file = u')]))

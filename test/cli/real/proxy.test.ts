@@ -122,8 +122,14 @@ describe('pgherd proxy', () => {
     assert.doesNotMatch(running?.out() ?? '', /app:app/)
   })
 
-  it('SIGINT ends at once, and what is wrong is one line', async () => {
+  it('SIGINT ends at once, also what waits for a transaction, and what is wrong is one line', async () => {
     await serve('--trust')
+    running?.child.kill('SIGINT')
+    assert.equal((await running?.ran)?.code, 0)
+    const port = await serve('--trust', '--drain', '3600')
+    await (await clientOf(port)).query('begin')
+    running?.child.kill('SIGTERM')
+    await running?.shows(/waits for 1 clients/)
     running?.child.kill('SIGINT')
     assert.equal((await running?.ran)?.code, 0)
     const missing = await pgherd(['proxy', '--auth-file', join(directory, 'nothing'), urlOf(cluster)])

@@ -108,6 +108,7 @@ describe('pgherd proxy --workers', () => {
     assert.match(text, new RegExp(`^pgherd_proxy_clients ${shown.length}$`, 'm'))
     assert.match(text, /^pgherd_proxy_workers 2$/m)
 
+    assert.equal((await admin.query('reload')).command, 'RELOAD')
     for (const id of ids) await admin.query(`kill_client ${id}`)
     await eventually('both are gone', async () => (await rows('show clients')).length === shown.length - 2)
     await assert.rejects(admin.query(`kill_client ${ids[0]}`), /there is no client/)
@@ -206,6 +207,57 @@ describe('pgherd proxy --workers', () => {
     })
     assert.equal(children().length, 2)
     assert.ok(!children().includes(victim))
+  })
+
+  it('of the connections that come while a worker dies each is served or closed', async () => {
+    await serve('--trust', '--workers', '2')
+    await two()
+    const [victim] = children()
+    assert.ok(victim !== undefined)
+    let [isReplaced, served] = [false, 0]
+    const hung: string[] = []
+    const come = async () => {
+      while (!isReplaced) {
+        const client = new pg.Client({
+          ...{ host: '127.0.0.1', port, user: 'app', database: 'app' },
+          connectionTimeoutMillis: 20_000,
+        })
+        client.on('error', () => {})
+        try {
+          await client.connect()
+          await client.query('select 1')
+          served++
+        } catch (error) {
+          if (/timeout/i.test(String(error))) hung.push(String(error))
+        }
+        await client.end().catch(() => {})
+      }
+    }
+    const all = Array.from({ length: 8 }, come)
+    await eventually('clients come', () => served > 20)
+    process.kill(victim, 'SIGKILL')
+    await eventually(
+      'another took its place',
+      async () => {
+        const client = await connect('pgherd').catch(() => null)
+        const rows = (await client?.query('show clients').catch(() => null))?.rows ?? []
+        return children().length === 2 && new Set(rows.map(({ worker }) => worker)).size === 2
+      },
+      30_000
+    )
+    isReplaced = true
+    await Promise.all(all)
+    assert.deepEqual(hung, [])
+  })
+
+  it('SIGINT ends what SIGTERM waits for', async () => {
+    await serve('--trust', '--workers', '2', '--drain', '3600')
+    const [a] = await two()
+    await a.query('begin')
+    running.child.kill('SIGTERM')
+    await running.shows(/waits for \d+ clients/)
+    running.child.kill('SIGINT')
+    assert.equal((await running.ran).code, 0)
   })
 
   /** The process that has the client. */
