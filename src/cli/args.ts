@@ -1,7 +1,8 @@
 // The words behind `pgherd` -> what is wanted of it, or what is wrong with them. Reads no environment and prints nothing.
 
 import { parseArgs } from 'node:util'
-import { type ProxyWanted, proxyWantedOf } from './proxy-args.js'
+import { type ProxyWords, proxyWordsOf } from './proxy-args.js'
+import { isUrl } from './proxy-settings.js'
 
 export type Command =
   | { readonly kind: 'help'; readonly of: Topic | null }
@@ -10,7 +11,7 @@ export type Command =
   | (Wanted & { readonly kind: 'status'; readonly replicas: number })
   | (Wanted & { readonly kind: 'watch' })
   | (Wanted & { readonly kind: 'explain'; readonly statement: string })
-  | ProxyWanted
+  | ProxyWords
 
 export interface Wanted {
   /** Absent: the environment tells. */
@@ -50,7 +51,7 @@ export function commandOf(words: readonly string[]): Command {
   const [first, ...rest] = words
   // It has options of its own.
   if (first === 'proxy' && !rest.some((word) => HELPS.has(word))) {
-    const wanted = proxyWantedOf(rest, isUrl)
+    const wanted = proxyWordsOf(rest)
     return typeof wanted === 'string' ? { kind: 'wrong', message: wanted, of: 'proxy' } : wanted
   }
   try {
@@ -134,9 +135,4 @@ function lagOf(topic: Topic, given: Given): number {
   const millis = /^inf(inity)?$/i.test(String(word)) ? Infinity : Number(word)
   if (!(millis > 0)) throw new Wrong(topic, '--max-lag must be a number of milliseconds above 0, or infinity')
   return millis
-}
-
-/** As pg takes it; a path is the directory of a Unix socket. */
-function isUrl(word: string): boolean {
-  return /^(?:postgres(?:ql)?|socket):/i.test(word) || word.startsWith('/')
 }

@@ -5,8 +5,10 @@ import type { Topology } from '../core/cluster/topology.js'
 import { type Clock, systemClock, timeOfDay } from '../runtime/clock.js'
 import { type Cluster, startCluster, TestingError } from '../testing/index.js'
 import { Mistake } from './herd.js'
-import { proxy, type Surroundings } from './proxy.js'
-import type { ProxyWanted } from './proxy-args.js'
+import { proxy } from './proxy.js'
+import type { ProxyWords } from './proxy-args.js'
+import type { Surroundings } from './proxy-around.js'
+import { valued } from './proxy-settings.js'
 
 export interface DemoSurroundings extends Surroundings {
   /** Calls back with each key that is pressed. Null: there is no terminal. */
@@ -16,7 +18,7 @@ export interface DemoSurroundings extends Surroundings {
 const REPLICAS = 2
 const CTRL_C = '\x03'
 
-export async function demo(wanted: ProxyWanted, around: DemoSurroundings, clock: Clock = systemClock): Promise<number> {
+export async function demo(words: ProxyWords, around: DemoSurroundings, clock: Clock = systemClock): Promise<number> {
   let interrupt = () => {}
   const interrupted = new Promise<null>((resolve) => {
     interrupt = () => resolve(null)
@@ -38,7 +40,8 @@ export async function demo(wanted: ProxyWanted, around: DemoSurroundings, clock:
   const stage = new Stage(cluster, say)
   try {
     // The servers have no TLS, whatever PGSSLMODE says, and the environment names other servers than these.
-    const own = { ...wanted, url: `${cluster.connectionString('monitor')}?sslmode=disable` }
+    const url = valued('url', `${cluster.connectionString('monitor')}?sslmode=disable`, 'flag', 'the URL')
+    const own = { ...words, flags: new Map(words.flags).set('url', url) }
     const inner: Surroundings = {
       ...around,
       environment: {},

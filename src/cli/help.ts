@@ -50,6 +50,7 @@ ${TIMEOUT}
 The exit code is 0 if a server would have it now, 1 if none would, 2 if the call is wrong.`,
   proxy: `pgherd proxy [URL]: a PostgreSQL server in front of the servers, for any client
 
+  --config FILE            lines of key = value, with PgBouncer's names: docs/proxy.md has them
   --listen HOST:PORT       default 127.0.0.1:6432; :6432 is every address
   --auth-file FILE         lines of "user" "password or SCRAM-SHA-256 secret"
   --auth-query default     reads the secrets of users from pg_authid; or a query of your own
@@ -67,11 +68,16 @@ The exit code is 0 if a server would have it now, 1 if none would, 2 if the call
   --admin-users A,B        may use the console: psql -p 6432 pgherd
   --stats-users A,B        may use its SHOW commands
   --metrics HOST:PORT      gives out metrics for Prometheus
+  --workers N              processes that share the port, for more cores; default 1
   --drain S                how long SIGTERM waits for transactions; default 30
 
+Seldom needed: --server-lifetime S, --server-idle-timeout S, --server-connect-timeout S,
+--client-login-timeout S, --cancel-wait-timeout S, --max-prepared-statements N, --max-packet-size N.
+
+A flag goes before its variable, such as PGHERD_PROXY_POOL_MODE, and that before the file.
 Reads go to replicas within the bound that have the client's own writes, all else to the primary.
-When the primary fails clients stay connected. SIGHUP reads the files anew, SIGINT ends at once.
-The exit code is 0 behind a signal, 1 if the address cannot be had, 2 if the call is wrong.`,
+When the primary fails clients stay connected. SIGHUP reads the configuration anew, SIGINT ends
+at once. The exit code is 0 behind a signal, 1 if the address cannot be had, 2 if the call is wrong.`,
 }
 
 export function helpOf(topic: Topic | null): string {

@@ -1,90 +1,40 @@
-// pgherd proxy: serves clients until a signal ends it. SIGTERM lets transactions end first, SIGHUP reads the files anew.
+// pgherd proxy: serves clients until a signal ends it. SIGTERM lets transactions end first, SIGHUP reads the configuration anew.
 
-import { readFileSync } from 'node:fs'
-import pg from 'pg'
-import { type Config, resolveConfig } from '../config/config.js'
-import type { Environment } from '../config/hosts.js'
+import cluster from 'node:cluster'
 import { printable } from '../core/words.js'
-import { userlistIn } from '../proxy/auth/users.js'
-import { serveMetrics } from '../proxy/metrics.js'
+import { metricsOf, serveMetrics } from '../proxy/metrics.js'
 import { PgProxy } from '../proxy/proxy.js'
-import { tlsOf } from '../proxy/tls.js'
 import { type Clock, systemClock } from '../runtime/clock.js'
 import { complaints } from '../runtime/complaints.js'
-import { Mistake, mistakeOf, targetOf } from './herd.js'
-import type { ProxyWanted } from './proxy-args.js'
-import type { Output } from './terminal.js'
-
-export interface Surroundings {
-  readonly output: Output
-  readonly environment: Environment
-  readonly version: string
-  /** Calls back with each signal that the process gets. */
-  readonly signals: (listener: (signal: 'SIGHUP' | 'SIGINT' | 'SIGTERM') => void) => void
-}
-
-function configOf({ url, maxLagMillis }: ProxyWanted, environment: Environment): Config {
-  const connectionString = url ?? (environment.DATABASE_URL || null)
-  const options = {
-    // Each client connection sees its own writes; that of the others it sees within the lag bound.
-    readYourWrites: 'session',
-    ...(maxLagMillis === null ? {} : { maxLagMillis }),
-    ...(connectionString === null ? {} : { connectionString }),
-  }
-  try {
-    const config = resolveConfig(options, environment, pg.defaults)
-    const { user, password, database } = config.client
-    const name = user || environment.PGUSER || environment.USER
-    const client = {
-      ...config.client,
-      user: name,
-      password: password ?? environment.PGPASSWORD,
-      database: database || environment.PGDATABASE || name,
-    }
-    return { ...config, client }
-  } catch (error) {
-    throw new Mistake(mistakeOf(error))
-  }
-}
-
-/** A file that the call names. */
-function contents(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new Mistake(`${path} cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
-  }
-}
-
-function made<T>(path: string, make: () => T): T {
-  try {
-    return make()
-  } catch (error) {
-    if (error instanceof Mistake) throw error
-    throw new Mistake(`${path}: ${error instanceof Error ? error.message : String(error)}`)
-  }
-}
+import { targetOf } from './herd.js'
+import type { ProxyWords } from './proxy-args.js'
+import { addressText, configOf, failureText, type Surroundings } from './proxy-around.js'
+import { groundOf, laid, regrounded, toldOf } from './proxy-ground.js'
+import { worker } from './proxy-worker.js'
+import { workers } from './proxy-workers.js'
 
 type Listens = Awaited<ReturnType<PgProxy['listen']>>
 
 /** `ready` is called when it listens, and says so; absent: one line does. */
 export async function proxy(
-  wanted: ProxyWanted,
+  words: ProxyWords,
   around: Surroundings,
   clock: Clock = systemClock,
   ready?: (served: PgProxy, listens: Listens) => void
 ): Promise<number> {
+  if (cluster.isWorker) return worker(around, clock)
   const { output, environment } = around
+  let ground = groundOf(words, environment)
+  let { wanted, list, tls } = laid(ground)
+  if (wanted.workers > 1) return workers(words, ground, around, clock)
   const config = configOf(wanted, environment)
-  const { authFile, tlsCert, tlsKey } = wanted
-  const list = () => (authFile === null ? new Map() : made(authFile, () => userlistIn(contents(authFile))))
-  const secure = () =>
-    tlsCert === null || tlsKey === null
-      ? null
-      : made(tlsCert, () => tlsOf(contents(tlsCert), contents(tlsKey), wanted.isTlsRequired))
-  let end = (_: boolean) => {}
+  const target = targetOf(config.seeds, config.client, environment)
+  let [end, hurry] = [(_: boolean) => {}, () => {}]
   const ended = new Promise<boolean>((resolve) => {
     end = resolve
+  })
+  const hurried = new Promise<void>((resolve) => {
+    hurry = resolve
   })
   const say = (text: string) => output.write(`${printable(text)}\n`)
   const served = new PgProxy({
@@ -92,37 +42,48 @@ export async function proxy(
     complain: complaints(),
     config,
     options: wanted.options,
-    list: list(),
-    tls: secure(),
+    list,
+    tls,
     version: around.version,
+    shown: () => toldOf(ground, target, config.maxLagMillis),
     reload: () => {
       try {
-        served.reload(list(), secure())
-        return null
+        const fresh = regrounded(ground, words, environment)
+        ground = fresh.ground
+        ;({ wanted, list, tls } = laid(ground))
+        served.reload(wanted.options, list, tls)
+        say(['reloaded', ...fresh.warnings].join('; '))
+        return fresh.warnings
       } catch (error) {
-        return { code: 'F0000', message: error instanceof Error ? error.message : String(error) }
+        const message = `not reloaded, what was in force stays: ${failureText(error)}`
+        say(message)
+        return { code: 'F0000', message }
       }
     },
-    shutdown: (waits) => end(waits),
+    shutdown: (waits) => leave(waits),
+    team: null,
   })
+  const leave = (waits: boolean) => {
+    end(waits)
+    // Also where it waits already.
+    if (!waits) hurry()
+  }
   around.signals((signal) => {
-    if (signal !== 'SIGHUP') return end(signal === 'SIGTERM')
-    const wrong = served.parts.reload()
-    say(wrong === null ? 'reloaded' : `not reloaded: ${wrong.message}`)
+    if (signal === 'SIGHUP') served.parts.reload()
+    else leave(signal === 'SIGTERM')
   })
-  const metrics = wanted.metrics === null ? null : await serveMetrics(served, wanted.metrics.host, wanted.metrics.port)
+  const metrics =
+    wanted.metrics === null
+      ? null
+      : await serveMetrics(async () => metricsOf(served), wanted.metrics.host, wanted.metrics.port)
   const listens = await served.listen(wanted.listen.host, wanted.listen.port)
-  const { address, port } = listens
   if (ready !== undefined) ready(served, listens)
-  else
-    say(
-      `pgherd proxy for ${targetOf(config.seeds, config.client, environment)} listens on ${address.includes(':') ? `[${address}]` : address}:${port}`
-    )
-  if (metrics !== null) say(`metrics on http://${metrics.address.address}:${metrics.address.port}/metrics`)
+  else say(`pgherd proxy for ${target} listens on ${addressText(listens)}`)
+  if (metrics !== null) say(`metrics on http://${addressText(metrics.address)}/metrics`)
   const waits = await ended
   if (waits) {
     say(`waits for ${served.clients.size} clients`)
-    await served.drain(wanted.drainMillis)
+    await Promise.race([served.drain(wanted.drainMillis), hurried])
   }
   metrics?.end()
   await served.end()

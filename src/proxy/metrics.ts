@@ -10,15 +10,62 @@ interface Sample {
   readonly value: number
 }
 
-function metric(name: string, type: 'gauge' | 'counter', help: string, samples: readonly Sample[]): string {
-  const lines = samples.map(({ labels = {}, value }) => {
-    const shown = Object.entries(labels).map(([label, text]) => `${label}="${text.replace(/[\\"\n]/g, '_')}"`)
-    return `${name}${shown.length === 0 ? '' : `{${shown.join(',')}}`} ${value === Infinity ? '+Inf' : value}`
-  })
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines].join('\n')
+export interface Metric {
+  readonly name: string
+  readonly type: 'gauge' | 'counter'
+  readonly help: string
+  readonly samples: readonly Sample[]
+  /** How those of several processes become one. */
+  readonly fold: keyof typeof FOLDS
 }
 
-export function metricsText(proxy: Managed): string {
+const FOLDS = {
+  sum: (a: number, b: number) => a + b,
+  greatest: (a: number, b: number) => Math.max(a, b),
+  least: (a: number, b: number) => Math.min(a, b),
+}
+
+function metric(
+  name: string,
+  type: Metric['type'],
+  help: string,
+  samples: readonly Sample[],
+  fold: Metric['fold'] = 'sum'
+): Metric {
+  return { name, type, help, samples, fold }
+}
+
+/** Of several processes that serve the same clients: samples with the same labels become one. */
+export function folded(all: readonly (readonly Metric[])[]): readonly Metric[] {
+  const found = new Map<string, { readonly metric: Metric; readonly samples: Map<string, Sample> }>()
+  for (const each of all.flat()) {
+    const { samples } = found.get(each.name) ?? { samples: new Map<string, Sample>() }
+    found.set(each.name, { metric: each, samples })
+    for (const sample of each.samples) {
+      const key = JSON.stringify(sample.labels ?? {})
+      const before = samples.get(key)
+      samples.set(
+        key,
+        before === undefined ? sample : { ...sample, value: FOLDS[each.fold](before.value, sample.value) }
+      )
+    }
+  }
+  return [...found.values()].map(({ metric: each, samples }) => ({ ...each, samples: [...samples.values()] }))
+}
+
+export function textOf(metrics: readonly Metric[]): string {
+  const texts = metrics.map(({ name, type, help, samples }) => {
+    const lines = samples.map(({ labels = {}, value }) => {
+      const shown = Object.entries(labels).map(([label, text]) => `${label}="${text.replace(/[\\"\n]/g, '_')}"`)
+      return `${name}${shown.length === 0 ? '' : `{${shown.join(',')}}`} ${value === Infinity ? '+Inf' : value}`
+    })
+    return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines].join('\n')
+  })
+  return `${texts.join('\n')}\n`
+}
+
+/** Of one process. */
+export function metricsOf(proxy: Managed): readonly Metric[] {
   const { clients, router, sides, logins } = proxy
   const { topology } = router.herd
   const counts = proxy.counted()
@@ -30,7 +77,7 @@ export function metricsText(proxy: Managed): string {
   }))
   const nodes = [...topology.nodes.values()]
   const routes = router.decisions.list()
-  return `${[
+  return [
     metric('pgherd_proxy_clients', 'gauge', 'Clients that are logged in.', [{ value: clients.size }]),
     metric('pgherd_proxy_clients_active', 'gauge', 'Clients with a statement under way.', [
       { value: all.filter(({ isActive }) => isActive).length },
@@ -62,10 +109,14 @@ export function metricsText(proxy: Managed): string {
         value: count,
       }))
     ),
-    metric('pgherd_proxy_epoch', 'gauge', '+1 with every new primary.', [{ value: topology.epoch }]),
-    metric('pgherd_proxy_primary', 'gauge', 'Whether there is a primary.', [
-      { value: topology.primary === null ? 0 : 1 },
-    ]),
+    metric('pgherd_proxy_epoch', 'gauge', '+1 with every new primary.', [{ value: topology.epoch }], 'greatest'),
+    metric(
+      'pgherd_proxy_primary',
+      'gauge',
+      'Whether there is a primary.',
+      [{ value: topology.primary === null ? 0 : 1 }],
+      'least'
+    ),
     metric(
       'pgherd_proxy_node_up',
       'gauge',
@@ -73,7 +124,8 @@ export function metricsText(proxy: Managed): string {
       nodes.map(({ key, state }) => ({
         labels: { node: key, state: state.kind },
         value: state.kind === 'primary' || state.kind === 'replica' ? 1 : 0,
-      }))
+      })),
+      'least'
     ),
     metric(
       'pgherd_proxy_replica_lag_seconds',
@@ -83,20 +135,28 @@ export function metricsText(proxy: Managed): string {
         if (node.state.kind !== 'replica' || node.state.position === null) return []
         const lag = lagOf(topology.wal, node.state.position.lsn, now)
         return [{ labels: { node: node.key }, value: lag / 1000 }]
-      })
+      }),
+      'greatest'
     ),
-  ].join('\n')}\n`
+  ]
 }
 
 export function serveMetrics(
-  proxy: Managed,
+  metrics: () => Promise<readonly Metric[]>,
   host: string,
   port: number
 ): Promise<{ readonly address: AddressInfo; end(): void }> {
   const server = http.createServer(({ method, url }, response) => {
     const isThere = (method === 'GET' || method === 'HEAD') && (url === '/metrics' || url === '/')
-    response.writeHead(isThere ? 200 : 404, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
-    response.end(isThere && method === 'GET' ? metricsText(proxy) : '')
+    const say = (status: number, text: string) => {
+      response.writeHead(status, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
+      response.end(text)
+    }
+    if (!isThere || method === 'HEAD') return say(isThere ? 200 : 404, '')
+    metrics().then(
+      (found) => say(200, textOf(found)),
+      (error: unknown) => say(503, `${error instanceof Error ? error.message : String(error)}\n`)
+    )
   })
   return new Promise((resolve, reject) => {
     server.once('error', reject)

@@ -46,3 +46,19 @@ export const DEFAULTS: ProxyOptions = {
   adminUsers: new Set(),
   statsUsers: new Set(),
 }
+
+/** One of several processes that serve the same clients. */
+export interface Worker {
+  /** From 0. */
+  readonly slot: number
+  readonly of: number
+  /** So many had this slot before. */
+  readonly before: number
+}
+
+/** What of a limit is this process's: the shares of all add up to it. At least 1. */
+export function shareOf(total: number, worker: Worker | null): number {
+  if (worker === null) return total
+  const { slot, of } = worker
+  return Math.max(1, Math.floor(total / of) + (slot < total % of ? 1 : 0))
+}

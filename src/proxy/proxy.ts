@@ -1,7 +1,7 @@
 // The proxy as a whole: the router and its herd, the server connections, the clients. A face beside pool/: what is a read, where it may
 // run, what it must see and what runs again after a failure the router decides.
 
-import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import net from 'node:net'
 import type { Config } from '../config/config.js'
 import { clientConfigFor } from '../config/dial.js'
@@ -17,9 +17,11 @@ import { Door, type Guest, type Tls } from './client/door.js'
 import type { ClientParts } from './client/parts.js'
 import { Scopes } from './client/scopes.js'
 import { Console } from './console/console.js'
-import type { Counted, Managed } from './console/managed.js'
+import { type Counted, counted, type Managed } from './console/managed.js'
 import { Pause } from './console/pause.js'
-import type { ProxyOptions } from './options.js'
+import type { Team } from './console/team.js'
+import { type ProxyOptions, shareOf } from './options.js'
+import { Ids, Pids } from './pids.js'
 import { cancelOn } from './server/cancelling.js'
 import type { ServerConnection } from './server/connection.js'
 import type { Dialing } from './server/dial.js'
@@ -50,9 +52,15 @@ export interface ProxyParts {
   readonly tls: Tls | null
   readonly version: string
   readonly reload: Managed['parts']['reload']
+  readonly shown: Managed['parts']['shown']
+  readonly team: Team | null
+  readonly salting?: UsersParts['salting']
   /** The console has asked for the end. */
   readonly shutdown: Managed['parts']['shutdown']
 }
+
+/** All parts of the proxy look at the same ones: they change while it runs. */
+type Live<T> = { -readonly [K in keyof T]: T[K] }
 
 export class PgProxy implements Managed {
   readonly parts: ProxyParts
@@ -61,14 +69,15 @@ export class PgProxy implements Managed {
   readonly clients = new Map<number, Client>()
   readonly users: Users
   readonly startedAt: Date
-  readonly #byPid = new Map<number, Client>()
+  readonly options: Live<ProxyOptions>
+  readonly #pids: Pids
   readonly #doors = new Set<net.Socket>()
   readonly #scopes = new Scopes()
   readonly #clientParts: ClientParts
   readonly #welcomes: Welcomes
   readonly #servers = new Set<net.Server>()
   readonly #console: Console
-  #lastId = 0
+  readonly #ids: Ids
   #tls: Tls | null
   #isEnding = false
   logins = 0
@@ -77,7 +86,12 @@ export class PgProxy implements Managed {
     this.parts = parts
     this.#tls = parts.tls
     this.startedAt = timeOfDay()
-    const { config, clock, complain, options } = parts
+    this.options = { ...parts.options }
+    const { options } = this
+    const { config, clock, complain } = parts
+    const worker = parts.team?.worker ?? null
+    this.#pids = new Pids(worker)
+    this.#ids = new Ids(worker)
     this.router = new Router(config, {
       clock,
       complain,
@@ -86,15 +100,16 @@ export class PgProxy implements Managed {
       sessions: (key) => this.sides.sessionsOf(key),
       connections: () => this.sides.connections(),
       sharesSession: () => false,
-      limits: { max: options.defaultPoolSize, min: 0, namespace: null },
+      limits: { max: shareOf(options.defaultPoolSize, worker), min: 0, namespace: null },
       tokenLost: () => {},
     })
     this.sides = new Sides({
       clock,
       router: this.router,
       options,
+      worker,
       vouched: new Vouched(),
-      dialing: (address, user, database) => dialingOf(address, user, database, parts, this.users),
+      dialing: (address, user, database) => dialingOf(address, user, database, { config, options }, this.users),
       opened: () => {},
       refusedLogin: (user, error) => {
         if (typeof error.source === 'object' && error.source.code === '28P01') this.users.forget(user)
@@ -110,8 +125,10 @@ export class PgProxy implements Managed {
     })
     this.users = new Users({
       list: parts.list,
-      query: options.authQuery === null ? null : (user) => this.#welcomes.secretOf(user, options.authQuery as string),
+      query: (user) => this.#welcomes.secretOf(user, options.authQuery ?? ''),
+      asks: () => options.authQuery !== null,
       now: () => clock.mono(),
+      salting: parts.salting,
     })
     this.#clientParts = {
       clock,
@@ -132,21 +149,21 @@ export class PgProxy implements Managed {
     this.#console = new Console(this)
   }
 
-  /** For logins from now on. */
-  reload(list: UsersParts['list'], tls: Tls | null): void {
+  /** Users and TLS are for logins from now on. */
+  reload(options: ProxyOptions, list: UsersParts['list'], tls: Tls | null): void {
+    Object.assign(this.options, options)
     this.users.reload(list)
     this.#tls = tls
+    for (const side of this.sides.all) side.adapt()
   }
 
   // What the console asks.
 
-  readonly #gone: Counted = { units: 0, received: 0, sent: 0 }
+  #gone: Counted = { units: 0, received: 0, sent: 0 }
   readonly #pause = new Pause()
 
   counted(): Counted {
-    const sum = { ...this.#gone }
-    for (const { counts } of this.clients.values()) add(sum, counts)
-    return sum
+    return counted([this.#gone, ...[...this.clients.values()].map(({ counts }) => counts)])
   }
 
   get isPaused(): boolean {
@@ -167,7 +184,7 @@ export class PgProxy implements Managed {
 
   cancelOn(connection: ServerConnection): Promise<void> {
     const { ssl } = clientConfigFor(this.config, connection.node.address)
-    return cancelOn(connection, ssl as Dialing['ssl'], this.parts.options.cancelWaitTimeoutMillis, this.parts.clock)
+    return cancelOn(connection, ssl as Dialing['ssl'], this.options.cancelWaitTimeoutMillis, this.parts.clock)
   }
 
   #scopeFor(token: string | null, around: Scope | undefined): Scope | undefined {
@@ -179,7 +196,7 @@ export class PgProxy implements Managed {
   // Clients.
 
   listen(host: string, port: number): Promise<net.AddressInfo> {
-    const server = net.createServer({ pauseOnConnect: false }, (socket) => this.#accept(socket))
+    const server = net.createServer({ pauseOnConnect: false }, (socket) => this.take(socket))
     this.#servers.add(server)
     return new Promise((resolve, reject) => {
       server.once('error', reject)
@@ -191,10 +208,12 @@ export class PgProxy implements Managed {
     })
   }
 
-  #accept(socket: net.Socket): void {
+  /** A connection that a client has opened. */
+  take(socket: net.Socket): void {
     this.#doors.add(socket)
     socket.once('close', () => this.#doors.delete(socket))
-    const { clock, options } = this.parts
+    const { options } = this
+    const { clock } = this.parts
     const tls = this.#tls
     new Door(socket, {
       clock,
@@ -210,10 +229,10 @@ export class PgProxy implements Managed {
   }
 
   #refuses({ parameters }: Startup): Said | null {
-    const { options } = this.parts
+    const { options } = this
     if (this.#isEnding) return { code: Code.cannotConnectNow, message: 'the proxy is shutting down' }
     const isConsole = (parameters.get('database') ?? parameters.get('user')) === CONSOLE
-    if (!isConsole && this.clients.size >= options.maxClientConn)
+    if (!isConsole && this.clients.size >= shareOf(options.maxClientConn, this.parts.team?.worker ?? null))
       return {
         code: Code.tooMany,
         message: `sorry, too many clients already: max_client_conn is ${options.maxClientConn}`,
@@ -251,8 +270,8 @@ export class PgProxy implements Managed {
 
   #enter(guest: Guest, told: ReadonlyMap<string, string>, values: ReadonlyMap<string, string>): void {
     const { socket, startup, user, database } = guest
-    const id = ++this.#lastId
-    const pid = this.#freePid()
+    const id = this.#ids.next()
+    const pid = this.#pids.free()
     const secret = randomBytes(startup.minor >= NEWEST_MINOR ? 32 : 4)
     const welcome = [authentication(0), ...[...told].map(([name, value]) => parameterStatus(name, value))]
     this.logins++
@@ -276,32 +295,21 @@ export class PgProxy implements Managed {
     // What came with its login may have been its end.
     if (client.isGone) return
     this.clients.set(id, client)
-    this.#byPid.set(pid, client)
-  }
-
-  /** A process number that no client has; clients see it in psql's prompt and give it back in cancel requests. */
-  #freePid(): number {
-    for (;;) {
-      const pid = randomInt(1, 0x7fffffff)
-      if (!this.#byPid.has(pid)) return pid
-    }
+    this.#pids.add(client)
   }
 
   #left(id: number): void {
     const client = this.clients.get(id)
     if (client === undefined) return
-    add(this.#gone, client.counts)
+    this.#gone = counted([this.#gone, client.counts])
     this.clients.delete(id)
-    this.#byPid.delete(client.identity.pid)
+    this.#pids.delete(client)
   }
 
   /** Resolves when the request was passed on, if it is one of a client's. */
   async cancel(pid: number, secret: Buffer): Promise<void> {
-    const client = this.#byPid.get(pid)
-    if (client === undefined) return
-    const own = client.identity.secret
-    if (own.length !== secret.length || !timingSafeEqual(own, secret)) return
-    await client.cancel()
+    if (this.#pids.isForeign(pid)) await this.parts.team?.cancel(pid, secret)
+    else await this.#pids.clientOf(pid, secret)?.cancel()
   }
 
   // Its end.
@@ -339,10 +347,4 @@ export class PgProxy implements Managed {
 
 function saidBy({ message, spoken }: ServerError): Said {
   return { code: spoken.code ?? Code.internal, message }
-}
-
-function add(sum: Counted, more: Counted): void {
-  sum.units += more.units
-  sum.received += more.received
-  sum.sent += more.sent
 }

@@ -45,7 +45,9 @@ export async function proxyOn(cluster: Cluster, given: Given = {}): Promise<Serv
     list: given.list ?? new Map(),
     tls: given.tls ?? null,
     version: 'test',
-    reload: () => null,
+    reload: () => [],
+    shown: () => [],
+    team: null,
     shutdown: () => {},
   })
   const clients: pg.Client[] = []

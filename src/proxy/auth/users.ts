@@ -36,9 +36,13 @@ export function knownBy(secret: string): Known | null {
 
 export interface UsersParts {
   readonly list: ReadonlyMap<string, Known>
-  /** Asks the servers for the secret of a user; null: there is none, or it has expired. Absent: nothing is asked. */
-  readonly query: ((user: string) => Promise<string | null>) | null
+  /** Asks the servers for the secret of a user; null: there is none, or it has expired. */
+  readonly query: (user: string) => Promise<string | null>
+  /** False: the list has all users. */
+  readonly asks: () => boolean
   readonly now: () => number
+  /** Salts are made of it. Processes that serve the same clients share it: else salts would tell who is no user. */
+  readonly salting?: Buffer | undefined
 }
 
 interface Asked {
@@ -52,7 +56,7 @@ const MOST_ASKED = 10_000
 
 export class Users {
   #parts: UsersParts
-  readonly #processSecret = randomBytes(32)
+  readonly #processSecret: Buffer
   /** Of clear-text passwords: one PBKDF2 for each user. */
   readonly #derived = new Map<string, Verifier>()
   readonly #asked = new Map<string, Asked>()
@@ -60,6 +64,7 @@ export class Users {
 
   constructor(parts: UsersParts) {
     this.#parts = parts
+    this.#processSecret = parts.salting ?? randomBytes(32)
   }
 
   reload(list: UsersParts['list']): void {
@@ -83,8 +88,8 @@ export class Users {
   }
 
   async #ask(user: string): Promise<Known | null> {
-    const { query, now } = this.#parts
-    if (query === null) return null
+    const { query, asks, now } = this.#parts
+    if (!asks()) return null
     const asked = this.#asked.get(user)
     if (asked !== undefined && now() - asked.at < TRUE_MILLIS)
       return asked.secret === null ? null : knownBy(asked.secret)

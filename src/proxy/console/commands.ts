@@ -17,10 +17,15 @@ export const SHOWN = [
 ] as const
 export type Shown = (typeof SHOWN)[number]
 
-export type Command =
-  | { readonly kind: 'show'; readonly what: Shown }
-  | { readonly kind: 'pause' | 'resume' | 'reconnect' | 'reload' | 'kill' }
+/** What a process does by itself. */
+export type Order =
+  | { readonly kind: 'pause' | 'resume' | 'reconnect' | 'kill' }
   | { readonly kind: 'kill_client'; readonly id: number }
+
+export type Command =
+  | Order
+  | { readonly kind: 'show'; readonly what: Shown }
+  | { readonly kind: 'reload' }
   | { readonly kind: 'shutdown'; readonly waits: boolean }
   /** What client libraries send by themselves: SET, BEGIN and the like change nothing here. */
   | { readonly kind: 'nothing'; readonly tag: string }

@@ -23,7 +23,7 @@ import {
 } from '../wire/write.js'
 import { commandOf, HELP } from './commands.js'
 import type { Managed } from './managed.js'
-import { show } from './shows.js'
+import { obey, shownBy } from './orders.js'
 
 const LONGEST = 64 << 10
 const PARAMETERS: Readonly<Record<string, string>> = {
@@ -46,7 +46,7 @@ export class Console {
   }
 
   admit({ socket, user, rest }: Guest): void {
-    const { adminUsers, statsUsers, authType } = this.#proxy.parts.options
+    const { adminUsers, statsUsers, authType } = this.#proxy.options
     const isAdmin = adminUsers.has(user) || authType === 'trust'
     if (!isAdmin && !statsUsers.has(user)) {
       const message = `user "${user}" is neither in admin_users nor in stats_users`
@@ -66,6 +66,8 @@ class Session {
   readonly #framer = new Framer(clientRules(LONGEST))
   readonly #intake = new Intake(new Library(100))
   #isSkipping = false
+  /** A command is under way: what comes behind it waits. */
+  #isBusy = false
 
   constructor(socket: Duplex, proxy: Managed, isAdmin: boolean, rest: Buffer) {
     this.#socket = socket
@@ -78,8 +80,24 @@ class Session {
   }
 
   #data(chunk: Buffer): void {
+    this.#framer.push(chunk)
+    this.#go().catch(() => this.#socket.destroy())
+  }
+
+  async #go(): Promise<void> {
+    if (this.#isBusy) return
+    this.#isBusy = true
+    this.#socket.pause()
+    try {
+      await this.#take()
+    } finally {
+      this.#isBusy = false
+    }
+    this.#socket.resume()
+  }
+
+  async #take(): Promise<void> {
     const framer = this.#framer
-    framer.push(chunk)
     while (framer.next()) {
       if (this.#isSkipping) {
         if (framer.type === Front.sync) {
@@ -100,7 +118,7 @@ class Session {
       if (taken !== 'due') continue
       const unit = this.#intake.unit()
       this.#intake.settle(Infinity)
-      this.#run(unit)
+      await this.#run(unit)
       // Of a unit that goes on behind a Flush nothing is answered twice.
       if (!unit.isComplete) this.#intake.continued()
     }
@@ -111,13 +129,13 @@ class Session {
     this.#socket.end(errorResponse({ severity: 'FATAL', code: Code.protocolViolation, message }))
   }
 
-  #run(unit: Unit): void {
+  async #run(unit: Unit): Promise<void> {
     const text = unit.texts.at(-1)
     if (text === undefined) {
       this.#write(answerTo(unit, null, 'I'))
       return
     }
-    const said = this.#answer(text)
+    const said = await this.#answer(text).catch(failed)
     if ('code' in said) {
       if (!unit.isComplete) {
         this.#isSkipping = true
@@ -133,7 +151,7 @@ class Session {
     this.#write(answerTo(unit, said, 'I'))
   }
 
-  #answer(text: string): Result | Said {
+  async #answer(text: string): Promise<Result | Said> {
     const command = commandOf(text)
     const proxy = this.#proxy
     switch (command.kind) {
@@ -143,38 +161,24 @@ class Session {
         return { tag: command.tag }
       case 'show':
         if (command.what === 'help') return { tag: 'SHOW', notices: [noticeResponse({ code: '00000', message: HELP })] }
-        return { tag: 'SHOW', rows: show(command.what, proxy) }
+        return { tag: 'SHOW', rows: await shownBy(command.what, proxy) }
       default:
     }
     if (!this.#isAdmin)
       return { code: Code.noPrivilege, message: 'admin access needed: the user is not in admin_users' }
     switch (command.kind) {
-      case 'pause':
-        proxy.pause()
-        return { tag: 'PAUSE' }
-      case 'resume':
-        proxy.resume()
-        return { tag: 'RESUME' }
-      case 'reconnect':
-        for (const side of proxy.sides.all) side.reconnect()
-        return { tag: 'RECONNECT' }
       case 'reload':
-        return proxy.parts.reload() ?? { tag: 'RELOAD' }
-      case 'kill':
-        proxy.pause()
-        for (const client of [...proxy.clients.values()]) client.close(KILLED)
-        return { tag: 'KILL' }
-      case 'kill_client': {
-        const client = proxy.clients.get(command.id)
-        if (client === undefined) return { code: Code.syntax, message: `there is no client ${command.id}` }
-        client.close(KILLED)
-        return { tag: 'KILL_CLIENT' }
-      }
+        return reloaded(await proxy.parts.reload())
       case 'shutdown':
-        proxy.parts.shutdown(command.waits)
+        // Its answer is told first.
+        void proxy.parts.clock.turn().then(() => proxy.parts.shutdown(command.waits))
         return { tag: 'SHUTDOWN' }
-      default:
-        return command satisfies never
+      default: {
+        const { team } = proxy.parts
+        const isFound = team === null ? obey(command, proxy) : await team.order(command)
+        if (command.kind !== 'kill_client' || isFound) return { tag: command.kind.toUpperCase() }
+        return { code: Code.syntax, message: `there is no client ${command.id}` }
+      }
     }
   }
 
@@ -183,4 +187,13 @@ class Session {
   }
 }
 
-const KILLED: Said = { code: Code.adminShutdown, message: 'terminating connection due to administrator command' }
+function reloaded(said: Said | readonly string[]): Result | Said {
+  if ('code' in said) return said
+  const notices = said.map((message) => noticeResponse({ severity: 'WARNING', code: '01000', message }))
+  return { tag: 'RELOAD', notices }
+}
+
+/** Another process has not answered. */
+function failed(error: unknown): Said {
+  return { code: Code.internal, message: error instanceof Error ? error.message : String(error) }
+}

@@ -103,7 +103,7 @@ const POOL_COLUMNS = [
   ...['load_balance_hosts', 'node'],
 ]
 
-function pools({ sides, clients: all, parts }: Managed): Rows {
+function pools({ sides, clients: all, options }: Managed): Rows {
   const rows: Value[][] = []
   for (const side of sides.all) {
     for (const [name, lending] of side.lendings) {
@@ -127,7 +127,7 @@ function pools({ sides, clients: all, parts }: Managed): Rows {
           0,
           0,
         ],
-        ...[Math.floor(waited / 1000), Math.floor((waited % 1000) * 1000), parts.options.poolMode, null, side.key],
+        ...[Math.floor(waited / 1000), Math.floor((waited % 1000) * 1000), options.poolMode, null, side.key],
       ])
     }
   }
@@ -159,8 +159,14 @@ const LINK_COLUMNS = [
     'application_name',
     'prepared_statements',
     'id',
+    'worker',
   ],
 ]
+
+/** From 1, as messages name them; null: there is one process. */
+function workerOf({ team }: Managed['parts']): number | null {
+  return team === null ? null : team.worker.slot + 1
+}
 
 function stateOf(client: Client): string {
   if (client.isWaiting) return 'waiting'
@@ -193,13 +199,13 @@ function clients({ clients: all, parts }: Managed): Rows {
           identity.pid,
           identity.isTls ? 'TLS' : '',
         ],
-        ...[client.identity.told.get('application_name') ?? '', client.prepared, identity.id],
+        ...[client.identity.told.get('application_name') ?? '', client.prepared, identity.id, workerOf(parts)],
       ]
     })
   )
 }
 
-function servers({ sides, clients: all }: Managed): Rows {
+function servers({ sides, clients: all, parts }: Managed): Rows {
   const byLink = new Map<ServerConnection, Client>()
   for (const client of all.values()) if (client.link !== null) byLink.set(client.link, client)
   const rows: Value[][] = []
@@ -223,6 +229,7 @@ function servers({ sides, clients: all }: Managed): Rows {
             connection.reported.get('application_name') ?? '',
             connection.shelf.size,
             connection.pid,
+            workerOf(parts),
           ],
         ])
       }
@@ -231,7 +238,7 @@ function servers({ sides, clients: all }: Managed): Rows {
   return table(LINK_COLUMNS, rows)
 }
 
-function databases({ sides, parts, isPaused }: Managed): Rows {
+function databases({ sides, options, isPaused }: Managed): Rows {
   const columns = [
     'name',
     'host',
@@ -253,17 +260,17 @@ function databases({ sides, parts, isPaused }: Managed): Rows {
     }
     const { host, port } = side.node.address
     for (const [database, count] of counts) {
-      const { defaultPoolSize, poolMode } = parts.options
+      const { defaultPoolSize, poolMode } = options
       rows.push([database, host, port, database, null, defaultPoolSize, poolMode, count, isPaused ? 1 : 0, 0])
     }
   }
   return table(columns, rows)
 }
 
-function users({ clients: all, parts }: Managed): Rows {
+function users({ clients: all, options }: Managed): Rows {
   const counts = new Map<string, number>()
   for (const { identity } of all.values()) counts.set(identity.user, (counts.get(identity.user) ?? 0) + 1)
-  const { defaultPoolSize, poolMode } = parts.options
+  const { defaultPoolSize, poolMode } = options
   return table(
     ['name', 'pool_size', 'pool_mode', 'current_client_connections'],
     [...counts].map(([user, count]) => [user, defaultPoolSize, poolMode, count])
@@ -304,15 +311,11 @@ function lists({ sides, clients: all, router }: Managed): Rows {
   )
 }
 
-/** Names of options, as PgBouncer spells them. */
 function config({ parts }: Managed): Rows {
-  const { options } = parts
-  const named = Object.entries(options).map(([name, value]) => {
-    const isMillis = name.endsWith('Millis')
-    const spelt = name.replace(/Millis$/, '').replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-    const shown =
-      value instanceof Set ? [...value].join(',') : isMillis ? String(Number(value) / 1000) : String(value ?? '')
-    return [spelt, shown, null, 'no']
-  })
-  return table(['key', 'value', 'default', 'changeable'], named)
+  return table(
+    ['key', 'value', 'default', 'changeable', 'source'],
+    parts
+      .shown()
+      .map(({ key, value, initial, changes, source }) => [key, value, initial, changes ? 'yes' : 'no', source])
+  )
 }

@@ -32,16 +32,24 @@ export interface Waiter {
 
 export interface LendingParts {
   readonly clock: Clock
-  readonly size: number
-  readonly lifetimeMillis: number
   readonly idleMillis: number
-  readonly waitMillis: number
+  /** As they are now: they may change. */
+  limits(): Limits
   /** Resolves with a connection that is ready and has said which server it leads to. Rejects with a DialError. */
   open(): Promise<ServerConnection>
   tooLate(waiting: number): Error
 }
 
+export interface Limits {
+  readonly size: number
+  readonly lifetimeMillis: number
+  /** 0: for ever. */
+  readonly waitMillis: number
+}
+
 const EVICT_MILLIS = 5000
+/** Of generic-pool's own, which cannot be changed: what is lent and asked for is never more than the size that counts. */
+const MOST = 100_000
 /** A server that is full is asked again for one more after this time. */
 const FULL_MILLIS = 1000
 
@@ -52,13 +60,13 @@ export class Lending {
   readonly all = new Set<ServerConnection>()
   readonly #lent = new Set<ServerConnection>()
   #out = 0
-  #size: number
+  /** A server that is full takes no more than this. */
+  #most = Infinity
   #alarm: Alarm | null = null
   #over: { readonly error: unknown; readonly source: Source } | null = null
 
   constructor(parts: LendingParts) {
     this.#parts = parts
-    this.#size = parts.size
     this.#pool = genericPool.createPool<Made>(
       {
         create: () => this.#create(),
@@ -71,13 +79,13 @@ export class Lending {
         validate: async (made) => made instanceof Failed || !made.isDead,
       },
       {
-        max: parts.size,
+        max: MOST,
         min: 0,
         fifo: false,
         testOnBorrow: true,
         idleTimeoutMillis: parts.idleMillis,
         evictionRunIntervalMillis: EVICT_MILLIS,
-        numTestsPerEvictionRun: parts.size,
+        numTestsPerEvictionRun: MOST,
         autostart: true,
       }
     )
@@ -95,6 +103,10 @@ export class Lending {
     let idle = 0
     for (const connection of this.all) if (!connection.isDead && !this.#lent.has(connection)) idle++
     return idle
+  }
+
+  get #size(): number {
+    return Math.min(this.#most, this.#parts.limits().size)
   }
 
   get isFree(): boolean {
@@ -148,9 +160,9 @@ export class Lending {
       const isFull = typeof made.source === 'object' && made.source.code === '53300'
       if (isFull && this.#out > 0 && this.#over === null && !waiter.isGone) {
         // Those that there are will come back.
-        this.#size = this.#out
+        this.#most = this.#out
         this.#parts.clock.alarm(FULL_MILLIS, () => {
-          this.#size = this.#parts.size
+          this.#most = Infinity
           this.#serve()
         })
         this.#waiting.unshift(waiter)
@@ -170,8 +182,11 @@ export class Lending {
   giveBack(connection: ServerConnection): void {
     if (!this.#lent.delete(connection)) return
     this.#out--
-    const isOld = this.#parts.clock.mono() - connection.openedAt > this.#parts.lifetimeMillis
-    if (connection.isDead || connection.isOutdated || isOld || this.#over !== null) void this.#pool.destroy(connection)
+    const { size, lifetimeMillis } = this.#parts.limits()
+    const isOld = this.#parts.clock.mono() - connection.openedAt > lifetimeMillis
+    const isSpare = this.all.size > size && this.#living > size
+    if (connection.isDead || connection.isOutdated || isOld || isSpare || this.#over !== null)
+      void this.#pool.destroy(connection)
     else void this.#pool.release(connection)
     this.#serve()
   }
@@ -180,15 +195,14 @@ export class Lending {
   #watch(): void {
     const [first] = this.#waiting
     if (this.#alarm !== null || first === undefined) return
-    const { clock, waitMillis } = this.#parts
+    const { clock } = this.#parts
+    const { waitMillis } = this.#parts.limits()
     if (waitMillis === 0) return
     this.#alarm = clock.alarm(Math.max(10, first.since + waitMillis - clock.mono()), () => {
       this.#alarm = null
       const now = clock.mono()
-      while (
-        this.#waiting[0] !== undefined &&
-        (this.#waiting[0].isGone || now - this.#waiting[0].since >= waitMillis)
-      ) {
+      const millis = this.#parts.limits().waitMillis || Infinity
+      while (this.#waiting[0] !== undefined && (this.#waiting[0].isGone || now - this.#waiting[0].since >= millis)) {
         const late = this.#waiting.shift()
         if (late?.isGone === false) late.reject(this.#parts.tooLate(this.#waiting.length + 1), 'unproven')
       }
@@ -208,6 +222,24 @@ export class Lending {
     for (const connection of this.all) {
       if (how === 'reset' || !this.#lent.has(connection)) connection.end(how)
     }
+  }
+
+  get #living(): number {
+    let living = 0
+    for (const connection of this.all) if (!connection.isDead) living++
+    return living
+  }
+
+  /** The limits have changed. */
+  adapt(): void {
+    let spare = this.#living - this.#size
+    for (const connection of this.all) {
+      if (spare <= 0) break
+      if (connection.isDead || this.#lent.has(connection)) continue
+      connection.end('politely')
+      spare--
+    }
+    this.#serve()
   }
 
   /** New connections for old ones, as these come back. */

@@ -7,6 +7,7 @@ import { isPromoted } from '../../core/session/server-session.js'
 import type { Attempt } from '../../herd/herd.js'
 import { isDemoted, needsProof } from '../../router/admission.js'
 import { dropped, notPrimary, notReplica, promotedError, staleError } from '../../router/refusals.js'
+import { shareOf } from '../options.js'
 import { difference } from '../session/settings.js'
 import { type Expected, encode } from '../session/unit.js'
 import { cleaned } from './cleaning.js'
@@ -21,6 +22,7 @@ import { asked, guard, identify, prove } from './proof.js'
 
 /** So many logins to one server at a time: a server that has just come back is not stormed. */
 const MOST_LOGINS = 4
+const NEVER_MILLIS = 2 ** 31 - 1
 
 export class NodeSide {
   readonly node: Node
@@ -53,13 +55,15 @@ export class NodeSide {
     const name = `${user}\0${database}`
     let lending = this.#lendings.get(name)
     if (lending === undefined) {
-      const { options, clock } = this.#parts
+      const { options, worker, clock } = this.#parts
       lending = new Lending({
         clock,
-        size: options.defaultPoolSize,
-        lifetimeMillis: options.serverLifetimeMillis,
-        idleMillis: options.serverIdleTimeoutMillis,
-        waitMillis: options.queryWaitTimeoutMillis,
+        idleMillis: options.serverIdleTimeoutMillis || NEVER_MILLIS,
+        limits: () => ({
+          size: shareOf(options.defaultPoolSize, worker),
+          lifetimeMillis: options.serverLifetimeMillis,
+          waitMillis: options.queryWaitTimeoutMillis,
+        }),
         open: () => this.#open(user, database),
         tooLate: (waiting) => this.#parts.tooLate(this.key, waiting),
       })
@@ -292,6 +296,11 @@ export class NodeSide {
     this.#isOver = true
     for (const wake of this.#gate.splice(0)) wake()
     for (const lending of this.#lendings.values()) lending.end(dropped(this.key), 'pgherd', how)
+  }
+
+  /** The options have changed. */
+  adapt(): void {
+    for (const lending of this.#lendings.values()) lending.adapt()
   }
 
   reconnect(): void {

@@ -3,7 +3,7 @@
 import type { NodeAddress, NodeKey } from '../../core/cluster/address.js'
 import type { Router } from '../../router/router.js'
 import type { Clock } from '../../runtime/clock.js'
-import type { ProxyOptions } from '../options.js'
+import type { ProxyOptions, Worker } from '../options.js'
 import type { ServerConnection } from './connection.js'
 import type { DialError, Dialing } from './dial.js'
 
@@ -11,6 +11,7 @@ export interface ServerParts {
   readonly clock: Clock
   readonly router: Router
   readonly options: ProxyOptions
+  readonly worker: Worker | null
   /** Texts of settings that a server has taken before. */
   readonly vouched: Vouched
   dialing(address: NodeAddress, user: string, database: string): Dialing

@@ -66,8 +66,70 @@ describe('pgherd proxy', () => {
     await client.end().catch(() => {})
   })
 
-  it('SIGINT ends at once, and what is wrong is one line', async () => {
+  it('reads its configuration anew: what may change changes, what may not is named, and a broken file changes nothing', async () => {
+    const file = join(directory, 'pgherd.ini')
+    const write = (...lines: readonly string[]) =>
+      writeFileSync(file, ['[pgherd]', 'auth_type = trust', ...lines].join('\n'))
+    write('max_client_conn = 1', 'pool_mode = statement', 'drain_timeout = 1')
+    const port = await serve('--config', file, '--drain', '0')
+    const admin = new pg.Client({ host: '127.0.0.1', port, user: 'app', database: 'pgherd' })
+    const warnings: string[] = []
+    admin.on('error', () => {})
+    admin.on('notice', ({ message = '' }) => warnings.push(message))
+    await admin.connect()
+    const config = async (key: string) => {
+      const { rows } = await admin.query('show config')
+      const { value, changeable, source } = rows.find((row) => row.key === key)
+      return [value, changeable, source]
+    }
+    const client = await clientOf(port)
+    assert.deepEqual(await config('max_client_conn'), ['1', 'yes', 'file'])
+    assert.deepEqual(await config('drain_timeout'), ['0', 'yes', 'flag'])
+    assert.doesNotMatch((await config('url')).join(), /app:app/)
+    await assert.rejects(client.query('begin'), { code: '0A000' })
+    await assert.rejects(clientOf(port), { code: '53300' })
+
+    write('max_client_conn = 2', 'max_lag = 5', 'drain_timeout = 2')
+    running?.child.kill('SIGHUP')
+    await running?.shows(/reloaded; max_lag cannot change while the proxy runs/)
+    assert.deepEqual(await config('max_lag'), ['1000', 'no', 'default'])
+    const second = await clientOf(port)
+    await client.query('begin')
+    await client.query('commit')
+
+    write('max_client_con = 3')
+    await assert.rejects(admin.query('reload'), /not reloaded.*line 3: there is no key max_client_con: did you mean/)
+    assert.deepEqual(await config('max_client_conn'), ['2', 'yes', 'file'])
+    write('max_client_conn = 3', 'default_pool_size = 1', 'max_packet_size = 100000')
+    assert.equal((await admin.query('reload')).command, 'RELOAD')
+    assert.match(warnings.join(), /max_packet_size cannot change/)
+    const third = await clientOf(port)
+    // One connection for all of them.
+    await third.query('begin')
+    const waits = client.query('select 1 as one /* pgherd:primary */')
+    const ahead = second.query('/* pgherd:primary */ select 2 as two')
+    await eventually('both may have run or wait', async () => {
+      const { rows } = await admin.query('show pools')
+      return rows.some((row) => Number(row.cl_waiting) > 0)
+    })
+    await third.query('commit')
+    await Promise.all([waits, ahead])
+    const { rows } = await admin.query('show pools')
+    for (const row of rows) assert.ok(Number(row.sv_active) + Number(row.sv_idle) <= 1, JSON.stringify(row))
+    await Promise.all([client, second, third, admin].map((each) => each.end()))
+    running?.child.kill('SIGTERM')
+    assert.equal((await running?.ran)?.code, 0)
+    assert.doesNotMatch(running?.out() ?? '', /app:app/)
+  })
+
+  it('SIGINT ends at once, also what waits for a transaction, and what is wrong is one line', async () => {
     await serve('--trust')
+    running?.child.kill('SIGINT')
+    assert.equal((await running?.ran)?.code, 0)
+    const port = await serve('--trust', '--drain', '3600')
+    await (await clientOf(port)).query('begin')
+    running?.child.kill('SIGTERM')
+    await running?.shows(/waits for 1 clients/)
     running?.child.kill('SIGINT')
     assert.equal((await running?.ran)?.code, 0)
     const missing = await pgherd(['proxy', '--auth-file', join(directory, 'nothing'), urlOf(cluster)])
