@@ -23,7 +23,7 @@ export function verdictOf(snapshot: TopologySnapshot, wantedReplicas = 0): Verdi
     const why = serving.draining ? 'is to be left alone' : `is suspect: ${reasonOf(serving) ?? 'no answer yet'}`
     return { healthy: false, text: `Not writable now: the primary ${why}. ${reads}`, advice: null }
   }
-  const advice = pretenders(nodes)
+  const advice = pretenders(nodes) ?? poolers(nodes)
   if (fit >= wantedReplicas) return { healthy: true, text: `Writable. ${reads}`, advice }
   return { healthy: false, text: `Writable, but ${reads}`, advice }
 }
@@ -34,6 +34,13 @@ function pretenders(nodes: readonly NodeSnapshot[]): string | null {
   if (claimants.length === 0) return null
   const [claim, it] = claimants.length === 1 ? ['claims', 'it'] : ['claim', 'them']
   return `${listed(claimants)} ${claim} to be the primary as well: stop ${it}, or make ${it === 'it' ? 'it a replica' : 'them replicas'}.`
+}
+
+function poolers(nodes: readonly NodeSnapshot[]): string | null {
+  const pooled = nodes.filter(({ pooled }) => pooled).map(({ key }) => key)
+  if (pooled.length === 0) return null
+  const what = pooled.length === 1 ? 'is a pooler' : 'are poolers'
+  return `${listed(pooled)} ${what}: only what runs on the primary is sure. Name the servers themselves.`
 }
 
 function readsText(fit: number, all: number, wanted: number): string {

@@ -52,7 +52,13 @@ export async function sightOn(
 ): Promise<Sighting> {
   const sighting = usable(sightingIn(await asked(client, LEAN, ROLE, answer)))
   if (depth === 'lean' || (depth === 'changed' && before !== null && isAlike(sighting, before))) return sighting
-  return { ...sighting, detail: usable(detailIn(await asked(client, DETAIL, IDENTITY, answer))) }
+  const row = await asked(client, DETAIL, IDENTITY, answer)
+  return { ...sighting, detail: usable(detailIn(row, (client as Login).processID)) }
+}
+
+/** What pg keeps of BackendKeyData, and its published types do not name. libpq's binding keeps nothing. */
+interface Login {
+  readonly processID?: number | null
 }
 
 /** Nothing but positions differs. */

@@ -54,6 +54,7 @@ function nodeSnapshot(topology: Topology, node: Node, now: Instant, refused: Ref
     generation: node.generation,
     failure: failure?.message ?? null,
     failureCode: failure?.code ?? null,
+    pooled: seen?.detail?.isPooled === true,
     hidden: Object.freeze(hiddenFrom(node)),
   })
 }
@@ -132,7 +133,21 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
   avoided: 'it has just failed this statement',
 }
 
-export function refusalsOf(topology: Topology, choice: Choice): Readonly<Record<NodeKey, string>> {
+/** Where a statement goes by a choice, and what is to be said of that. */
+export function placeIn(
+  topology: Topology,
+  choice: Choice
+): Pick<Explanation, 'node' | 'guarded' | 'pooled' | 'refused'> {
+  const { node } = choice
+  return {
+    node: node?.key ?? null,
+    guarded: node !== null && choice.reason === 'guarded',
+    pooled: node?.seen?.detail?.isPooled === true,
+    refused: refusalsOf(topology, choice),
+  }
+}
+
+function refusalsOf(topology: Topology, choice: Choice): Readonly<Record<NodeKey, string>> {
   const refused = new Map(choice.refused)
   // Where only the primary can serve, selection did not look at the other nodes.
   if (choice.node !== null && choice.reason === 'primary') {

@@ -83,6 +83,13 @@ export class Routing {
     if (!is) this.warnings.strings()
   }
 
+  /** Not told to a caller that reads from the primary only, or has asked for no proof. */
+  tellPooled(key: string): void {
+    const { attributes, maxLagMillis, readYourWrites } = this.#config
+    const isBounded = maxLagMillis !== Infinity || readYourWrites !== 'off'
+    if (attributes !== 'primary' && maxLagMillis !== 0 && isBounded) this.warnings.pooled(key)
+  }
+
   /** A bounded read went to a standby without a proof. A caller that asked for standbys and set no bound has what it asked for. */
   tellUnproven(): void {
     const { attributes, isBoundGiven } = this.#config

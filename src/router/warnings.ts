@@ -21,6 +21,11 @@ const UNPROVEN =
   'no primary is known, so the bound is not proven: all named hosts are in recovery, and reads run on them as they are. Name a ' +
   'host that leads to the primary, or set maxLagMillis: Infinity if any age will do.'
 
+const pooledText = (key: string) =>
+  `${key} is a pooler (another process of the server answers than the one that took the login), so what one connection proves ` +
+  'says nothing of the next: writes and what runs on the primary work, and no bound of a read on a replica is sure. Name the ' +
+  'servers themselves, past the pooler. If that cannot be, maxLagMillis: 0 reads from the primary only.'
+
 /** Why all replicas are left alone, and what the reader of the warning can do. */
 export const ASIDE = {
   isolation: {
@@ -68,6 +73,11 @@ export class Warnings {
   /** libpq's binding sends the password to whatever server asks for it. */
   native(): void {
     this.#warn('PGHERD_NATIVE', NATIVE)
+  }
+
+  /** A server is not reached itself: what stands at its address lends connections. */
+  pooled(key: string): void {
+    this.#warn('PGHERD_POOLER', pooledText(printable(key)))
   }
 
   unproven(): void {
