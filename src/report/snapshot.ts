@@ -7,9 +7,9 @@ import type { Instant } from '../core/cluster/instant.js'
 import { bytesBetween, formatLsn, type Lsn } from '../core/cluster/lsn.js'
 import type { Node } from '../core/cluster/node.js'
 import { type Choice, type Refusal, select, type Target, unfitPrimary } from '../core/cluster/selection.js'
-import type { Detail } from '../core/cluster/sighting.js'
+import type { Sighting } from '../core/cluster/sighting.js'
 import type { Topology } from '../core/cluster/topology.js'
-import { grantFor, hiddenFrom } from './hidden.js'
+import { grantFor, hiddenFrom, receives } from './hidden.js'
 import { printedAs } from './inspect.js'
 import { explanationText, topologyText } from './print.js'
 import type { Bounds, Explanation, NodeSnapshot, TopologySnapshot } from './types.js'
@@ -163,18 +163,25 @@ function wordsOf(topology: Topology, refused: ReadonlyMap<NodeKey, Refusal>): Re
     if (node?.state.kind === 'alias') return [key, `it is another address of ${node.state.of}, which is listed already`]
     if (refusal === 'not-following' && topology.incumbent === null)
       return [key, 'no primary is known that it could follow']
-    const more = refusal === 'not-following' ? unproven(node?.seen?.detail ?? null) : ''
+    const more = refusal === 'not-following' ? unproven(node?.seen ?? null) : ''
     return [key, REFUSALS[refusal] + more]
   })
   return Object.fromEntries(told)
 }
 
 /** Says what is missing for the proof that a replica follows: what it receives is the proof, if the role may see that. */
-function unproven(detail: Detail | null): string {
-  const grant = grantFor(detail)
-  if (grant !== null) return `: ${grant} shows it, or its next restartpoint`
-  return detail?.readsStats === true && detail.receivedTimeline === null ? ': it receives nothing now' : ''
+function unproven(seen: Sighting | null): string {
+  if (seen === null) return ''
+  const isSeen = seen.detail?.readsStats === true
+  if (!receives(seen) || (isSeen && seen.detail?.receivedTimeline === null)) return RECEIVES_NOTHING
+  const grant = grantFor(seen.detail)
+  return grant === null ? '' : `: ${grant} shows it, or its next restartpoint`
 }
+
+/** As a standby that lives on a WAL archive alone. */
+const RECEIVES_NOTHING =
+  ': it receives nothing now, and from a WAL archive alone only its next restartpoint shows it (CHECKPOINT on the primary, then ' +
+  'on the standby, is the fast way)'
 
 export function explanationOf(explanation: Explanation): Explanation {
   return Object.freeze(printedAs(explanation, 'Explanation', explanationText))
