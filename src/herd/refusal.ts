@@ -101,12 +101,14 @@ function isLastWord(failure: Failure): boolean {
   return isDenial(failure) || (verdictOf(failure) === 'alive' && failure.kind !== 'full')
 }
 
+const OF_ONE_SERVER: ReadonlySet<string | null> = new Set(['PGHERD_AUTH', 'PGHERD_WEAK_AUTH', 'PGHERD_VERSION'])
+
 /**
  * A wrong password is wrong at every server of a cluster. A login method that pg does not know, or must not use, concerns one server
- * only. And a server that was only found ends no wait for the servers that were named.
+ * only, and so does a version. And a server that was only found ends no wait for the servers that were named.
  */
 function isOfAll({ code }: Failure, origin: Node['address']['origin'] | undefined): boolean {
-  return origin === 'configured' && code !== 'PGHERD_AUTH' && code !== 'PGHERD_WEAK_AUTH'
+  return origin === 'configured' && !OF_ONE_SERVER.has(code)
 }
 
 /** `caller` as the origin: the application's own code threw the error, and not pg because of a strange server. */
