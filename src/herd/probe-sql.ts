@@ -57,7 +57,7 @@ export const DETAIL = `select (select system_identifier from pg_catalog.pg_contr
   pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::pg_catalog.text as wal_segment_size,
   pg_catalog.current_setting('standard_conforming_strings') as standard_conforming_strings,
   pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role,
-  pg_catalog.pg_backend_pid()::pg_catalog.text as pid,
+  pg_catalog.pg_backend_pid()::pg_catalog.text as pid, pg_catalog.current_setting('port') as port,
   pg_catalog.pg_has_role(pg_catalog.to_regrole('pg_read_all_stats'), 'usage')::pg_catalog.text as reads_stats`
 
 /** The role that a function of DETAIL is forbidden to. */

@@ -112,8 +112,12 @@ export class Facts implements Texts {
   follow(after: Topology, found: readonly Change[]): void {
     this.#noticeLegible(after)
     for (const change of found) {
-      if (change.kind !== 'state') continue
-      if (after.nodes.get(change.key)?.seen?.detail?.isPooled) this.#routing.tellPooled(change.key)
+      if (change.kind !== 'state' && change.kind !== 'added') continue
+      const node = after.nodes.get(change.key)
+      if (node === undefined) continue
+      if (node.seen?.detail?.isPooled) this.#routing.tellPooled(node.key)
+      const primary = after.primary === null ? undefined : after.nodes.get(after.primary)
+      if (change.kind === 'added') this.#routing.tellPorts(node.address, primary)
     }
   }
 }

@@ -65,6 +65,7 @@ export function detailIn(row: AnswerRow | null, took?: number | null): Checked<D
   const fields = new Fields(row)
   const [version, role, pid] = [fields.text('version'), fields.text('role'), fields.digits('pid')]
   const door = pid === null || took === undefined || pid === String(took) ? {} : { isPooled: true }
+  const port = fields.number('port', 1, MOST_PORTS)
   if (row.started_at === undefined) return fields.checked({ ...NO_DETAIL, ...door, version, role })
   return fields.checked({
     systemIdentifier: fields.digits('system_identifier'),
@@ -82,6 +83,7 @@ export function detailIn(row: AnswerRow | null, took?: number | null): Checked<D
     role,
     readsStats: fields.boolean('reads_stats'),
     ...door,
+    ...(port === null ? {} : { port }),
   })
 }
 
