@@ -1,7 +1,9 @@
 // The options of pgherd: one table, from which their types, checks and defaults are derived. docs/options.md explains each.
 
+import { isIP } from 'node:net'
 import { type BalancePolicy, type PolicyName, policies } from '../core/cluster/balance.js'
 import { type Misspelt, meantBy } from '../core/spelling.js'
+import type { DnsSource } from '../discovery/dns.js'
 import type { ReplicationSource } from '../discovery/replication.js'
 import { PgherdError } from '../errors.js'
 import type { RequiredAuth } from '../pg/weak-auth.js'
@@ -45,10 +47,10 @@ export const OPTIONS = {
     (value) => typeof value === 'string' && Object.hasOwn(ATTRIBUTES, value)
   ),
   /** Where replicas are found beside the configured hosts. Default: from a single configured host's pg_stat_replication. */
-  discovery: option<'dns' | 'replication' | ReplicationSource | undefined>(
+  discovery: option<'dns' | 'replication' | ReplicationSource | DnsSource | undefined>(
     undefined,
-    "'dns', 'replication' or replication({ address })",
-    (value) => value === 'dns' || value === 'replication' || isReplicationSource(value)
+    "'dns', 'replication', replication({ address }) or dns({ servers, srv, intervalMillis })",
+    (value) => value === 'dns' || value === 'replication' || isReplicationSource(value) || isDnsSource(value)
   ),
   /** The oldest a read may be, in milliseconds. Default 1000. `0`: all reads on the primary; `Infinity`: any replica. */
   maxLagMillis: millis(1000, 0),
@@ -251,6 +253,26 @@ export function isReplicationSource(value: unknown): value is ReplicationSource 
   const source = value as Partial<ReplicationSource> | null
   if (typeof source !== 'object' || source?.source !== 'replication') return false
   return source.address === undefined || typeof source.address === 'function'
+}
+
+export function isDnsSource(value: unknown): value is DnsSource {
+  const source = value as Partial<DnsSource> | null
+  if (typeof source !== 'object' || source?.source !== 'dns') return false
+  const { servers, srv, intervalMillis } = source
+  const isInterval = typeof intervalMillis === 'number' && intervalMillis >= 1000
+  return (
+    (servers === undefined || (Array.isArray(servers) && servers.length > 0 && servers.every(isNameServer))) &&
+    (srv === undefined ||
+      typeof srv === 'boolean' ||
+      (typeof srv === 'string' && /^[^.\s]+(?:\.[^.\s]+)*$/.test(srv))) &&
+    (intervalMillis === undefined || isInterval)
+  )
+}
+
+/** As Node's dns.setServers() takes it: an address, and perhaps a port. */
+function isNameServer(value: unknown): boolean {
+  const [, v6, v4, port = '53'] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(String(value)) ?? []
+  return typeof value === 'string' && (isIP(value) !== 0 || (isIP(v6 ?? v4 ?? '') !== 0 && Number(port) <= 65_535))
 }
 
 /** The last part of a name, as the server knows it: folded unless quoted. Null: the text is no name. */

@@ -37,6 +37,9 @@ export type { Readiness } from './readiness.js'
 export { type Attempt, hasWon, type Request } from './request.js'
 export type { Sessions } from './sessions.js'
 
+/** A server has gone down, so its name may lead to another one. */
+const isLoss = (change: Change) => change.kind === 'state' && change.to === 'down'
+
 export class Herd {
   readonly #config: Config
   readonly #clock: Clock
@@ -124,7 +127,7 @@ export class Herd {
     if (after.primary === null && before.primary !== null) {
       this.#sources.wake()
       this.#monitor.hurry()
-    } else if (isLost(after) && !isLost(before)) this.#sources.hurry()
+    } else if ((isLost(after) && !isLost(before)) || found.some(isLoss)) this.#sources.hurry()
     discoverReplicas(this.#store, this.#clock, this.#config, after, before)
   }
 
