@@ -53,11 +53,13 @@ function explained(
   return [...explanationLines(explanation, paint, width), ...(explanation.node === null ? ['', ...trouble] : [])]
 }
 
-/** What names hide is read from a replica; without one it is not needed. */
+/** What names hide is read from a replica, or from the primary where none is fit; without any it is not needed. */
 async function catalogue({ pool }: Looking, millis: number): Promise<void> {
-  if (!pool.topology().nodes.some(({ state, refused }) => state === 'replica' && refused === null)) return
+  const replicas = pool.topology().nodes.filter(({ state }) => state === 'replica')
+  if (replicas.length === 0) return
+  const isFit = replicas.some(({ refused }) => refused === null)
   try {
-    await pool.ready({ primary: false, replicas: 1, timeoutMillis: millis })
+    await pool.ready({ primary: !isFit, replicas: isFit ? 1 : 0, timeoutMillis: millis })
   } catch {
     // The explanation itself tells that the catalogue has not been read.
   }

@@ -21,7 +21,10 @@ export async function dialAnew({ pool, config }: Looking, clock: Clock, millis: 
   if (nodes.length < 2 || millis <= 0) return
   const herd = herdOf(pool)
   const ask = connectionQuestion(clock, (address) => probeConfigFor(config, address), config.requireAuth)
-  const until = clock.mono() + Math.min(millis, ENOUGH_MILLIS)
+  const most = Math.min(millis, ENOUGH_MILLIS)
+  const until = clock.mono() + most
+  // The connections of questions do not keep Node alive.
+  const held = clock.alarm(most, () => {}, 'process')
   const never = new AbortController().signal
   const dials = nodes.map(async (node) => {
     for (let n = 0; n < CONNECTIONS; n++) {
@@ -34,6 +37,7 @@ export async function dialAnew({ pool, config }: Looking, clock: Clock, millis: 
   })
   // A server that accepts no more connections is not judged by that.
   await Promise.allSettled(dials)
+  held.cancel()
 }
 
 function addressOf({ host, port, name, origin }: NodeSnapshot): NodeAddress {
