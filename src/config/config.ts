@@ -5,6 +5,7 @@ import { type BalancePolicy, policies } from '../core/cluster/balance.js'
 import type { Misspelt } from '../core/spelling.js'
 import type { NameOptions } from '../core/sql/definitions.js'
 import type { DnsSettings } from '../discovery/dns.js'
+import type { PatroniSettings } from '../discovery/patroni.js'
 import type { ReplicationSettings } from '../discovery/replication.js'
 import { argumentError } from '../errors.js'
 import type { RequiredAuth } from '../pg/weak-auth.js'
@@ -15,6 +16,7 @@ import {
   type Attributes,
   authOf,
   isDnsSource,
+  isPatroniSource,
   isReplicationSource,
   lastPart,
   misspelt,
@@ -42,6 +44,8 @@ export interface Config extends Omit<Values, Reshaped>, Dialing {
   readonly replication: { readonly use: boolean; readonly settings: ReplicationSettings }
   /** How names are looked up. */
   readonly dns: DnsSettings
+  /** Where members are listed; null: nowhere. */
+  readonly patroni: PatroniSettings | null
   /** The user chose the lag bound: it is kept also where nothing can prove it. */
   readonly isBoundGiven: boolean
   readonly names: NameOptions
@@ -82,6 +86,7 @@ export function resolveConfig(given: unknown, environment: Environment, defaults
     attributes: ATTRIBUTES[targetSessionAttrs],
     replication: replicationOf(discovery, seeds.length === 1),
     dns: dnsOf(discovery, seeds),
+    patroni: isPatroniSource(discovery) ? Object.freeze({ ...discovery }) : null,
     isBoundGiven: read('maxLagMillis') !== undefined,
     names: namesOf({ primaryFunctions, replicaSafeFunctions, primaryRelations }),
     balance: typeof balance === 'function' ? balance : policies[balance],
@@ -136,7 +141,7 @@ function copied(options: Options): Options {
 function replicationOf(discovery: Values['discovery'], single: boolean): Config['replication'] {
   const named = discovery === 'replication' || isReplicationSource(discovery)
   const settings = isReplicationSource(discovery) ? discovery : {}
-  return { use: named || (single && discovery !== 'dns' && !isDnsSource(discovery)), settings }
+  return { use: named || (single && discovery === undefined), settings }
 }
 
 function dnsOf(discovery: Values['discovery'], seeds: readonly Seed[]): DnsSettings {

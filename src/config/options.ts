@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import { type BalancePolicy, type PolicyName, policies } from '../core/cluster/balance.js'
 import { type Misspelt, meantBy } from '../core/spelling.js'
 import type { DnsSource } from '../discovery/dns.js'
+import type { PatroniSource } from '../discovery/patroni.js'
 import type { ReplicationSource } from '../discovery/replication.js'
 import { PgherdError } from '../errors.js'
 import type { RequiredAuth } from '../pg/weak-auth.js'
@@ -47,10 +48,13 @@ export const OPTIONS = {
     (value) => typeof value === 'string' && Object.hasOwn(ATTRIBUTES, value)
   ),
   /** Where replicas are found beside the configured hosts. Default: from a single configured host's pg_stat_replication. */
-  discovery: option<'dns' | 'replication' | ReplicationSource | DnsSource | undefined>(
+  discovery: option<'dns' | 'replication' | ReplicationSource | DnsSource | PatroniSource | undefined>(
     undefined,
-    "'dns', 'replication', replication({ address }) or dns({ servers, srv, intervalMillis })",
-    (value) => value === 'dns' || value === 'replication' || isReplicationSource(value) || isDnsSource(value)
+    "'dns', 'replication', replication({ address }), dns({ servers, srv, intervalMillis }) or patroni({ urls, fromHosts, port })",
+    (value) =>
+      value === 'dns' ||
+      value === 'replication' ||
+      [isReplicationSource, isDnsSource, isPatroniSource].some((is) => is(value))
   ),
   /** The oldest a read may be, in milliseconds. Default 1000. `0`: all reads on the primary; `Infinity`: any replica. */
   maxLagMillis: millis(1000, 0),
@@ -267,6 +271,23 @@ export function isDnsSource(value: unknown): value is DnsSource {
       (typeof srv === 'string' && /^[^.\s]+(?:\.[^.\s]+)*$/.test(srv))) &&
     (intervalMillis === undefined || isInterval)
   )
+}
+
+export function isPatroniSource(value: unknown): value is PatroniSource {
+  const source = value as Partial<PatroniSource> | null
+  if (typeof source !== 'object' || source?.source !== 'patroni') return false
+  const { urls, fromHosts, port, tls } = source
+  const isUrls = urls === undefined ? fromHosts === true : Array.isArray(urls) && urls.length > 0 && urls.every(isHttp)
+  return (
+    isUrls &&
+    (fromHosts === undefined || typeof fromHosts === 'boolean') &&
+    (port === undefined || (Number.isInteger(port) && port > 0 && port <= 65_535)) &&
+    (tls === undefined || (typeof tls === 'object' && tls !== null))
+  )
+}
+
+function isHttp(value: unknown): boolean {
+  return typeof value === 'string' && /^https?:\/\//i.test(value) && URL.canParse(value)
 }
 
 /** As Node's dns.setServers() takes it: an address, and perhaps a port. */

@@ -9,6 +9,8 @@ export interface Discovery {
   discover(): Promise<readonly NodeAddress[]> | readonly NodeAddress[]
   /** How long after its newest answer it is to be asked again, in milliseconds. Absent or null: as often as any other. */
   readonly dueMillis?: number | null
+  /** Something that it said with its newest answer: where that differs from the answer before, servers are looked at at once. */
+  readonly news?: string | null
   /** Ends a question that is under way. */
   stop?(): void
 }

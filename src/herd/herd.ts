@@ -69,7 +69,13 @@ export class Herd {
     const interval = Math.min(config.monitorIntervalMillis, Math.max(20, config.maxLagMillis / 3))
     this.#monitor = new Monitor(store, clock, interval, probesOf(config, parts), busy)
     this.#proofs = new Proofs(store, clock, this.#monitor.positions)
-    this.#sources = new Sources(store, clock, parts.sources ?? sourcesOf(config), () => this.#monitor.resting)
+    this.#sources = new Sources(
+      store,
+      clock,
+      parts.sources ?? sourcesOf(config),
+      () => this.#monitor.resting,
+      () => this.#monitor.wakeAll()
+    )
     this.#chooser = new Chooser({ config, clock, store, monitor: this.#monitor, proofs: this.#proofs, unproven })
     this.#catalogue = new Catalogue(this.#catalogueParts(parts))
     const shared = {

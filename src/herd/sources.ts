@@ -10,6 +10,7 @@ import { isLost } from '../core/cluster/outage.js'
 import type { Topology } from '../core/cluster/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
 import { nameSource, namesOf } from '../discovery/dns.js'
+import { PatroniMembers, type PatroniSettings, urlsOf } from '../discovery/patroni.js'
 import { replicasOf } from '../discovery/replication.js'
 import type { Alarm, Clock } from '../runtime/clock.js'
 import { jittered } from '../runtime/clock.js'
@@ -30,6 +31,7 @@ interface Round {
   again: boolean
   /** How many times in a row it could not be asked. */
   failures: number
+  news: string | null
 }
 
 export class Sources {
@@ -37,9 +39,18 @@ export class Sources {
   readonly #clock: Clock
   readonly #rounds: readonly Round[]
   readonly #resting: () => boolean
+  readonly #look: () => void
   #stopped = false
 
-  constructor(store: Store, clock: Clock, sources: readonly Discovery[], resting: () => boolean) {
+  /** `look`: a source says that something has changed, so all servers are looked at. */
+  constructor(
+    store: Store,
+    clock: Clock,
+    sources: readonly Discovery[],
+    resting: () => boolean,
+    look: () => void = () => {}
+  ) {
+    this.#look = look
     this.#store = store
     this.#clock = clock
     this.#rounds = sources.map((source) => ({
@@ -50,6 +61,7 @@ export class Sources {
       dueAt: Infinity,
       again: false,
       failures: 0,
+      news: null,
     }))
     this.#resting = resting
   }
@@ -97,6 +109,9 @@ export class Sources {
       const addresses = found instanceof Promise ? await found : found
       round.failures = 0
       this.#tell(() => this.#store.dispatch({ kind: 'discovered', source, addresses, at: this.#clock.now() }))
+      const { news = null } = round.source
+      if (news !== round.news && !this.#stopped) this.#look()
+      round.news = news
     } catch (error) {
       round.failures++
       const failure = failureOf(error, 'connect')
@@ -132,6 +147,24 @@ export class Sources {
 
 /** The sources that the configured hosts stand for. */
 export function sourcesOf(config: Config): readonly Discovery[] {
+  return [...hostsOf(config), ...(config.patroni === null ? [] : [membersOf(config, config.patroni)])]
+}
+
+/** Where Patroni has members; `onDiscover` says which of them may be used. */
+function membersOf({ seeds, onDiscover }: Config, settings: PatroniSettings): Discovery {
+  const members = new PatroniMembers(urlsOf(settings, [...new Set(seeds.map(({ host }) => host))]), settings.tls)
+  return {
+    name: members.name,
+    dueMillis: members.dueMillis,
+    get news() {
+      return members.news
+    },
+    discover: async () => (await members.discover()).filter((address) => onDiscover(address)),
+    stop: () => members.stop(),
+  }
+}
+
+function hostsOf(config: Config): readonly Discovery[] {
   const literal = config.seeds.filter(({ lookup }) => !lookup)
   const addresses = literal.map(
     (seed): NodeAddress => ({

@@ -1,6 +1,6 @@
 // Plain frozen values for users: Topology -> TopologySnapshot, Choice -> Explanation.
 
-import type { NodeKey } from '../core/cluster/address.js'
+import { keyOf, type NodeKey } from '../core/cluster/address.js'
 import { policies } from '../core/cluster/balance.js'
 import { lagOf } from '../core/cluster/horizon.js'
 import type { Instant } from '../core/cluster/instant.js'
@@ -39,7 +39,7 @@ function nodeSnapshot(topology: Topology, node: Node, now: Instant, refused: Ref
     port: address.port,
     state: state.kind,
     origin: address.origin,
-    foundBy: address.origin !== 'configured' ? 'replication' : address.servername === null ? 'configured' : 'dns',
+    foundBy: finderOf(topology, node),
     name: address.servername,
     weight: address.weight ?? 1,
     zone: address.zone ?? null,
@@ -57,6 +57,12 @@ function nodeSnapshot(topology: Topology, node: Node, now: Instant, refused: Ref
     pooled: seen?.detail?.isPooled === true,
     hidden: Object.freeze(hiddenFrom(node)),
   })
+}
+
+function finderOf({ sources }: Topology, { key, address }: Node): NodeSnapshot['foundBy'] {
+  if (address.origin === 'configured') return address.servername === null ? 'configured' : 'dns'
+  const isMember = address.origin === 'discovered' && sources.get('patroni')?.some((each) => keyOf(each) === key)
+  return isMember ? 'patroni' : 'replication'
 }
 
 function placeOf(

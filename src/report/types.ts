@@ -11,8 +11,8 @@ export interface NodeSnapshot {
   readonly state: 'unknown' | 'primary' | 'replica' | 'claimant' | 'down' | 'foreign' | 'alias'
   /** `shown`: found beside several configured hosts; listed, never used. */
   readonly origin: 'configured' | 'discovered' | 'shown'
-  /** `dns`: it is an address of a configured name. `replication`: the primary's pg_stat_replication lists it. */
-  readonly foundBy: 'configured' | 'dns' | 'replication'
+  /** `dns`: it is an address of a configured name. `replication`: the primary's pg_stat_replication lists it. `patroni`: its REST API does. */
+  readonly foundBy: 'configured' | 'dns' | 'replication' | 'patroni'
   /** The configured name whose address this is. */
   readonly name: string | null
   /** Its share of the reads, beside the others'; 0: none, unless nothing else can serve. */

@@ -128,6 +128,24 @@ describe('a snapshot of the topology', () => {
     )
   })
 
+  it('what several sources list is as the strongest of them says, in either order', () => {
+    const shown = found(1, addressOf('b', { origin: 'shown' }))
+    const member: TopologyEvent = {
+      ...{ kind: 'discovered', source: 'patroni', at: instant(2) },
+      addresses: [addressOf('b', { origin: 'discovered' }), addressOf('a', { origin: 'discovered' })],
+    }
+    for (const events of [
+      [found(0, addressOf('a')), shown, member],
+      [found(0, addressOf('a')), member, shown],
+    ]) {
+      const { nodes } = snapshot(9, ...events)
+      assert.deepEqual(nodes.map(({ host, origin, foundBy }) => [host, origin, foundBy]).sort(), [
+        ['a', 'configured', 'configured'],
+        ['b', 'discovered', 'patroni'],
+      ])
+    }
+  })
+
   it('weights and zones, as they were given; a replica of another zone could serve, one of weight 0 does not', () => {
     const given = found(
       0,

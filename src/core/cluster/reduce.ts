@@ -48,6 +48,9 @@ function folded(topology: Topology, event: TopologyEvent): Topology {
   }
 }
 
+/** Of the same address from several sources: what was named is used before what was found, and that before what is only shown. */
+const RANK: Readonly<Record<NodeAddress['origin'], number>> = { configured: 2, discovered: 1, shown: 0 }
+
 /** An empty list is an outage of the source, not of the cluster: the last list stands. */
 function discovered(topology: Topology, source: string, addresses: readonly NodeAddress[], at: Instant): Topology {
   if (addresses.length === 0) return topology
@@ -57,7 +60,7 @@ function discovered(topology: Topology, source: string, addresses: readonly Node
   const listed = new Map<NodeKey, NodeAddress>()
   for (const address of [...sources.values()].flat()) {
     const known = listed.get(keyOf(address))
-    if (known === undefined || address.origin === 'configured') listed.set(keyOf(address), address)
+    if (known === undefined || RANK[address.origin] > RANK[known.origin]) listed.set(keyOf(address), address)
   }
   const nodes = new Map<NodeKey, Node>()
   for (const [key, address] of listed) nodes.set(key, named(topology.nodes.get(key), key, address))
@@ -82,7 +85,7 @@ function attached(topology: Topology, source: string, addresses: readonly NodeAd
 function named(known: Node | undefined, key: NodeKey, address: NodeAddress): Node {
   if (known === undefined) return stranger(key, address)
   const { origin, weight, zone } = known.address
-  if (address.origin === 'configured' && origin !== 'configured') return { ...known, address }
+  if (RANK[address.origin] > RANK[origin]) return { ...known, address }
   if (address.origin !== origin || (address.weight === weight && address.zone === zone)) return known
   return { ...known, address: { ...known.address, weight: address.weight, zone: address.zone } }
 }
