@@ -12,7 +12,7 @@ import type { Looking } from './herd.js'
 
 /** Two servers in turn are recognised by the second; two by chance by these in nine of ten cases. */
 const CONNECTIONS = 6
-const ENOUGH_MILLIS = 1000
+const ENOUGH_MILLIS = 3000
 
 /** Asks each server that answers, over new connections, which one it is, and tells the herd of it. */
 export async function dialAnew({ pool, config }: Looking, clock: Clock, millis: number): Promise<void> {

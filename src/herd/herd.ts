@@ -72,7 +72,7 @@ export class Herd {
     this.#sources = new Sources(
       store,
       clock,
-      parts.sources ?? sourcesOf(config),
+      parts.sources ?? sourcesOf(config, store),
       () => this.#monitor.resting,
       () => this.#monitor.wakeAll()
     )

@@ -146,12 +146,13 @@ export class Sources {
 }
 
 /** The sources that the configured hosts stand for. */
-export function sourcesOf(config: Config): readonly Discovery[] {
-  return [...hostsOf(config), ...(config.patroni === null ? [] : [membersOf(config, config.patroni)])]
+export function sourcesOf(config: Config, store: Store): readonly Discovery[] {
+  return [...hostsOf(config), ...(config.patroni === null ? [] : [membersOf(config, config.patroni, store)])]
 }
 
-/** Where Patroni has members; `onDiscover` says which of them may be used. */
-function membersOf({ seeds, onDiscover }: Config, settings: PatroniSettings): Discovery {
+/** Where Patroni has members; `onDiscover` says which of them may be used beside those that are named. */
+function membersOf({ seeds, onDiscover }: Config, settings: PatroniSettings, store: Store): Discovery {
+  const isNamed = (address: NodeAddress) => store.topology.nodes.get(keyOf(address))?.address.origin === 'configured'
   const members = new PatroniMembers(urlsOf(settings, [...new Set(seeds.map(({ host }) => host))]), settings.tls)
   return {
     name: members.name,
@@ -159,7 +160,7 @@ function membersOf({ seeds, onDiscover }: Config, settings: PatroniSettings): Di
     get news() {
       return members.news
     },
-    discover: async () => (await members.discover()).filter((address) => onDiscover(address)),
+    discover: async () => (await members.discover()).filter((address) => isNamed(address) || onDiscover(address)),
     stop: () => members.stop(),
   }
 }

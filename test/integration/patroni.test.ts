@@ -37,14 +37,23 @@ describe('members that Patroni lists', () => {
       ].sort()
     )
     const unwanted = cluster.node(2).port
+    const asked = new Set<number>()
     const strict = poolOn(
       cluster,
-      { discovery: patroni({ urls: [api.url] }), onDiscover: ({ port }) => port !== unwanted },
+      { discovery: patroni({ urls: [api.url] }), onDiscover: ({ port }) => asked.add(port) && port !== unwanted },
       'app',
       [0]
     )
     await strict.ready({ replicas: 1 })
     assert.equal(strict.topology().nodes.length, 2)
+    assert.ok(!asked.has(cluster.node(0).port), 'what is named is not asked about')
+    const named = poolOn(cluster, { discovery: patroni({ urls: [api.url] }) })
+    await named.ready({ replicas: 2 })
+    await eventually('a tag counts for what is named', () =>
+      named
+        .topology()
+        .nodes.some(({ port, weight, foundBy }) => port === unwanted && weight === 0 && foundBy === 'configured')
+    )
   })
 
   it('its leader decides nothing: a list that calls a replica the leader changes no role, and its silence neither', async () => {

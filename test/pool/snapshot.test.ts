@@ -132,16 +132,16 @@ describe('a snapshot of the topology', () => {
     const shown = found(1, addressOf('b', { origin: 'shown' }))
     const member: TopologyEvent = {
       ...{ kind: 'discovered', source: 'patroni', at: instant(2) },
-      addresses: [addressOf('b', { origin: 'discovered' }), addressOf('a', { origin: 'discovered' })],
+      addresses: [addressOf('b', { origin: 'discovered' }), addressOf('a', { origin: 'discovered', weight: 0 })],
     }
     for (const events of [
       [found(0, addressOf('a')), shown, member],
       [found(0, addressOf('a')), member, shown],
     ]) {
       const { nodes } = snapshot(9, ...events)
-      assert.deepEqual(nodes.map(({ host, origin, foundBy }) => [host, origin, foundBy]).sort(), [
-        ['a', 'configured', 'configured'],
-        ['b', 'discovered', 'patroni'],
+      assert.deepEqual(nodes.map(({ host, origin, foundBy, weight }) => [host, origin, foundBy, weight]).sort(), [
+        ['a', 'configured', 'configured', 0],
+        ['b', 'discovered', 'patroni', 1],
       ])
     }
   })

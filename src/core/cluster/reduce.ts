@@ -1,7 +1,7 @@
 // The one function that changes the topology: reduce(topology, event). It takes in what was discovered, probed or accused.
 // belief.ts turns that into roles. It reads no clock.
 
-import { keyOf, type NodeAddress, type NodeKey } from './address.js'
+import { keyOf, type NodeAddress, type NodeKey, traitsOf } from './address.js'
 import { areAlone } from './alone.js'
 import { settle } from './belief.js'
 import { returned, struck } from './breaker.js'
@@ -60,7 +60,7 @@ function discovered(topology: Topology, source: string, addresses: readonly Node
   const listed = new Map<NodeKey, NodeAddress>()
   for (const address of [...sources.values()].flat()) {
     const known = listed.get(keyOf(address))
-    if (known === undefined || RANK[address.origin] > RANK[known.origin]) listed.set(keyOf(address), address)
+    listed.set(keyOf(address), known === undefined ? address : merged(known, address))
   }
   const nodes = new Map<NodeKey, Node>()
   for (const [key, address] of listed) nodes.set(key, named(topology.nodes.get(key), key, address))
@@ -69,6 +69,13 @@ function discovered(topology: Topology, source: string, addresses: readonly Node
   if (present !== undefined && !nodes.has(present.key)) nodes.set(present.key, present)
   if (sameNodes(nodes, topology.nodes) && topology.blind.size === blind.size) return topology
   return settle(topology, { ...topology, blind, sources, nodes }, at)
+}
+
+/** What the stronger source does not say of the server, the weaker may. */
+function merged(known: NodeAddress, other: NodeAddress): NodeAddress {
+  const [strong, weak] = RANK[other.origin] > RANK[known.origin] ? [other, known] : [known, other]
+  if (strong.origin === weak.origin) return strong
+  return { ...strong, ...traitsOf({ weight: strong.weight ?? weak.weight, zone: strong.zone ?? weak.zone }) }
 }
 
 /** pg_stat_replication lists the replicas that stream now: a replica that it lost is still a node while it answers. */

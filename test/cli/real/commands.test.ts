@@ -101,11 +101,11 @@ describe('pgherd status and explain', () => {
     const relay = await Relay.start(one, two)
     try {
       const url = `postgres://app:app@${primary.host}:${primary.port},127.0.0.1:${relay.port}/app`
-      const explained = await pgherd(['explain', url, 'select 1'])
+      const explained = await pgherd(['explain', '--timeout', '20', url, 'select 1'])
       decent(explained)
       assert.match(explained.out, new RegExp(`^read → ${keyOf(cluster, 0)}\n`))
       assert.match(explained.out, new RegExp(`:${relay.port} +several servers answer at its address`))
-      assert.match((await pgherd(['status', url])).out, /None of 1 replica serves reads/)
+      assert.match((await pgherd(['status', '--timeout', '20', url])).out, /None of 1 replica serves reads/)
     } finally {
       await relay.close()
     }
