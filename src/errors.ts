@@ -15,6 +15,7 @@ export type PgherdErrorCode =
   | 'PGHERD_QUEUE_FULL'
   | 'PGHERD_WEAK_AUTH'
   | 'PGHERD_AUTH'
+  | 'PGHERD_VERSION'
   | 'PGHERD_PROTOCOL'
   | 'PGHERD_ROLLED_BACK'
   | 'PGHERD_ON_REPLICA'

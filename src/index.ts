@@ -2,6 +2,8 @@
 
 import pg from 'pg'
 import { classify } from './core/sql/classify.js'
+import { dns } from './discovery/dns.js'
+import { patroni } from './discovery/patroni.js'
 import { replication } from './discovery/replication.js'
 import { PgherdError } from './errors.js'
 import type { PgLike } from './pg/abilities.js'
@@ -15,6 +17,8 @@ export type { BalancePolicy, Moment } from './core/cluster/balance.js'
 export type { Outcome } from './core/cluster/failure.js'
 export type { Intent } from './core/sql/classify.js'
 
+export type { DnsSettings, DnsSource } from './discovery/dns.js'
+export type { PatroniSettings, PatroniSource } from './discovery/patroni.js'
 export type { ReplicaPlace, ReplicaRow, ReplicationSettings, ReplicationSource } from './discovery/replication.js'
 
 export type { NodeReport, PgherdErrorCode } from './errors.js'
@@ -35,7 +39,7 @@ export type { FailoverProgress, TopologyChange } from './telemetry/channels.js'
 
 export type { Journey } from './telemetry/journey.js'
 
-export { classify, PgherdError, replication }
+export { classify, dns, PgherdError, patroni, replication }
 
 /** pg.Pool for a primary with replicas, bound to the application's own copy of pg. */
 export const Pool: PoolConstructor = bind(pg)
@@ -51,6 +55,6 @@ export const { types, defaults, escapeIdentifier, escapeLiteral } = pg
 export type Client = pg.Client
 
 /** All of this and of pg in one value, for what takes pg as a whole: `driver: pgherd`, `pgp.pg = pgherd`. */
-const pgherd = moduleOf(pg, { createPool, classify, replication, PgherdError }, bind, Pool)
+const pgherd = moduleOf(pg, { createPool, classify, dns, patroni, replication, PgherdError }, bind, Pool)
 export default pgherd
 export type Pgherd = typeof pgherd

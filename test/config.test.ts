@@ -4,6 +4,8 @@ import { type Config, resolveConfig } from '../src/config/config.js'
 import { clientConfigFor } from '../src/config/dial.js'
 import type { Environment } from '../src/config/hosts.js'
 import type { NodeAddress } from '../src/core/cluster/address.js'
+import { dns } from '../src/discovery/dns.js'
+import { patroni } from '../src/discovery/patroni.js'
 import { replication } from '../src/discovery/replication.js'
 import { PgherdError } from '../src/errors.js'
 
@@ -273,6 +275,21 @@ describe('config: discovery by replication', () => {
     assert.equal(resolve({ host: 'a,b', discovery: 'replication' }).replication.use, true)
     assert.equal(resolve({ host: 'a,b', discovery: replication() }).replication.use, true)
     assert.equal(resolve({ host: 'a', discovery: 'dns' }).replication.use, false)
+    assert.equal(resolve({ host: 'a', discovery: dns() }).replication.use, false)
+  })
+  it('by Patroni, and not by replication', () => {
+    const { patroni: members, replication: found } = resolve({ host: 'a', discovery: patroni({ fromHosts: true }) })
+    assert.deepEqual([members?.fromHosts, found.use], [true, false])
+    assert.equal(resolve({ host: 'a' }).patroni, null)
+  })
+  it('by names as the application says', () => {
+    const settings = {
+      servers: ['10.0.0.2', '10.0.0.2:53', '::1', '[::1]:5353'],
+      srv: '_pg._tcp',
+      intervalMillis: 1000,
+    }
+    assert.deepEqual(resolve({ host: 'a', discovery: dns(settings) }).dns, settings)
+    assert.deepEqual(resolve({ host: 'a' }).dns, {})
   })
 })
 
@@ -316,8 +333,23 @@ describe('config: bad values are refused, with the name and what is allowed', ()
     [{ failoverQueue: 1.5 }, /failoverQueue must be a whole number/],
     [{ strictAsyncCommit: 'yes' }, /strictAsyncCommit must be true or false/],
     [{ onDiscover: true }, /onDiscover must be a function/],
-    [{ discovery: 'consul' }, /discovery must be 'dns', 'replication' or/],
+    [
+      { discovery: 'consul' },
+      /discovery must be 'dns', 'replication', replication\(.*\), dns\(.*\) or patroni\(.*\), not 'consul'/,
+    ],
     [{ discovery: {} }, /discovery .* not an object/],
+    [{ discovery: patroni({}) }, /discovery .* not an object/],
+    [{ discovery: patroni({ urls: [] }) }, /discovery/],
+    [{ discovery: patroni({ urls: ['db-a:8008'] }) }, /discovery/],
+    [{ discovery: patroni({ fromHosts: true, port: 0 }) }, /discovery/],
+    [{ discovery: dns({ servers: [] }) }, /discovery .* not an object/],
+    [{ discovery: dns({ servers: ['ns.test'] }) }, /discovery/],
+    [{ discovery: dns({ servers: ['10.0.0.2:70000'] }) }, /discovery/],
+    [{ discovery: dns({ srv: '' }) }, /discovery/],
+    [{ discovery: dns({ srv: '_pg..x' }) }, /discovery/],
+    [{ discovery: dns({ intervalMillis: 999 }) }, /discovery/],
+    [{ discovery: dns({ intervalMillis: Number.NaN }) }, /discovery/],
+    [{ host: '10.0.0.1,localhost', discovery: dns({ srv: true }) }, /dns\(\{ srv \}\) needs the name of a service/],
     [{ primaryFunctions: 'touch' }, /primaryFunctions must be an array of names as SQL has them, .* not 'touch'/],
     [{ primaryRelations: ['a b'] }, /primaryRelations must be an array of names/],
     [{ replicaSafeFunctions: ['f()'] }, /replicaSafeFunctions must be an array of names/],

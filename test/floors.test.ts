@@ -68,10 +68,11 @@ const OUTSIDE: Readonly<Record<string, RegExp>> = {
   '@opentelemetry/api': /^telemetry\//,
   'node:async_hooks': /^(?:runtime\/context|pg\/calls|pool\/sessions)\.ts$/,
   'node:diagnostics_channel': /^telemetry\/channels\.ts$/,
-  'node:dns/promises': /^discovery\/dns\.ts$/,
+  'node:dns/promises': /^discovery\/resolver\.ts$/,
   'node:net':
     /^(?:discovery\/replication|config\/\w+|proxy\/(?:proxy|metrics|client\/door|server\/dial)|cli\/proxy-(?:entrance|worker)|testing\/server)\.ts$/,
-  'node:http': /^proxy\/metrics\.ts$/,
+  'node:http': /^(?:proxy\/metrics|discovery\/patroni)\.ts$/,
+  'node:https': /^discovery\/patroni\.ts$/,
   'node:tls': /^proxy\/(?:tls|client\/door|server\/dial)\.ts$/,
   'node:stream': /^proxy\/(?:client|server|console)\//,
   'node:crypto': /^(?:proxy\/|cli\/proxy-workers\.ts$)/,

@@ -17,6 +17,8 @@ export interface Wanted {
   /** Absent: the environment tells. */
   readonly url: string | null
   readonly maxLagMillis: number
+  /** As the pool's option; null: the URL says, or the pool's default is meant. */
+  readonly discovery: 'replication' | 'dns' | null
   /** How long to look around. */
   readonly timeoutMillis: number
   readonly json: boolean
@@ -34,18 +36,19 @@ const OPTIONS = {
   json: { type: 'boolean' },
   timeout: { type: 'string' },
   'max-lag': { type: 'string' },
+  discovery: { type: 'string' },
   replicas: { type: 'string' },
 } as const
 
 type Given = { readonly [name in keyof typeof OPTIONS]?: string | boolean | undefined }
 
-/** Beside --help, --json and --max-lag, which all of them have. */
+/** Beside --help, --json, --max-lag and --discovery, which all of them have. */
 const OWN: Readonly<Record<Exclude<Topic, 'proxy'>, readonly (keyof Given)[]>> = {
   status: ['timeout', 'replicas'],
   watch: [],
   explain: ['timeout'],
 }
-const COMMON: readonly (keyof Given)[] = ['help', 'version', 'json', 'max-lag']
+const COMMON: readonly (keyof Given)[] = ['help', 'version', 'json', 'max-lag', 'discovery']
 
 export function commandOf(words: readonly string[]): Command {
   const [first, ...rest] = words
@@ -126,7 +129,13 @@ function wantedOf(topic: Topic, given: Given, url: string | null): Wanted {
   }
   const timeout = given.timeout === undefined ? DEFAULT_TIMEOUT_SECONDS : Number(given.timeout)
   if (!(timeout > 0 && timeout <= 3600)) throw new Wrong(topic, '--timeout must be a number of seconds, up to 3600')
-  return { url, maxLagMillis: lagOf(topic, given), timeoutMillis: timeout * 1000, json: given.json === true }
+  const [maxLagMillis, discovery] = [lagOf(topic, given), discoveryOf(topic, given)]
+  return { url, maxLagMillis, discovery, timeoutMillis: timeout * 1000, json: given.json === true }
+}
+
+function discoveryOf(topic: Topic, { discovery }: Given): Wanted['discovery'] {
+  if (discovery === undefined || discovery === 'replication' || discovery === 'dns') return discovery ?? null
+  throw new Wrong(topic, '--discovery must be replication or dns')
 }
 
 function lagOf(topic: Topic, given: Given): number {

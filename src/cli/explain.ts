@@ -9,6 +9,7 @@ import type { Command } from './args.js'
 import { type Looking, lookAround, lookAt } from './herd.js'
 import { verdictLines } from './page.js'
 import { type Environment, type Output, paintFor, widthFor } from './terminal.js'
+import { dialAnew } from './turns.js'
 import { verdictOf } from './verdict.js'
 
 export async function explain(
@@ -17,11 +18,14 @@ export async function explain(
   environment: Environment,
   clock: Clock = systemClock
 ): Promise<number> {
-  const looking = lookAt(wanted.url, environment, wanted.maxLagMillis)
+  const looking = lookAt(wanted, environment)
   try {
     const startedAt = clock.mono()
-    const { snapshot } = await lookAround(looking, clock, wanted.timeoutMillis)
-    await catalogue(looking, Math.max(100, wanted.timeoutMillis - (clock.mono() - startedAt)))
+    await lookAround(looking, clock, wanted.timeoutMillis)
+    const left = () => wanted.timeoutMillis - (clock.mono() - startedAt)
+    await dialAnew(looking, clock, left())
+    await catalogue(looking, Math.max(100, left()))
+    const snapshot = looking.pool.topology()
     const explanation = looking.pool.explain(wanted.statement)
     // An only server is chosen whatever it is, as with pg; here the question is whether it would serve.
     const reached = snapshot.nodes.some(({ state }) => REACHED.has(state))
@@ -49,11 +53,13 @@ function explained(
   return [...explanationLines(explanation, paint, width), ...(explanation.node === null ? ['', ...trouble] : [])]
 }
 
-/** What names hide is read from a replica; without one it is not needed. */
+/** What names hide is read from a replica, or from the primary where none is fit; without any it is not needed. */
 async function catalogue({ pool }: Looking, millis: number): Promise<void> {
-  if (!pool.topology().nodes.some(({ state, refused }) => state === 'replica' && refused === null)) return
+  const replicas = pool.topology().nodes.filter(({ state }) => state === 'replica')
+  if (replicas.length === 0) return
+  const isFit = replicas.some(({ refused }) => refused === null)
   try {
-    await pool.ready({ primary: false, replicas: 1, timeoutMillis: millis })
+    await pool.ready({ primary: !isFit, replicas: isFit ? 1 : 0, timeoutMillis: millis })
   } catch {
     // The explanation itself tells that the catalogue has not been read.
   }

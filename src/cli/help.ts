@@ -21,6 +21,7 @@ Nothing is written to the servers. Each is asked over a connection named 'pgherd
 https://www.npmjs.com/package/pgherd`
 
 const COMMON = `  --max-lag MS     the oldest that a read may be, in milliseconds, or infinity; default 1000
+  --discovery WORD replication: use all replicas that the primary lists; dns: only what is named
   --json           for programs`
 
 const TIMEOUT = `  --timeout S      how long to look around, in seconds; default 5`

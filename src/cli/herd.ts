@@ -2,7 +2,7 @@
 // password. Its warnings are handed on, since a terminal that is redrawn has no place for them.
 
 import pg from 'pg'
-import { resolveConfig } from '../config/config.js'
+import { type Config, resolveConfig } from '../config/config.js'
 import type { Environment, Seed } from '../config/hosts.js'
 import { keyOf } from '../core/cluster/address.js'
 import { printable } from '../core/words.js'
@@ -10,11 +10,12 @@ import { createPool } from '../pool/pool.js'
 import type { Pool } from '../pool/types.js'
 import type { TopologySnapshot } from '../report/types.js'
 import type { Clock } from '../runtime/clock.js'
+import type { Wanted } from './args.js'
 import { isSettled } from './settled.js'
 
 export interface Looking {
   readonly pool: Pool
-  readonly seeds: readonly Seed[]
+  readonly config: Config
   /** user@host:port,host:port/database */
   readonly target: string
 }
@@ -22,13 +23,17 @@ export interface Looking {
 /** A mistake of the caller's, in words for them. */
 export class Mistake extends Error {}
 
-export function lookAt(url: string | null, environment: Environment, maxLagMillis: number): Looking {
+export function lookAt({ url, maxLagMillis, discovery }: Wanted, environment: Environment): Looking {
   const connectionString = url ?? (environment.DATABASE_URL || null)
-  const options = { maxLagMillis, ...(connectionString === null ? {} : { connectionString }) }
+  const options = {
+    maxLagMillis,
+    ...(discovery === null ? {} : { discovery }),
+    ...(connectionString === null ? {} : { connectionString }),
+  }
   try {
-    const { seeds, client } = resolveConfig(options, environment, pg.defaults)
+    const config = resolveConfig(options, environment, pg.defaults)
     // The constructor reads process.env, as pg does.
-    return { pool: new (createPool(pg))(options), seeds, target: targetOf(seeds, client, environment) }
+    return { pool: new (createPool(pg))(options), config, target: targetOf(config.seeds, config.client, environment) }
   } catch (error) {
     throw new Mistake(mistakeOf(error))
   }
@@ -60,7 +65,7 @@ const POLL_MILLIS = 50
 
 /** Waits until every server has answered or failed to, or time is up. */
 export async function lookAround(
-  { pool, seeds }: Looking,
+  { pool, config }: Looking,
   clock: Clock,
   millis: number
 ): Promise<{ readonly snapshot: TopologySnapshot; readonly settled: boolean }> {
@@ -70,7 +75,7 @@ export async function lookAround(
     pool.health()
     const snapshot = pool.topology()
     const waited = clock.mono() - startedAt
-    const settled = isSettled(snapshot, seeds, waited)
+    const settled = isSettled(snapshot, config.seeds, waited)
     if (settled || waited >= millis) return { snapshot, settled }
     await pause(clock, Math.min(POLL_MILLIS, millis - waited))
   }

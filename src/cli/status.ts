@@ -8,6 +8,7 @@ import type { Command } from './args.js'
 import { type Looking, lookAround, lookAt } from './herd.js'
 import { clusterLines, hiddenLines, nodeLines, verdictLines } from './page.js'
 import { type Environment, type Output, paintFor, widthFor } from './terminal.js'
+import { dialAnew } from './turns.js'
 import { type Verdict, verdictOf } from './verdict.js'
 
 export async function status(
@@ -16,9 +17,12 @@ export async function status(
   environment: Environment,
   clock: Clock = systemClock
 ): Promise<number> {
-  const looking = lookAt(wanted.url, environment, wanted.maxLagMillis)
+  const looking = lookAt(wanted, environment)
   try {
-    const { snapshot, settled } = await lookAround(looking, clock, wanted.timeoutMillis)
+    const startedAt = clock.mono()
+    const { settled } = await lookAround(looking, clock, wanted.timeoutMillis)
+    await dialAnew(looking, clock, wanted.timeoutMillis - (clock.mono() - startedAt))
+    const snapshot = looking.pool.topology()
     const verdict = verdictOf(snapshot, wanted.replicas)
     const unasked = settled ? [] : unaskedLines(snapshot, wanted.timeoutMillis)
     const lines = wanted.json

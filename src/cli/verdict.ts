@@ -23,7 +23,8 @@ export function verdictOf(snapshot: TopologySnapshot, wantedReplicas = 0): Verdi
     const why = serving.draining ? 'is to be left alone' : `is suspect: ${reasonOf(serving) ?? 'no answer yet'}`
     return { healthy: false, text: `Not writable now: the primary ${why}. ${reads}`, advice: null }
   }
-  const advice = pretenders(nodes)
+  const lacks = fit === 0 || fit < wantedReplicas
+  const advice = pretenders(nodes) ?? poolers(nodes) ?? (lacks ? (astray(nodes) ?? unused(nodes)) : null)
   if (fit >= wantedReplicas) return { healthy: true, text: `Writable. ${reads}`, advice }
   return { healthy: false, text: `Writable, but ${reads}`, advice }
 }
@@ -34,6 +35,38 @@ function pretenders(nodes: readonly NodeSnapshot[]): string | null {
   if (claimants.length === 0) return null
   const [claim, it] = claimants.length === 1 ? ['claims', 'it'] : ['claim', 'them']
   return `${listed(claimants)} ${claim} to be the primary as well: stop ${it}, or make ${it === 'it' ? 'it a replica' : 'them replicas'}.`
+}
+
+function poolers(nodes: readonly NodeSnapshot[]): string | null {
+  const pooled = nodes.filter(({ pooled }) => pooled).map(({ key }) => key)
+  if (pooled.length === 0) return null
+  const what = pooled.length === 1 ? 'is a pooler' : 'are poolers'
+  return `${listed(pooled)} ${what}: only what runs on the primary is sure. Name the servers themselves.`
+}
+
+/** A pool may be told by `replication({ address })` where a replica listens; this program is not. */
+function astray(nodes: readonly NodeSnapshot[]): string | null {
+  const lost = nodes.filter(
+    ({ origin, state, failure }) =>
+      origin === 'discovered' && failure !== null && (state === 'down' || state === 'unknown')
+  )
+  if (lost.length === 0) return null
+  const [was, one] = lost.length === 1 ? ['was', 'it listens'] : ['were', 'they listen']
+  return (
+    `${listed(lost.map(({ key }) => key))} ${was} found in pg_stat_replication, at the port of the primary. Where ${one} elsewhere ` +
+    '(containers, published ports), name the servers in the URL; a pool may be told by replication({ address }).'
+  )
+}
+
+/** A pool with `discovery` would use them. */
+function unused(nodes: readonly NodeSnapshot[]): string | null {
+  const shown = nodes.filter(({ origin }) => origin === 'shown').map(({ key }) => key)
+  if (shown.length === 0) return null
+  const [was, them] = shown.length === 1 ? ['was', 'it'] : ['were', 'them']
+  return (
+    `${listed(shown)} ${was} found beside the named hosts and not asked. A pool with discovery: 'replication' uses ${them}, and ` +
+    'so does --discovery replication here.'
+  )
 }
 
 function readsText(fit: number, all: number, wanted: number): string {

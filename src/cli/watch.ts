@@ -24,7 +24,7 @@ export async function watch(
   outside: Outside,
   clock: Clock = systemClock
 ): Promise<number> {
-  const looking = lookAt(wanted.url, outside.environment, wanted.maxLagMillis)
+  const looking = lookAt(wanted, outside.environment)
   const live = !wanted.json && isScreen(outside.output, outside.environment)
   const show = live ? new Live(looking, outside) : new Lines(outside, wanted.json)
   const log = new Log(looking, show)

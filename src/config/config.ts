@@ -4,6 +4,8 @@
 import { type BalancePolicy, policies } from '../core/cluster/balance.js'
 import type { Misspelt } from '../core/spelling.js'
 import type { NameOptions } from '../core/sql/definitions.js'
+import type { DnsSettings } from '../discovery/dns.js'
+import type { PatroniSettings } from '../discovery/patroni.js'
 import type { ReplicationSettings } from '../discovery/replication.js'
 import { argumentError } from '../errors.js'
 import type { RequiredAuth } from '../pg/weak-auth.js'
@@ -13,6 +15,8 @@ import {
   ATTRIBUTES,
   type Attributes,
   authOf,
+  isDnsSource,
+  isPatroniSource,
   isReplicationSource,
   lastPart,
   misspelt,
@@ -38,6 +42,10 @@ export interface Config extends Omit<Values, Reshaped>, Dialing {
   readonly seeds: readonly Seed[]
   readonly attributes: Attributes
   readonly replication: { readonly use: boolean; readonly settings: ReplicationSettings }
+  /** How names are looked up. */
+  readonly dns: DnsSettings
+  /** Where members are listed; null: nowhere. */
+  readonly patroni: PatroniSettings | null
   /** The user chose the lag bound: it is kept also where nothing can prove it. */
   readonly isBoundGiven: boolean
   readonly names: NameOptions
@@ -77,6 +85,8 @@ export function resolveConfig(given: unknown, environment: Environment, defaults
     ssl: resolveSsl(options.ssl, environment, defaults),
     attributes: ATTRIBUTES[targetSessionAttrs],
     replication: replicationOf(discovery, seeds.length === 1),
+    dns: dnsOf(discovery, seeds),
+    patroni: isPatroniSource(discovery) ? Object.freeze({ ...discovery }) : null,
     isBoundGiven: read('maxLagMillis') !== undefined,
     names: namesOf({ primaryFunctions, replicaSafeFunctions, primaryRelations }),
     balance: typeof balance === 'function' ? balance : policies[balance],
@@ -131,5 +141,15 @@ function copied(options: Options): Options {
 function replicationOf(discovery: Values['discovery'], single: boolean): Config['replication'] {
   const named = discovery === 'replication' || isReplicationSource(discovery)
   const settings = isReplicationSource(discovery) ? discovery : {}
-  return { use: named || (single && discovery !== 'dns'), settings }
+  return { use: named || (single && discovery === undefined), settings }
+}
+
+function dnsOf(discovery: Values['discovery'], seeds: readonly Seed[]): DnsSettings {
+  if (!isDnsSource(discovery)) return {}
+  const { servers, srv, intervalMillis } = discovery
+  if (srv && !seeds.some(({ lookup }) => lookup)) {
+    refuse('option discovery: dns({ srv }) needs the name of a service as a host; an address has no SRV records')
+  }
+  // What the application changes afterwards changes nothing here.
+  return Object.freeze({ servers: servers === undefined ? undefined : [...servers], srv, intervalMillis })
 }

@@ -1,7 +1,10 @@
 // The options of pgherd: one table, from which their types, checks and defaults are derived. docs/options.md explains each.
 
+import { isIP } from 'node:net'
 import { type BalancePolicy, type PolicyName, policies } from '../core/cluster/balance.js'
 import { type Misspelt, meantBy } from '../core/spelling.js'
+import type { DnsSource } from '../discovery/dns.js'
+import type { PatroniSource } from '../discovery/patroni.js'
 import type { ReplicationSource } from '../discovery/replication.js'
 import { PgherdError } from '../errors.js'
 import type { RequiredAuth } from '../pg/weak-auth.js'
@@ -45,10 +48,13 @@ export const OPTIONS = {
     (value) => typeof value === 'string' && Object.hasOwn(ATTRIBUTES, value)
   ),
   /** Where replicas are found beside the configured hosts. Default: from a single configured host's pg_stat_replication. */
-  discovery: option<'dns' | 'replication' | ReplicationSource | undefined>(
+  discovery: option<'dns' | 'replication' | ReplicationSource | DnsSource | PatroniSource | undefined>(
     undefined,
-    "'dns', 'replication' or replication({ address })",
-    (value) => value === 'dns' || value === 'replication' || isReplicationSource(value)
+    "'dns', 'replication', replication({ address }), dns({ servers, srv, intervalMillis }) or patroni({ urls, fromHosts, port })",
+    (value) =>
+      value === 'dns' ||
+      value === 'replication' ||
+      [isReplicationSource, isDnsSource, isPatroniSource].some((is) => is(value))
   ),
   /** The oldest a read may be, in milliseconds. Default 1000. `0`: all reads on the primary; `Infinity`: any replica. */
   maxLagMillis: millis(1000, 0),
@@ -251,6 +257,43 @@ export function isReplicationSource(value: unknown): value is ReplicationSource 
   const source = value as Partial<ReplicationSource> | null
   if (typeof source !== 'object' || source?.source !== 'replication') return false
   return source.address === undefined || typeof source.address === 'function'
+}
+
+export function isDnsSource(value: unknown): value is DnsSource {
+  const source = value as Partial<DnsSource> | null
+  if (typeof source !== 'object' || source?.source !== 'dns') return false
+  const { servers, srv, intervalMillis } = source
+  const isInterval = typeof intervalMillis === 'number' && intervalMillis >= 1000
+  return (
+    (servers === undefined || (Array.isArray(servers) && servers.length > 0 && servers.every(isNameServer))) &&
+    (srv === undefined ||
+      typeof srv === 'boolean' ||
+      (typeof srv === 'string' && /^[^.\s]+(?:\.[^.\s]+)*$/.test(srv))) &&
+    (intervalMillis === undefined || isInterval)
+  )
+}
+
+export function isPatroniSource(value: unknown): value is PatroniSource {
+  const source = value as Partial<PatroniSource> | null
+  if (typeof source !== 'object' || source?.source !== 'patroni') return false
+  const { urls, fromHosts, port, tls } = source
+  const isUrls = urls === undefined ? fromHosts === true : Array.isArray(urls) && urls.length > 0 && urls.every(isHttp)
+  return (
+    isUrls &&
+    (fromHosts === undefined || typeof fromHosts === 'boolean') &&
+    (port === undefined || (Number.isInteger(port) && port > 0 && port <= 65_535)) &&
+    (tls === undefined || (typeof tls === 'object' && tls !== null))
+  )
+}
+
+function isHttp(value: unknown): boolean {
+  return typeof value === 'string' && /^https?:\/\//i.test(value) && URL.canParse(value)
+}
+
+/** As Node's dns.setServers() takes it: an address, and perhaps a port. */
+function isNameServer(value: unknown): boolean {
+  const [, v6, v4, port = '53'] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(String(value)) ?? []
+  return typeof value === 'string' && (isIP(value) !== 0 || (isIP(v6 ?? v4 ?? '') !== 0 && Number(port) <= 65_535))
 }
 
 /** The last part of a name, as the server knows it: folded unless quoted. Null: the text is no name. */

@@ -37,6 +37,9 @@ export type { Readiness } from './readiness.js'
 export { type Attempt, hasWon, type Request } from './request.js'
 export type { Sessions } from './sessions.js'
 
+/** A server has gone down, so its name may lead to another one. */
+const isLoss = (change: Change) => change.kind === 'state' && change.to === 'down'
+
 export class Herd {
   readonly #config: Config
   readonly #clock: Clock
@@ -66,7 +69,13 @@ export class Herd {
     const interval = Math.min(config.monitorIntervalMillis, Math.max(20, config.maxLagMillis / 3))
     this.#monitor = new Monitor(store, clock, interval, probesOf(config, parts), busy)
     this.#proofs = new Proofs(store, clock, this.#monitor.positions)
-    this.#sources = new Sources(store, clock, parts.sources ?? sourcesOf(config), () => this.#monitor.resting)
+    this.#sources = new Sources(
+      store,
+      clock,
+      parts.sources ?? sourcesOf(config, store),
+      () => this.#monitor.resting,
+      () => this.#monitor.wakeAll()
+    )
     this.#chooser = new Chooser({ config, clock, store, monitor: this.#monitor, proofs: this.#proofs, unproven })
     this.#catalogue = new Catalogue(this.#catalogueParts(parts))
     const shared = {
@@ -124,7 +133,7 @@ export class Herd {
     if (after.primary === null && before.primary !== null) {
       this.#sources.wake()
       this.#monitor.hurry()
-    } else if (isLost(after) && !isLost(before)) this.#sources.hurry()
+    } else if ((isLost(after) && !isLost(before)) || found.some(isLoss)) this.#sources.hurry()
     discoverReplicas(this.#store, this.#clock, this.#config, after, before)
   }
 

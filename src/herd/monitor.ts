@@ -140,6 +140,11 @@ export class Monitor {
     this.#loops.get(key)?.wake()
   }
 
+  /** Another source than the servers says that something has changed. */
+  wakeAll(): void {
+    for (const loop of this.#loops.values()) loop.wake()
+  }
+
   /** The primary is lost. A loop pauses for the time between two looks at a healthy primary, and the next may be there sooner. */
   hurry(): void {
     for (const loop of this.#loops.values()) loop.hasten()

@@ -4,6 +4,7 @@ import type { Client } from 'pg'
 import { type Checked, detailIn, sightingIn } from '../core/cluster/answers.js'
 import { type Failure, failureOf, verdictOf } from '../core/cluster/failure.js'
 import type { Sighting } from '../core/cluster/sighting.js'
+import { isTooOld, tooOldText } from '../core/cluster/version.js'
 import { isA } from '../core/thrown.js'
 import { PgherdError } from '../errors.js'
 import { type answered, type Row, Unasked } from '../pg/own-query.js'
@@ -52,7 +53,20 @@ export async function sightOn(
 ): Promise<Sighting> {
   const sighting = usable(sightingIn(await asked(client, LEAN, ROLE, answer)))
   if (depth === 'lean' || (depth === 'changed' && before !== null && isAlike(sighting, before))) return sighting
-  return { ...sighting, detail: usable(detailIn(await asked(client, DETAIL, IDENTITY, answer))) }
+  const row = await asked(client, DETAIL, IDENTITY, answer)
+  const detail = usable(detailIn(row, (client as Login).processID))
+  refuseOld(detail.version)
+  return { ...sighting, detail }
+}
+
+/** What is asked here means something else on an older server, or nothing. */
+export function refuseOld(version: string | null): void {
+  if (version !== null && isTooOld(version)) throw new PgherdError('PGHERD_VERSION', `${tooOldText(version)}.`)
+}
+
+/** What pg keeps of BackendKeyData, and its published types do not name. libpq's binding keeps nothing. */
+interface Login {
+  readonly processID?: number | null
 }
 
 /** Nothing but positions differs. */

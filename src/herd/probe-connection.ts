@@ -10,7 +10,7 @@ import { loggedIn } from '../pg/login.js'
 import { answered, answeredInside, answeredPrepared, type Row } from '../pg/own-query.js'
 import { type Intake, sourceOf, tap } from '../pg/tap.js'
 import { authRule, type RequiredAuth } from '../pg/weak-auth.js'
-import { type Depth, OVERDUE, sightOn } from './probe-answers.js'
+import { type Depth, OVERDUE, refuseOld, sightOn } from './probe-answers.js'
 
 /** No answer to a question of a probe is nearly as long. */
 const ANSWER_BYTES = 1 << 20
@@ -19,11 +19,19 @@ export function intakeOf(required: RequiredAuth | null, origin: NodeAddress['ori
   return { limitBytes: ANSWER_BYTES, refusesAuth: authRule(required, origin) }
 }
 
+interface Parameter {
+  readonly parameterName?: string
+  readonly parameterValue?: string
+}
+
 interface Internals {
   unref(): void
   /** As the server said at the login. */
   readonly processID?: number | null
-  readonly connection?: { readonly stream?: { destroy(): void } }
+  readonly connection?: {
+    readonly stream?: { destroy(): void }
+    on?(event: 'parameterStatus', listener: (told: Parameter) => void): void
+  }
 }
 
 /** Members that pg has and its published types do not name. */
@@ -126,16 +134,21 @@ export class ProbeConnection {
   async #loginAnew(isWanted: () => boolean): Promise<Client> {
     // The promise of this login is known from the next microtask on.
     await null
+    let version: string | null = null
     const make = () => {
       if (!isWanted()) throw OVERDUE
       const client = this.#makeClient()
       tap(client, this, this.#intake)
       this.#client = client
+      internals(client).connection?.on?.('parameterStatus', ({ parameterName, parameterValue = null }) => {
+        if (parameterName === 'server_version') version = parameterValue
+      })
       const gone = () => this.#gone(client)
       return client.on('error', gone).on('end', gone)
     }
     try {
       const client = await loggedIn(make)
+      refuseOld(version)
       internals(client).unref()
       this.#ready = this.#client
       return client

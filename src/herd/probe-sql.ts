@@ -57,11 +57,12 @@ export const DETAIL = `select (select system_identifier from pg_catalog.pg_contr
   pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::pg_catalog.text as wal_segment_size,
   pg_catalog.current_setting('standard_conforming_strings') as standard_conforming_strings,
   pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role,
-  pg_catalog.pg_backend_pid()::pg_catalog.text as pid,
+  pg_catalog.pg_backend_pid()::pg_catalog.text as pid, pg_catalog.current_setting('port') as port,
   pg_catalog.pg_has_role(pg_catalog.to_regrole('pg_read_all_stats'), 'usage')::pg_catalog.text as reads_stats`
 
 /** The role that a function of DETAIL is forbidden to. */
-export const IDENTITY = `select pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role`
+export const IDENTITY = `select pg_catalog.current_setting('server_version') as version, current_user::pg_catalog.text as role,
+  pg_catalog.pg_backend_pid()::pg_catalog.text as pid`
 
 /** Whether the server is in recovery, and nothing else: for servers where WAL functions are forbidden or unknown (42501, 0A000). */
 export const ROLE = `select pg_catalog.pg_is_in_recovery()::pg_catalog.text as in_recovery, null as insert, null as flush,

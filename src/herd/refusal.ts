@@ -101,12 +101,14 @@ function isLastWord(failure: Failure): boolean {
   return isDenial(failure) || (verdictOf(failure) === 'alive' && failure.kind !== 'full')
 }
 
+const OF_ONE_SERVER: ReadonlySet<string | null> = new Set(['PGHERD_AUTH', 'PGHERD_WEAK_AUTH', 'PGHERD_VERSION'])
+
 /**
  * A wrong password is wrong at every server of a cluster. A login method that pg does not know, or must not use, concerns one server
- * only. And a server that was only found ends no wait for the servers that were named.
+ * only, and so does a version. And a server that was only found ends no wait for the servers that were named.
  */
 function isOfAll({ code }: Failure, origin: Node['address']['origin'] | undefined): boolean {
-  return origin === 'configured' && code !== 'PGHERD_AUTH' && code !== 'PGHERD_WEAK_AUTH'
+  return origin === 'configured' && !OF_ONE_SERVER.has(code)
 }
 
 /** `caller` as the origin: the application's own code threw the error, and not pg because of a strange server. */
@@ -153,16 +155,32 @@ const TEXTS: Readonly<Record<RefusalCode, (config: Config, topology: Topology) =
   PGHERD_MIXED_CLUSTERS: () =>
     'the configured hosts belong to different clusters (their system identifiers differ). ' +
     'Keep only the hosts of one cluster in connectionString or host.',
-  PGHERD_NO_REPLICA: (_, topology) =>
-    (hasReplica(topology)
-      ? 'no replica may serve this statement. Raise maxLagMillis, or '
-      : 'no replica is known to serve this statement. Name the replicas among the hosts, or ') +
-    "let the primary serve reads with whenStale: 'primary'. What is not taken for a read never runs there while a replica is " +
-    'asked for.',
+  PGHERD_NO_REPLICA: (config, topology) => {
+    const isKnown = hasReplica(topology)
+    const text = `no replica ${isKnown ? 'may' : 'is known to'} serve this statement.`
+    // No primary was ever seen that could serve it instead.
+    if (topology.alone) return text
+    return `${text} ${isKnown ? 'Raise maxLagMillis' : 'Name the replicas among the hosts'}, or ${elsewhere(config)}`
+  },
   PGHERD_TIMEOUT: ({ connectionTimeoutMillis }) =>
     `no connection within connectionTimeoutMillis (${connectionTimeoutMillis} ms): timeout exceeded when trying to connect.`,
   PGHERD_QUEUE_FULL: ({ failoverQueue }) =>
     `${failoverQueue} statements already wait for a primary. Shed load, or raise failoverQueue.`,
+}
+
+/** What lets the primary run what replicas do not, where that is not so already. */
+function elsewhere({ attributes, whenStale }: Config): string {
+  if (attributes === 'standby') return "let the primary serve as well with targetSessionAttrs: 'any'."
+  if (whenStale === 'error') {
+    return (
+      "let the primary serve reads with whenStale: 'primary'. What is not taken for a read never runs there while a replica is " +
+      'asked for.'
+    )
+  }
+  return (
+    "leave out route: 'replica'. As long as it is asked for, a client, a transaction and what is not taken for a read never use " +
+    'the primary.'
+  )
 }
 
 /** What the reader can do where no primary was found. Where no server answers no server can be promoted. */

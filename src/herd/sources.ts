@@ -1,6 +1,7 @@
-// When to ask the discovery sources: at the start, and every few seconds while statements come. They are asked at once when the
-// primary is lost and when a statement begins to wait, and then twice a second until there is a primary. A source that fails or
-// answers nothing changes nothing: the last good list stands.
+// When to ask the discovery sources: at the start, and every few seconds while statements come, or as soon as a source says that its
+// answer is outdated. They are asked at once when a server is lost and when a statement begins to wait, and then twice a second until
+// there is a primary. A source that fails or answers nothing changes nothing: the last good list stands, and the source is asked again
+// soon, then less and less often.
 
 import type { Config } from '../config/config.js'
 import { keyOf, type NodeAddress, traitsOf } from '../core/cluster/address.js'
@@ -8,7 +9,8 @@ import { failureOf } from '../core/cluster/failure.js'
 import { isLost } from '../core/cluster/outage.js'
 import type { Topology } from '../core/cluster/topology.js'
 import { type Discovery, fixed } from '../discovery/discovery.js'
-import { dns } from '../discovery/dns.js'
+import { nameSource, namesOf } from '../discovery/dns.js'
+import { PatroniMembers, type PatroniSettings, urlsOf } from '../discovery/patroni.js'
 import { replicasOf } from '../discovery/replication.js'
 import type { Alarm, Clock } from '../runtime/clock.js'
 import { jittered } from '../runtime/clock.js'
@@ -27,6 +29,9 @@ interface Round {
   dueAt: number
   /** The source was asked before the primary was lost, so its answer may be outdated. It is asked again then. */
   again: boolean
+  /** How many times in a row it could not be asked. */
+  failures: number
+  news: string | null
 }
 
 export class Sources {
@@ -34,9 +39,18 @@ export class Sources {
   readonly #clock: Clock
   readonly #rounds: readonly Round[]
   readonly #resting: () => boolean
+  readonly #look: () => void
   #stopped = false
 
-  constructor(store: Store, clock: Clock, sources: readonly Discovery[], resting: () => boolean) {
+  /** `look`: a source says that something has changed, so all servers are looked at. */
+  constructor(
+    store: Store,
+    clock: Clock,
+    sources: readonly Discovery[],
+    resting: () => boolean,
+    look: () => void = () => {}
+  ) {
+    this.#look = look
     this.#store = store
     this.#clock = clock
     this.#rounds = sources.map((source) => ({
@@ -46,6 +60,8 @@ export class Sources {
       askedAt: -Infinity,
       dueAt: Infinity,
       again: false,
+      failures: 0,
+      news: null,
     }))
     this.#resting = resting
   }
@@ -75,7 +91,10 @@ export class Sources {
 
   stop(): void {
     this.#stopped = true
-    for (const { alarm } of this.#rounds) alarm?.cancel()
+    for (const { alarm, source } of this.#rounds) {
+      alarm?.cancel()
+      source.stop?.()
+    }
   }
 
   async #ask(round: Round): Promise<void> {
@@ -88,8 +107,13 @@ export class Sources {
       const found = round.source.discover()
       // The first statement must not wait for an answer that is known: with one server it dials before it returns, as with pg.
       const addresses = found instanceof Promise ? await found : found
+      round.failures = 0
       this.#tell(() => this.#store.dispatch({ kind: 'discovered', source, addresses, at: this.#clock.now() }))
+      const { news = null } = round.source
+      if (news !== round.news && !this.#stopped) this.#look()
+      round.news = news
     } catch (error) {
+      round.failures++
       const failure = failureOf(error, 'connect')
       this.#tell(() => this.#store.dispatch({ kind: 'discovery-failed', source, failure, at: this.#clock.now() }))
     } finally {
@@ -101,8 +125,13 @@ export class Sources {
     }
     // Without statements no address is needed, and the next statement wakes the sources.
     if (this.#stopped || this.#resting()) return
-    const urgent = isLost(this.#store.topology) || this.#store.waiting > 0
-    this.#askIn(round, jittered(urgent ? RETRY_MILLIS : INTERVAL_MILLIS, this.#clock))
+    this.#askIn(round, jittered(this.#pauseOf(round), this.#clock))
+  }
+
+  #pauseOf({ source, failures }: Round): number {
+    if (isLost(this.#store.topology) || this.#store.waiting > 0) return RETRY_MILLIS
+    const usual = source.dueMillis ?? INTERVAL_MILLIS
+    return failures === 0 ? usual : Math.min(usual, RETRY_MILLIS * 2 ** (failures - 1))
   }
 
   #askIn(round: Round, millis: number): void {
@@ -117,7 +146,26 @@ export class Sources {
 }
 
 /** The sources that the configured hosts stand for. */
-export function sourcesOf(config: Config): readonly Discovery[] {
+export function sourcesOf(config: Config, store: Store): readonly Discovery[] {
+  return [...hostsOf(config), ...(config.patroni === null ? [] : [membersOf(config, config.patroni, store)])]
+}
+
+/** Where Patroni has members; `onDiscover` says which of them may be used beside those that are named. */
+function membersOf({ seeds, onDiscover }: Config, settings: PatroniSettings, store: Store): Discovery {
+  const isNamed = (address: NodeAddress) => store.topology.nodes.get(keyOf(address))?.address.origin === 'configured'
+  const members = new PatroniMembers(urlsOf(settings, [...new Set(seeds.map(({ host }) => host))]), settings.tls)
+  return {
+    name: members.name,
+    dueMillis: members.dueMillis,
+    get news() {
+      return members.news
+    },
+    discover: async () => (await members.discover()).filter((address) => isNamed(address) || onDiscover(address)),
+    stop: () => members.stop(),
+  }
+}
+
+function hostsOf(config: Config): readonly Discovery[] {
   const literal = config.seeds.filter(({ lookup }) => !lookup)
   const addresses = literal.map(
     (seed): NodeAddress => ({
@@ -128,8 +176,12 @@ export function sourcesOf(config: Config): readonly Discovery[] {
       ...traitsOf(seed),
     })
   )
-  const names = config.seeds.filter(({ lookup }) => lookup)
-  return [...(addresses.length > 0 ? [fixed(addresses)] : []), ...names.map((seed) => dns(seed))]
+  const named = config.seeds.filter(({ lookup }) => lookup)
+  const names = namesOf(config.dns)
+  return [
+    ...(addresses.length > 0 ? [fixed(addresses)] : []),
+    ...named.map((seed) => nameSource(seed, config.dns, names)),
+  ]
 }
 
 /** The primary names its replicas in every full probe. */

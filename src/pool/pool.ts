@@ -5,7 +5,7 @@ import type { EventEmitter } from 'node:events'
 import type { PoolClient } from 'pg'
 import { keyOf } from '../core/cluster/address.js'
 import { argumentError, endedError } from '../errors.js'
-import type { Readiness } from '../herd/herd.js'
+import type { Herd, Readiness } from '../herd/herd.js'
 import { abilitiesOf, type PgLike } from '../pg/abilities.js'
 import type { InnerPool } from '../pg/internals.js'
 import type { ClientClass } from '../pg/weak-auth.js'
@@ -32,6 +32,13 @@ type BaseClass = new (
 const READY_OPTIONS: ReadonlySet<string> = new Set(['primary', 'replicas', 'timeoutMillis'])
 const NOTHING: InnerPool['_clients'] = []
 
+const HERDS = new WeakMap<object, Herd>()
+
+/** What a pool knows of its servers, for the command line, which finds out more than its pool does. */
+export function herdOf(pool: object): Herd {
+  return HERDS.get(pool) as Herd
+}
+
 /** Binds the class to one copy of pg, so that `instanceof` of that copy holds. */
 export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstructor {
   const abilities = abilitiesOf(pg)
@@ -45,6 +52,7 @@ export function createPool(pg: PgLike, clock: Clock = systemClock): PoolConstruc
       const resolved = configOf(options, pg, abilities)
       super(options)
       this.#core = new Core(this, resolved, pg, abilities, clock)
+      HERDS.set(this, this.#core.router.herd)
       describe(this.options, this.#core.config.seeds, () => this.#core.router.primaryAddress)
     }
 

@@ -157,11 +157,15 @@ export function reasonOf({ state, failure, refused, draining, systemIdentifier }
 
 function reasonLines(node: NodeSnapshot, paint: Paint, width: number): string[] {
   const reason = reasonOf(node)
-  if (reason === null) return []
-  return hanging(reason, '└ ', width - INDENT.length).map((line) =>
-    paint(line, ...(WORD_STYLES[stateWord(node)] ?? []))
-  )
+  const below = (text: string, styles: readonly Style[]) =>
+    hanging(text, '└ ', width - INDENT.length).map((line) => paint(line, ...styles))
+  return [
+    ...(reason === null ? [] : below(reason, WORD_STYLES[stateWord(node)] ?? [])),
+    ...(node.pooled ? below(POOLED, ['yellow']) : []),
+  ]
 }
+
+const POOLED = 'a pooler answers there: what one connection proves says nothing of the next'
 
 /** Lines that begin where the first one's text does. */
 export function hanging(text: string, mark: string, width: number): string[] {
@@ -176,12 +180,14 @@ export function explanationText(explanation: Explanation, paint: Paint): string 
 
 /** Where the statement would go, what it needs and which word of it decided, and why each other node would not have it. */
 export function explanationLines(explanation: Explanation, paint: Paint, width: number): string[] {
-  const { intent, word, reason, node, guarded, refused } = explanation
+  const { intent, word, reason, node, guarded, pooled, refused } = explanation
   const where = node === null ? paint('nowhere now', 'bold', 'red') : paint(node, 'bold', 'green')
   const why = word === '' ? reason : `${printable(word)} ${reason}`
   const others = Object.entries(refused)
   const keys = Math.min(40, Math.max(0, ...others.map(([key]) => key.length)))
-  const notes = guarded ? hanging(GUARDED, '  ', width) : []
+  const notes = [...(guarded ? [GUARDED] : []), ...(pooled ? [POOLED] : [])].flatMap((note) =>
+    hanging(note, '  ', width)
+  )
   const refusals = others.flatMap(([key, text]) =>
     hanging(printable(text), `  ${shortened(key, keys).padEnd(keys)}  `, width)
   )

@@ -1,15 +1,15 @@
 // Plain frozen values for users: Topology -> TopologySnapshot, Choice -> Explanation.
 
-import type { NodeKey } from '../core/cluster/address.js'
+import { keyOf, type NodeKey } from '../core/cluster/address.js'
 import { policies } from '../core/cluster/balance.js'
 import { lagOf } from '../core/cluster/horizon.js'
 import type { Instant } from '../core/cluster/instant.js'
 import { bytesBetween, formatLsn, type Lsn } from '../core/cluster/lsn.js'
 import type { Node } from '../core/cluster/node.js'
 import { type Choice, type Refusal, select, type Target, unfitPrimary } from '../core/cluster/selection.js'
-import type { Detail } from '../core/cluster/sighting.js'
+import type { Sighting } from '../core/cluster/sighting.js'
 import type { Topology } from '../core/cluster/topology.js'
-import { grantFor, hiddenFrom } from './hidden.js'
+import { grantFor, hiddenFrom, receives } from './hidden.js'
 import { printedAs } from './inspect.js'
 import { explanationText, topologyText } from './print.js'
 import type { Bounds, Explanation, NodeSnapshot, TopologySnapshot } from './types.js'
@@ -39,7 +39,7 @@ function nodeSnapshot(topology: Topology, node: Node, now: Instant, refused: Ref
     port: address.port,
     state: state.kind,
     origin: address.origin,
-    foundBy: address.origin !== 'configured' ? 'replication' : address.servername === null ? 'configured' : 'dns',
+    foundBy: finderOf(topology, node),
     name: address.servername,
     weight: address.weight ?? 1,
     zone: address.zone ?? null,
@@ -54,8 +54,15 @@ function nodeSnapshot(topology: Topology, node: Node, now: Instant, refused: Ref
     generation: node.generation,
     failure: failure?.message ?? null,
     failureCode: failure?.code ?? null,
+    pooled: seen?.detail?.isPooled === true,
     hidden: Object.freeze(hiddenFrom(node)),
   })
+}
+
+function finderOf({ sources }: Topology, { key, address }: Node): NodeSnapshot['foundBy'] {
+  if (address.origin === 'configured') return address.servername === null ? 'configured' : 'dns'
+  const isMember = address.origin === 'discovered' && sources.get('patroni')?.some((each) => keyOf(each) === key)
+  return isMember ? 'patroni' : 'replication'
 }
 
 function placeOf(
@@ -132,7 +139,21 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
   avoided: 'it has just failed this statement',
 }
 
-export function refusalsOf(topology: Topology, choice: Choice): Readonly<Record<NodeKey, string>> {
+/** Where a statement goes by a choice, and what is to be said of that. */
+export function placeIn(
+  topology: Topology,
+  choice: Choice
+): Pick<Explanation, 'node' | 'guarded' | 'pooled' | 'refused'> {
+  const { node } = choice
+  return {
+    node: node?.key ?? null,
+    guarded: node !== null && choice.reason === 'guarded',
+    pooled: node?.seen?.detail?.isPooled === true,
+    refused: refusalsOf(topology, choice),
+  }
+}
+
+function refusalsOf(topology: Topology, choice: Choice): Readonly<Record<NodeKey, string>> {
   const refused = new Map(choice.refused)
   // Where only the primary can serve, selection did not look at the other nodes.
   if (choice.node !== null && choice.reason === 'primary') {
@@ -148,18 +169,25 @@ function wordsOf(topology: Topology, refused: ReadonlyMap<NodeKey, Refusal>): Re
     if (node?.state.kind === 'alias') return [key, `it is another address of ${node.state.of}, which is listed already`]
     if (refusal === 'not-following' && topology.incumbent === null)
       return [key, 'no primary is known that it could follow']
-    const more = refusal === 'not-following' ? unproven(node?.seen?.detail ?? null) : ''
+    const more = refusal === 'not-following' ? unproven(node?.seen ?? null) : ''
     return [key, REFUSALS[refusal] + more]
   })
   return Object.fromEntries(told)
 }
 
 /** Says what is missing for the proof that a replica follows: what it receives is the proof, if the role may see that. */
-function unproven(detail: Detail | null): string {
-  const grant = grantFor(detail)
-  if (grant !== null) return `: ${grant} shows it, or its next restartpoint`
-  return detail?.readsStats === true && detail.receivedTimeline === null ? ': it receives nothing now' : ''
+function unproven(seen: Sighting | null): string {
+  if (seen === null) return ''
+  const isSeen = seen.detail?.readsStats === true
+  if (!receives(seen) || (isSeen && seen.detail?.receivedTimeline === null)) return RECEIVES_NOTHING
+  const grant = grantFor(seen.detail)
+  return grant === null ? '' : `: ${grant} shows it, or its next restartpoint`
 }
+
+/** As a standby that lives on a WAL archive alone. */
+const RECEIVES_NOTHING =
+  ': it receives nothing now, and from a WAL archive alone only its next restartpoint shows it (CHECKPOINT on the primary, then ' +
+  'on the standby, is the fast way)'
 
 export function explanationOf(explanation: Explanation): Explanation {
   return Object.freeze(printedAs(explanation, 'Explanation', explanationText))

@@ -11,8 +11,8 @@ export interface NodeSnapshot {
   readonly state: 'unknown' | 'primary' | 'replica' | 'claimant' | 'down' | 'foreign' | 'alias'
   /** `shown`: found beside several configured hosts; listed, never used. */
   readonly origin: 'configured' | 'discovered' | 'shown'
-  /** `dns`: it is an address of a configured name. `replication`: the primary's pg_stat_replication lists it. */
-  readonly foundBy: 'configured' | 'dns' | 'replication'
+  /** `dns`: it is an address of a configured name. `replication`: the primary's pg_stat_replication lists it. `patroni`: its REST API does. */
+  readonly foundBy: 'configured' | 'dns' | 'replication' | 'patroni'
   /** The configured name whose address this is. */
   readonly name: string | null
   /** Its share of the reads, beside the others'; 0: none, unless nothing else can serve. */
@@ -43,6 +43,8 @@ export interface NodeSnapshot {
   readonly failure: string | null
   /** The SQLSTATE of that failure, or the name of the system's error. */
   readonly failureCode: string | null
+  /** A pooler answers at this address, so what one connection proves says nothing of the next. */
+  readonly pooled: boolean
   /** What the role that pgherd logs in with may not see there. */
   readonly hidden: readonly Hidden[]
 }
@@ -79,6 +81,8 @@ export interface Explanation {
   readonly node: string | null
   /** That node is not proven yet: it would prove itself together with the rows, or the primary would be asked. */
   readonly guarded: boolean
+  /** A pooler answers at the address of that node. */
+  readonly pooled: boolean
   /** Every node that would not, and why. */
   readonly refused: Readonly<Record<string, string>>
 }

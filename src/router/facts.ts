@@ -1,5 +1,6 @@
 // Between the router and the sessions of connections: what the texts are that they send, and what their servers say. Chooses no node.
 
+import type { Change } from '../core/cluster/changes.js'
 import type { Required } from '../core/cluster/horizon.js'
 import { elapsed } from '../core/cluster/instant.js'
 import type { Node } from '../core/cluster/node.js'
@@ -108,7 +109,15 @@ export class Facts implements Texts {
   }
 
   /** The picture has changed. */
-  follow(after: Topology): void {
+  follow(after: Topology, found: readonly Change[]): void {
     this.#noticeLegible(after)
+    for (const change of found) {
+      if (change.kind !== 'state' && change.kind !== 'added') continue
+      const node = after.nodes.get(change.key)
+      if (node === undefined) continue
+      if (node.seen?.detail?.isPooled) this.#routing.tellPooled(node.key)
+      const primary = after.primary === null ? undefined : after.nodes.get(after.primary)
+      if (change.kind === 'added') this.#routing.tellPorts(node.address, primary)
+    }
   }
 }

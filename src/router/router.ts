@@ -8,7 +8,7 @@ import type { Node } from '../core/cluster/node.js'
 import type { Topology } from '../core/cluster/topology.js'
 import type { ReadConstraints, Scope } from '../core/session/causal-scope.js'
 import { type Attempt, Herd, hasWon } from '../herd/herd.js'
-import { explanationOf, refusalsOf } from '../report/snapshot.js'
+import { explanationOf, placeIn } from '../report/snapshot.js'
 import type { Explanation } from '../report/types.js'
 import { abortable } from '../runtime/abort.js'
 import { inContext } from '../runtime/context.js'
@@ -304,9 +304,7 @@ export class Router {
       intent: verdict?.intent ?? 'write',
       word: verdict?.readable ? verdict.word : '',
       reason,
-      node: choice.node?.key ?? null,
-      guarded: choice.node !== null && choice.reason === 'guarded',
-      refused: refusalsOf(this.herd.topology, choice),
+      ...placeIn(this.herd.topology, choice),
     })
   }
 
@@ -344,7 +342,7 @@ export class Router {
   follow(after: Topology, before: Topology, found: readonly Change[]): void {
     this.telemetry.follow(after, before, found)
     if (after.plural && !before.plural) this.causality.becamePlural()
-    this.facts.follow(after)
+    this.facts.follow(after, found)
     this.routing.texts.forget(this.#face.clock.mono())
   }
 }

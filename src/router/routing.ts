@@ -2,8 +2,10 @@
 // nothing of any server.
 
 import type { Config } from '../config/config.js'
+import { keyOf, type NodeAddress } from '../core/cluster/address.js'
 import { aloneOf } from '../core/cluster/alone.js'
 import type { Failure, Repeatable } from '../core/cluster/failure.js'
+import type { Node } from '../core/cluster/node.js'
 import type { Target } from '../core/cluster/selection.js'
 import type { ReadConstraints } from '../core/session/causal-scope.js'
 import type { Verdict } from '../core/sql/classify.js'
@@ -81,6 +83,21 @@ export class Routing {
   setLegible(is: boolean): void {
     this.texts.setLegible(is)
     if (!is) this.warnings.strings()
+  }
+
+  /** Not told to a caller that reads from the primary only, or has asked for no proof. */
+  tellPooled(key: string): void {
+    const { attributes, maxLagMillis, readYourWrites } = this.#config
+    const isBounded = maxLagMillis !== Infinity || readYourWrites !== 'off'
+    if (attributes !== 'primary' && maxLagMillis !== 0 && isBounded) this.warnings.pooled(key)
+  }
+
+  /** Where the user says where replicas listen, no port is guessed. */
+  tellPorts(found: NodeAddress, primary: Node | undefined): void {
+    const { port } = primary?.seen?.detail ?? {}
+    const isGuessed = found.origin === 'discovered' && this.#config.replication.settings.address === undefined
+    if (!isGuessed || primary === undefined || port === undefined || port === primary.address.port) return
+    this.warnings.ports(keyOf(found), port, primary.address.port)
   }
 
   /** A bounded read went to a standby without a proof. A caller that asked for standbys and set no bound has what it asked for. */

@@ -21,6 +21,16 @@ const UNPROVEN =
   'no primary is known, so the bound is not proven: all named hosts are in recovery, and reads run on them as they are. Name a ' +
   'host that leads to the primary, or set maxLagMillis: Infinity if any age will do.'
 
+const pooledText = (key: string) =>
+  `${key} is a pooler (another process of the server answers than the one that took the login), so what one connection proves ` +
+  'says nothing of the next: writes and what runs on the primary work, and no bound of a read on a replica is sure. Name the ' +
+  'servers themselves, past the pooler. If that cannot be, maxLagMillis: 0 reads from the primary only.'
+
+const portsText = (found: string, listens: number, dialled: number) =>
+  `the primary listens on port ${listens} and is dialled at port ${dialled}, so something in between maps ports: the replica that ` +
+  `pg_stat_replication lists is looked for at ${found}. If it does not answer there, say where replicas listen with ` +
+  'discovery: replication({ address }), or name them among the hosts.'
+
 /** Why all replicas are left alone, and what the reader of the warning can do. */
 export const ASIDE = {
   isolation: {
@@ -68,6 +78,16 @@ export class Warnings {
   /** libpq's binding sends the password to whatever server asks for it. */
   native(): void {
     this.#warn('PGHERD_NATIVE', NATIVE)
+  }
+
+  /** A server is not reached itself: what stands at its address lends connections. */
+  pooled(key: string): void {
+    this.#warn('PGHERD_POOLER', pooledText(printable(key)))
+  }
+
+  /** A replica was found at the port of the primary, which is not the one that the primary itself has. */
+  ports(found: string, listens: number, dialled: number): void {
+    this.#warn('PGHERD_PORTS', portsText(printable(found), listens, dialled))
   }
 
   unproven(): void {

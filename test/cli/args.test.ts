@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { commandOf } from '../../src/cli/args.js'
 
 const URL = 'postgres://app@a,b/shop'
-const WANTED = { url: URL, maxLagMillis: 1000, timeoutMillis: 5000, json: false }
+const WANTED = { url: URL, maxLagMillis: 1000, discovery: null, timeoutMillis: 5000, json: false }
 
 const RIGHT: readonly (readonly [string, object])[] = [
   ['--help', { kind: 'help', of: null }],
@@ -20,6 +20,7 @@ const RIGHT: readonly (readonly [string, object])[] = [
   [`--timeout 0.5 status ${URL}`, { kind: 'status', ...WANTED, timeoutMillis: 500, replicas: 0 }],
   [`watch ${URL} --max-lag=infinity`, { kind: 'watch', ...WANTED, maxLagMillis: Infinity }],
   [`watch ${URL} --max-lag 250`, { kind: 'watch', ...WANTED, maxLagMillis: 250 }],
+  [`watch ${URL} --discovery replication`, { kind: 'watch', ...WANTED, discovery: 'replication' }],
   ['watch /var/run/postgresql', { kind: 'watch', ...WANTED, url: '/var/run/postgresql' }],
 ]
 
@@ -39,6 +40,7 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ['status --timeout soon', /--timeout must be/],
   ['status --max-lag 0', /--max-lag must be/],
   ['status --max-lag 1s', /--max-lag must be/],
+  ['status --discovery pods', /--discovery must be replication or dns/],
   ['status db-a', /that is no URL/],
   [`status ${URL} ${URL}`, /status takes one URL/],
   ['explain', /explain needs a statement/],

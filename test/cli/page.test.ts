@@ -87,6 +87,15 @@ describe('the page of a cluster', () => {
     assert.match(rows.join('\n'), /x +1 {2}configured\n.*y\\u\{1b\} +2 {2}configured/)
   })
 
+  it('says where a pooler answers, and what to name instead', () => {
+    const snapshot = picture([primaryOf('db-a', { pooled: true }), nodeOf('db-b')])
+    const text = page(snapshot, 120).join('\n')
+    assert.match(text, /db-a:5432[^\n]*\n {2}└ a pooler answers there: .*\n {2}db-b/)
+    assert.match(
+      text,
+      /\nWritable\..*\ndb-a:5432 is a pooler: only what runs on the primary is sure\. Name the servers themselves\.$/
+    )
+  })
   it('names the source that could not be asked', () => {
     const blind = { 'dns db-x:5432': 'getaddrinfo ENOTFOUND db-x' }
     assert.ok(

@@ -35,6 +35,27 @@ const PICTURES: readonly (readonly [string, TopologySnapshot, boolean, RegExp])[
     /^Writable\. No replica is known\.$/,
   ],
   [
+    'a server that was found is not named',
+    picture([primaryOf('a'), nodeOf('b', { state: 'unknown', origin: 'shown', foundBy: 'replication' })]),
+    true,
+    /^Writable\. No replica is known\. b:5432 was found beside the named hosts and not asked\. .* --discovery replication here\.$/,
+  ],
+  [
+    'replicas that were found listen elsewhere',
+    picture([
+      primaryOf('a'),
+      ...['b', 'c'].map((name) => ({ ...downOf(name, 'gone', null), origin: 'discovered' as const })),
+    ]),
+    true,
+    /^Writable\. No replica is known\. b:5432 and c:5432 were found in pg_stat_replication, .*published ports.* name the servers/,
+  ],
+  [
+    'the same beside a replica that serves',
+    picture([primaryOf('a'), nodeOf('b'), { ...downOf('c', 'gone', null), origin: 'discovered' }]),
+    true,
+    /^Writable\. 1 of 1 replica serves reads\.$/,
+  ],
+  [
     'somebody else claims',
     picture([primaryOf('a'), nodeOf('b', { state: 'claimant' })]),
     true,

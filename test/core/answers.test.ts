@@ -80,6 +80,21 @@ describe('answers of a probe', () => {
     assert.equal(detailIn(silent).kind, 'value')
   })
 
+  it('a pooler answers where the process is another than the login told, or where that told none', () => {
+    const pooled = (row: AnswerRow, took?: number | null) => {
+      const detail = detailIn(row, took)
+      assert.ok(detail.kind === 'value')
+      return detail.value.isPooled === true
+    }
+    const row = { ...DETAIL, pid: '4711' }
+    const who = { version: '18.4', role: 'app', pid: '4711' }
+    assert.deepEqual(
+      [row, who].flatMap((each) => [pooled(each, 4711), pooled(each, 4712), pooled(each, null), pooled(each)]),
+      [false, true, true, false, false, true, true, false]
+    )
+    assert.equal(pooled({ ...row, pid: null }, 4712), false)
+  })
+
   const SIGHTED = ['in_recovery', 'insert', 'flush', 'replay', 'timeline', 'receiver', 'feeds'] as const
   for (const name of SIGHTED) {
     it(`${name} is as PostgreSQL writes it, or there is no answer`, () => {

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import type { NodeAddress } from '../../src/core/cluster/address.js'
 import { emptyTopology } from '../../src/core/cluster/topology.js'
 import { type Discovery, fixed } from '../../src/discovery/discovery.js'
-import { dns } from '../../src/discovery/dns.js'
 import { replicasOf } from '../../src/discovery/replication.js'
 import { Sources } from '../../src/herd/sources.js'
 import { Store } from '../../src/herd/store.js'
@@ -17,19 +16,6 @@ function started(...sources: readonly Discovery[]) {
   all.start()
   return { clock, store, all, keys: () => [...store.topology.nodes.keys()].sort() }
 }
-
-describe('discovery: dns', () => {
-  it('makes every address of a name a node whose certificate must carry the name', async () => {
-    const source = dns({ host: 'db.test', port: 6000, weight: 2, zone: 'x' }, async () => [
-      { address: '10.0.0.1' },
-      { address: '::1' },
-    ])
-    assert.deepEqual(await source.discover(), [
-      { host: '10.0.0.1', port: 6000, servername: 'db.test', origin: 'configured', weight: 2, zone: 'x' },
-      { host: '::1', port: 6000, servername: 'db.test', origin: 'configured', weight: 2, zone: 'x' },
-    ])
-  })
-})
 
 describe('discovery: pg_stat_replication', () => {
   const primary = at('10.0.0.1')

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { resolveConfig } from '../../src/config/config.js'
-import { dns } from '../../src/discovery/dns.js'
+import { nameSource } from '../../src/discovery/dns.js'
+import { system } from '../../src/discovery/resolver.js'
 import { Herd, namedSo } from '../../src/herd/herd.js'
 import type { Probe } from '../../src/herd/probe.js'
 import { ManualClock, settled } from '../support/manual-clock.js'
@@ -10,12 +11,16 @@ import { ManualClock, settled } from '../support/manual-clock.js'
 const unanswered: Probe = { look: () => new Promise(() => {}), position: async () => null, close() {} }
 
 describe('a host that was configured by name', () => {
+  const names = (lookup: Promise<readonly { readonly address: string }[]>) => ({
+    ...system,
+    addresses: async () => ({ addresses: (await lookup).map(({ address }) => address), holdsMillis: null }),
+  })
   const herdOf = (lookup: Promise<readonly { readonly address: string }[]>) => {
     const clock = new ManualClock()
     const config = resolveConfig({ host: ['db.test', 'x.test'] }, {}, {})
     const sources = [
-      dns({ host: 'db.test', port: 5432 }, () => lookup),
-      dns({ host: 'x.test', port: 5432 }, () => new Promise(() => {})),
+      nameSource({ host: 'db.test', port: 5432 }, {}, names(lookup)),
+      nameSource({ host: 'x.test', port: 5432 }, {}, names(new Promise(() => {}))),
     ]
     const herd = new Herd(config, { clock, sources, probes: () => unanswered })
     herd.open()

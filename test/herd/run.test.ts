@@ -340,6 +340,20 @@ describe('herd: errors that no waiting cures come at once', () => {
       /no replica is known .* Name the/
     )
   })
+  const ADVICE: readonly (readonly [Parameters<typeof ready>[0], RegExp, RegExp])[] = [
+    [{ whenStale: 'error' }, /whenStale: 'primary'/, /leave out/],
+    [{ whenStale: 'primary' }, /leave out route: 'replica'/, /whenStale/],
+    [{ targetSessionAttrs: 'standby', whenStale: 'error' }, /targetSessionAttrs: 'any'/, /whenStale|leave out/],
+  ]
+  for (const [options, advised, not] of ADVICE) {
+    it(`no replica with ${JSON.stringify(options)}: what the reader can do is not what was done already`, async () => {
+      const { herd } = await ready(options, { a: server('primary'), b: server('refuses'), c: server('refuses') })
+      const target = { ...REPLICA, otherwise: 'refuse' } as Request['target']
+      const error = await herd.run({ ...READ, target }, statement().attempt).catch((reason) => reason)
+      assert.match(error.message, advised)
+      assert.doesNotMatch(error.message, not)
+    })
+  }
   it('no server that was ever heard: there is none to be promoted', async () => {
     const servers = { a: server('refuses'), b: server('silent') }
     const { herd, clock } = scripted(servers, { failoverTimeoutMillis: 2000 })

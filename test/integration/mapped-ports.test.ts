@@ -1,10 +1,11 @@
 // Servers behind mapped ports: what a replica says of its sender is no address that the pool dials.
 
 import assert from 'node:assert/strict'
-import type { Pool } from '../../src/index.js'
+import { type Pool, type PoolConfig, replication } from '../../src/index.js'
 import { type Cluster, type Role, startCluster } from '../support/cluster.js'
 import { endPools, eventually, served, tracked } from '../support/pools.js'
 import { Relay } from '../support/relay.js'
+import { warnings } from '../support/warnings.js'
 
 for (const role of ['app', 'monitor'] as readonly Role[]) {
   describe(`servers behind mapped ports, as ${role}`, () => {
@@ -74,3 +75,38 @@ for (const role of ['app', 'monitor'] as readonly Role[]) {
     })
   })
 }
+
+describe('a replica that is discovered behind mapped ports', () => {
+  let cluster: Cluster
+  let relay: Relay
+  before(async () => {
+    cluster = await startCluster({ replicas: 1 })
+    await cluster.streaming(0, 1)
+    relay = await Relay.start(cluster.node(0))
+  })
+  afterEach(endPools)
+  after(async () => {
+    await relay?.close()
+    await cluster?.destroy()
+  })
+
+  const found = async (options: PoolConfig): Promise<readonly string[]> => {
+    const told = await warnings(async () => {
+      // Another name of the machine, so that what is found is no node yet.
+      const { user, password, database } = cluster.config(0, 'monitor')
+      const pool = tracked({ user, password, database, host: 'localhost', ...options })
+      await pool.ready()
+      await eventually('the replica is listed', () => pool.topology().nodes.length > 1)
+    })
+    return told.map(({ code }) => code)
+  }
+  const address = () => ({ host: cluster.node(1).host, port: cluster.node(1).port })
+
+  it('is warned of where its port is a guess, and where the primary has another one', async () => {
+    assert.deepEqual(await found({ port: relay.port }), ['PGHERD_PORTS'])
+  })
+  it('is not where the application says where it listens, nor where the primary is reached directly', async () => {
+    assert.deepEqual(await found({ port: relay.port, discovery: replication({ address }) }), [])
+    assert.deepEqual(await found({ port: cluster.node(0).port }), [])
+  })
+})

@@ -2,13 +2,15 @@
 // client next door finds its session as it was.
 
 import assert from 'node:assert/strict'
+import { inspect } from 'node:util'
 import pg from 'pg'
 import { connectionQuestion } from '../../src/herd/question.js'
 import type { Pool } from '../../src/index.js'
 import { systemClock } from '../../src/runtime/clock.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { missingPgBouncer, type PgBouncer, startPgBouncer } from '../support/pgbouncer.js'
-import { endPools, eventually, tracked } from '../support/pools.js'
+import { endPools, eventually, poolOn, tracked } from '../support/pools.js'
+import { warnings } from '../support/warnings.js'
 
 /** What a session has set itself, what it resolves names with, and whether it is still what it was at its beginning. */
 const TRACES = `select coalesce((select json_agg(name || '=' || setting order by name) from pg_catalog.pg_settings
@@ -92,6 +94,64 @@ describe('behind PgBouncer in transaction mode', () => {
       await pool.query('drop function answer(); drop table traces')
     })
     assert.deepEqual(seen, await untouched())
+  })
+
+  const codes = async (work: () => Promise<void>) => (await warnings(work)).map(({ code }) => code)
+
+  it('a pool says once that a pooler answers, and shows at which addresses', async () => {
+    let text = ''
+    const told = await warnings(async () => {
+      const pool = pooled()
+      await pool.ready({ replicas: 1 })
+      assert.deepEqual(
+        pool.topology().nodes.map((node) => node.pooled),
+        [true, true]
+      )
+      assert.equal(pool.explain('create table x ()').pooled, true)
+      text = inspect(pool.topology())
+    })
+    assert.deepEqual(
+      told.map(({ code }) => code),
+      ['PGHERD_POOLER']
+    )
+    assert.match(told[0]?.text ?? '', /Name the servers themselves, past the pooler/)
+    assert.match(text, /a pooler answers there/)
+  })
+
+  it('a pool with one address is told as well', async () => {
+    const [first] = bouncers
+    assert.ok(first)
+    assert.deepEqual(
+      await codes(async () => {
+        const pool = tracked({ host: first.host, port: first.port, ...APP })
+        await pool.query('select 1')
+        await eventually('it has been looked at', () => pool.topology().nodes.some((node) => node.pooled))
+      }),
+      ['PGHERD_POOLER']
+    )
+  })
+
+  it('a pool is not told that reads from the primary only, or that asks for no proof, nor one that reaches the servers', async () => {
+    assert.deepEqual(
+      await codes(async () => {
+        const pools = [
+          pooled({ maxLagMillis: 0 }),
+          pooled({ maxLagMillis: Infinity, readYourWrites: 'off' }),
+          pooled({ targetSessionAttrs: 'primary' }),
+        ]
+        for (const pool of pools) {
+          await pool.ready()
+          assert.equal(pool.topology().nodes[0]?.pooled, true)
+        }
+        const direct = poolOn(cluster)
+        await direct.ready({ replicas: 1 })
+        assert.deepEqual(
+          direct.topology().nodes.map((node) => node.pooled),
+          [false, false]
+        )
+      }),
+      []
+    )
   })
 
   it('a question that fails, or that nobody waits for any more, leaves nothing behind, and no open transaction', async () => {

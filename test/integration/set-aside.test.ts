@@ -3,24 +3,7 @@ import type { PoolClient } from 'pg'
 import type { Pool, PoolConfig } from '../../src/index.js'
 import { type Cluster, startCluster } from '../support/cluster.js'
 import { endPools, eventually, keyOf, poolOn, served } from '../support/pools.js'
-
-/** The warnings of pgherd while `work` runs, and a little later: they are emitted on the next tick. */
-async function warnings(
-  work: () => Promise<void>
-): Promise<readonly { readonly code: string; readonly text: string }[]> {
-  const told: { readonly code: string; readonly text: string }[] = []
-  const hear = (warning: Error & { readonly code?: string }) => {
-    if (warning.name === 'PgherdWarning') told.push({ code: warning.code ?? '', text: warning.message })
-  }
-  process.on('warning', hear)
-  try {
-    await work()
-    await new Promise((resolve) => setImmediate(resolve))
-    return told
-  } finally {
-    process.off('warning', hear)
-  }
-}
+import { warnings } from '../support/warnings.js'
 
 describe('what keeps a pool from its replicas', () => {
   let cluster: Cluster

@@ -102,6 +102,13 @@ describe('servers that are not what they seem', () => {
       'PGHERD_PROTOCOL',
       /a suspended portal in answer/,
     ],
+    [
+      'a version before 12',
+      Buffer.concat([authenticated, message('S', 'server_version\x0011.22\0'), ready]),
+      Buffer.alloc(0),
+      'PGHERD_VERSION',
+      /the server is PostgreSQL 11\.22, and pgherd needs 12 or newer: upgrade it, or take it out of the hosts\./,
+    ],
     ['a second login', welcome, auth(3), 'PGHERD_PROTOCOL', /behind the login/],
     [
       'an answer without rows',
@@ -127,7 +134,7 @@ describe('servers that are not what they seem', () => {
     })
 
     // Behind a login the statement is the application's own, and its answer is as good as its server.
-    if (greeting === welcome) continue
+    if (greeting === welcome || code === 'PGHERD_VERSION') continue
     it(`${what}: alone it is an error of the statement`, async () => {
       const { port } = await strange(greeting, answer)
       const { user, password, database } = cluster.config(0)
@@ -142,6 +149,12 @@ describe('servers that are not what they seem', () => {
       await assert.rejects(pool.query('select 1'), { code, message: said, outcome: 'not-sent' })
     })
   }
+
+  it('a version before 12, alone: ready() says so', async () => {
+    const { port } = await strange(Buffer.concat([authenticated, message('S', 'server_version\x009.6.24\0'), ready]))
+    const pool = tracked({ user: 'u', database: 'd', host: '127.0.0.1', port })
+    await assert.rejects(pool.ready(), { code: 'PGHERD_VERSION', outcome: 'not-sent' })
+  })
 
   it('a login that pg cannot do at one server ends no wait for another that is restarted', async () => {
     const { port } = await strange(auth(7))

@@ -23,6 +23,7 @@ const addressOf = (host: string, more: Partial<NodeAddress> = {}): NodeAddress =
 interface Seen {
   readonly primary?: string
   readonly replay?: string
+  readonly receiver?: null
   readonly detail?: Partial<Detail>
   readonly error?: Error
 }
@@ -31,7 +32,7 @@ const found = (at: number, ...addresses: readonly NodeAddress[]): TopologyEvent 
   ...{ kind: 'discovered', source: `source of ${addresses[0]?.host}`, addresses, at: instant(at) },
 })
 
-function looked(at: number, host: string, { primary, replay, detail, error }: Seen): TopologyEvent {
+function looked(at: number, host: string, { primary, replay, receiver, detail, error }: Seen): TopologyEvent {
   const lsn = parseLsn(primary)
   const sighting = {
     inRecovery: primary === undefined,
@@ -39,6 +40,7 @@ function looked(at: number, host: string, { primary, replay, detail, error }: Se
     insert: lsn,
     flush: lsn,
     replay: parseLsn(replay),
+    ...(receiver === null && { receiver }),
     detail: detailOf({ startedAt: `start of ${host}`, ...detail }),
   }
   const result: ProbeResult =
@@ -93,7 +95,7 @@ describe('a snapshot of the topology', () => {
     assert.deepEqual([b.position, b.lagBytes, b.lagMillis], ['0/3000100', null, null])
     assert.match(b.refused ?? '', /not proved to follow/)
     assert.doesNotMatch(b.refused ?? '', /GRANT/)
-    assert.match(b.refused ?? '', /: it receives nothing now$/)
+    assert.match(b.refused ?? '', /: it receives nothing now, and from a WAL archive alone only its next restartpoint/)
   })
 
   it('without a primary there is nobody to follow, and no grant would help', () => {
@@ -124,6 +126,24 @@ describe('a snapshot of the topology', () => {
         ['d', 'replication', null, 'discovered'],
       ]
     )
+  })
+
+  it('what several sources list is as the strongest of them says, in either order', () => {
+    const shown = found(1, addressOf('b', { origin: 'shown' }))
+    const member: TopologyEvent = {
+      ...{ kind: 'discovered', source: 'patroni', at: instant(2) },
+      addresses: [addressOf('b', { origin: 'discovered' }), addressOf('a', { origin: 'discovered', weight: 0 })],
+    }
+    for (const events of [
+      [found(0, addressOf('a')), shown, member],
+      [found(0, addressOf('a')), member, shown],
+    ]) {
+      const { nodes } = snapshot(9, ...events)
+      assert.deepEqual(nodes.map(({ host, origin, foundBy, weight }) => [host, origin, foundBy, weight]).sort(), [
+        ['a', 'configured', 'configured', 0],
+        ['b', 'discovered', 'patroni', 1],
+      ])
+    }
   })
 
   it('weights and zones, as they were given; a replica of another zone could serve, one of weight 0 does not', () => {
@@ -174,6 +194,15 @@ describe('a snapshot of the topology', () => {
     assert.match(a.hidden[0]?.what ?? '', /addresses of the replicas/)
     assert.match(b.hidden[0]?.what ?? '', /timeline/)
     assert.match(b.refused ?? '', /not proved to follow .*: GRANT pg_read_all_stats TO "my ""app""" shows it/)
+  })
+
+  it('a replica that receives nothing, as from a WAL archive alone, shows no more to a greater role', () => {
+    const detail = { readsStats: false, role: 'app', controlTimeline: 7 }
+    const { nodes } = snapshot(9, BOTH, PRIMARY, looked(2, 'b', { replay: '0/3000100', receiver: null, detail }))
+    const { hidden, refused } = nodeIn(nodes, 'b')
+    assert.deepEqual(hidden, [])
+    assert.match(refused ?? '', /not proved to follow .*: it receives nothing now/)
+    assert.doesNotMatch(refused ?? '', /GRANT/)
   })
 
   it('hides nothing from who may see, and nothing that is not there', () => {

@@ -26,6 +26,7 @@ export function nodeOf(name: string, more: Partial<NodeSnapshot> = {}): NodeSnap
     generation: 0,
     failure: null,
     failureCode: null,
+    pooled: false,
     hidden: [],
     ...more,
   }

@@ -56,11 +56,17 @@ export function positionsIn(row: AnswerRow | null): Checked<Positions & { readon
   })
 }
 
-export function detailIn(row: AnswerRow | null): Checked<Detail> {
+/**
+ * `took`: the process that took the login, as BackendKeyData says; null: there was none, which PostgreSQL always sends. Undefined: it is
+ * not known what came.
+ */
+export function detailIn(row: AnswerRow | null, took?: number | null): Checked<Detail> {
   if (row === null) return { kind: 'value', value: NO_DETAIL }
   const fields = new Fields(row)
-  const [version, role] = [fields.text('version'), fields.text('role')]
-  if (row.started_at === undefined) return fields.checked({ ...NO_DETAIL, version, role })
+  const [version, role, pid] = [fields.text('version'), fields.text('role'), fields.digits('pid')]
+  const door = pid === null || took === undefined || pid === String(took) ? {} : { isPooled: true }
+  const port = fields.number('port', 1, MOST_PORTS)
+  if (row.started_at === undefined) return fields.checked({ ...NO_DETAIL, ...door, version, role })
   return fields.checked({
     systemIdentifier: fields.digits('system_identifier'),
     startedAt: fields.digits('started_at') ?? '',
@@ -76,6 +82,8 @@ export function detailIn(row: AnswerRow | null): Checked<Detail> {
     version,
     role,
     readsStats: fields.boolean('reads_stats'),
+    ...door,
+    ...(port === null ? {} : { port }),
   })
 }
 

@@ -71,6 +71,7 @@ const OURS: Readonly<Record<string, Row>> = {
   PGHERD_NOT_REPLICA: { kind: 'role', accuses: true, undone: true },
   PGHERD_WEAK_AUTH: { kind: 'denied', accuses: false, undone: true },
   PGHERD_AUTH: { kind: 'denied', accuses: false, undone: true }, // it asks for a login that pg cannot do
+  PGHERD_VERSION: { kind: 'denied', accuses: false, undone: true }, // it is older than what a probe can ask
   PGHERD_PROTOCOL: { kind: 'lost', accuses: true, undone: false }, // what it sends is not what PostgreSQL sends
 }
 

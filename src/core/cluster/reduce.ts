@@ -1,7 +1,7 @@
 // The one function that changes the topology: reduce(topology, event). It takes in what was discovered, probed or accused.
 // belief.ts turns that into roles. It reads no clock.
 
-import { keyOf, type NodeAddress, type NodeKey } from './address.js'
+import { keyOf, type NodeAddress, type NodeKey, traitsOf } from './address.js'
 import { areAlone } from './alone.js'
 import { settle } from './belief.js'
 import { returned, struck } from './breaker.js'
@@ -48,6 +48,9 @@ function folded(topology: Topology, event: TopologyEvent): Topology {
   }
 }
 
+/** Of the same address from several sources: what was named is used before what was found, and that before what is only shown. */
+const RANK: Readonly<Record<NodeAddress['origin'], number>> = { configured: 2, discovered: 1, shown: 0 }
+
 /** An empty list is an outage of the source, not of the cluster: the last list stands. */
 function discovered(topology: Topology, source: string, addresses: readonly NodeAddress[], at: Instant): Topology {
   if (addresses.length === 0) return topology
@@ -57,7 +60,7 @@ function discovered(topology: Topology, source: string, addresses: readonly Node
   const listed = new Map<NodeKey, NodeAddress>()
   for (const address of [...sources.values()].flat()) {
     const known = listed.get(keyOf(address))
-    if (known === undefined || address.origin === 'configured') listed.set(keyOf(address), address)
+    listed.set(keyOf(address), known === undefined ? address : merged(known, address))
   }
   const nodes = new Map<NodeKey, Node>()
   for (const [key, address] of listed) nodes.set(key, named(topology.nodes.get(key), key, address))
@@ -66,6 +69,13 @@ function discovered(topology: Topology, source: string, addresses: readonly Node
   if (present !== undefined && !nodes.has(present.key)) nodes.set(present.key, present)
   if (sameNodes(nodes, topology.nodes) && topology.blind.size === blind.size) return topology
   return settle(topology, { ...topology, blind, sources, nodes }, at)
+}
+
+/** What the stronger source does not say of the server, the weaker may. */
+function merged(known: NodeAddress, other: NodeAddress): NodeAddress {
+  const [strong, weak] = RANK[other.origin] > RANK[known.origin] ? [other, known] : [known, other]
+  if (strong.origin === weak.origin) return strong
+  return { ...strong, ...traitsOf({ weight: strong.weight ?? weak.weight, zone: strong.zone ?? weak.zone }) }
 }
 
 /** pg_stat_replication lists the replicas that stream now: a replica that it lost is still a node while it answers. */
@@ -82,7 +92,7 @@ function attached(topology: Topology, source: string, addresses: readonly NodeAd
 function named(known: Node | undefined, key: NodeKey, address: NodeAddress): Node {
   if (known === undefined) return stranger(key, address)
   const { origin, weight, zone } = known.address
-  if (address.origin === 'configured' && origin !== 'configured') return { ...known, address }
+  if (RANK[address.origin] > RANK[origin]) return { ...known, address }
   if (address.origin !== origin || (address.weight === weight && address.zone === zone)) return known
   return { ...known, address: { ...known.address, weight: address.weight, zone: address.zone } }
 }

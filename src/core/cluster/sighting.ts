@@ -47,6 +47,10 @@ export interface Detail {
   readonly role: string | null
   /** That role may see all of pg_stat_replication and pg_stat_wal_receiver; null: there is no such privilege. */
   readonly readsStats: boolean | null
+  /** Where it listens, in its own words. Absent: it does not say. */
+  readonly port?: number
+  /** Another process of the server answers than the one that took the login. Absent: the same, or it cannot be told. */
+  readonly isPooled?: boolean
 }
 
 /** How far a primary's WAL reaches: what was inserted into it, and what of that is on disk. */

@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { bareEnvironment, PROGRAM, pgherd, type Ran, start, urlOf } from '../../support/cli.js'
 import { type Cluster, startCluster } from '../../support/cluster.js'
 import { keyOf } from '../../support/pools.js'
+import { Relay } from '../../support/relay.js'
 
 const GRANT = 'GRANT pg_read_all_stats TO "app";'
 
@@ -92,6 +93,21 @@ describe('pgherd status and explain', () => {
     assert.ok(painted.out.includes('\x1b[32m'))
     for (const env of [{}, { FORCE_COLOR: '1', NO_COLOR: '1' }, { FORCE_COLOR: '0' }]) {
       assert.ok(!(await pgherd(['status', url], env)).out.includes('\x1b'))
+    }
+  })
+
+  it('an address behind which servers take turns serves no reads, as in a pool that has run for a while', async () => {
+    const [primary, one, two] = [cluster.node(0), cluster.node(1), cluster.node(2)]
+    const relay = await Relay.start(one, two)
+    try {
+      const url = `postgres://app:app@${primary.host}:${primary.port},127.0.0.1:${relay.port}/app`
+      const explained = await pgherd(['explain', '--timeout', '20', url, 'select 1'])
+      decent(explained)
+      assert.match(explained.out, new RegExp(`^read → ${keyOf(cluster, 0)}\n`))
+      assert.match(explained.out, new RegExp(`:${relay.port} +several servers answer at its address`))
+      assert.match((await pgherd(['status', '--timeout', '20', url])).out, /None of 1 replica serves reads/)
+    } finally {
+      await relay.close()
     }
   })
 
