@@ -95,7 +95,8 @@ export class UnderWay {
 
   /** What stays on the connection. */
   leaves(connection: ServerConnection): void {
-    for (const plan of this.plans) if (plan.soils) connection.isSoiled = true
+    // A session lock outlives the failure of its statement.
+    for (const plan of this.plans) if (plan.soils || plan.pins !== null) connection.isSoiled = true
     if (!connection.isStale) return
     // A result type has changed under a name: what is named anew gets another.
     for (const part of this.unit?.parts ?? []) if (part.kind === 'use') this.#parts.library.outdate(part.named.prepared)

@@ -245,6 +245,47 @@ describe('clients of the proxy', () => {
     assert.notDeepEqual((await watcher.query('select name from things where id = 9')).rows, [{ name: 'never' }])
   })
 
+  it('a lock that a failed statement took stays with nobody', async () => {
+    const client = await served.connect()
+    assert.equal(await codeOf(client.query('select pg_advisory_lock(5), 1 / (random() * 0)::int')), '22012')
+    const other = await cluster.connect(0)
+    try {
+      await eventually('the lock is free', async () => {
+        return (await rows(other, 'select pg_try_advisory_lock(5) as is'))[0]?.is === true
+      })
+    } finally {
+      await other.end()
+    }
+  })
+
+  it('each of several statements in a text is done, whatever it begins with', async () => {
+    const client = await served.connect()
+    assert.equal(await codeOf(client.query('discard all; select 1')), '25001')
+    await client.query('deallocate all; insert into things values (900)')
+    assert.equal((await rows(client, 'select id from things where id = 900')).length, 1)
+  })
+
+  it('a READ ONLY transaction that failed keeps its client on no replica', async () => {
+    const client = await served.connect()
+    await client.query('begin read only')
+    assert.equal(await codeOf(client.query('create temp table t (n int)')), '25006')
+    await client.query('rollback')
+    await client.query('insert into things values (901)')
+    await client.query('delete from things where id > 800')
+  })
+
+  it('literals that cannot be read pin their client, and no other', async () => {
+    const [odd, even] = [await served.connect(), await served.connect()]
+    await odd.query('set standard_conforming_strings = off')
+    assert.equal(isReplica(await portOf(odd)), false)
+    assert.ok(isReplica(await portOf(even)))
+    await odd.query("set default_transaction_isolation = 'serializable'")
+    await even.query("set default_transaction_isolation = 'serializable'")
+    assert.equal(isReplica(await portOf(even)), false)
+    await even.query('reset default_transaction_isolation')
+    assert.ok(isReplica(await portOf(even)))
+  })
+
   it('a cancel request ends the statement of its client and no other', async () => {
     const [a, b] = [await served.connect(), await served.connect()]
     const { processID, secretKey } = a as unknown as { processID: number; secretKey: number }
