@@ -117,16 +117,12 @@ describe('balance: weights and zones', () => {
     assert.deepEqual(traits(second), ['discovered', 3, 'x'])
     assert.equal(found(second, 'replication', [{ origin: 'discovered', weight: 3, zone: 'x' }]), second)
   })
-  it('are those of the options where the server was found as well', () => {
+  it('are those of the options where the server was found as well, which may say the rest', () => {
     const listed = found(empty, 'configured', [{ zone: 'y' }])
-    assert.deepEqual(traits(found(listed, 'replication', [{ origin: 'discovered', weight: 2 }])), [
-      'configured',
-      undefined,
-      'y',
-    ])
-    const late = found(found(empty, 'replication', [{ origin: 'discovered', weight: 2 }]), 'configured', [
-      { zone: 'y' },
-    ])
-    assert.deepEqual(traits(late), ['configured', undefined, 'y'])
+    const later = found(listed, 'replication', [{ origin: 'discovered', weight: 2, zone: 'x' }])
+    assert.deepEqual(traits(later), ['configured', 2, 'y'])
+    const first = found(empty, 'replication', [{ origin: 'discovered', weight: 2, zone: 'x' }])
+    assert.deepEqual(traits(found(first, 'configured', [{ zone: 'y' }])), ['configured', 2, 'y'])
+    assert.deepEqual(traits(found(first, 'configured', [{ weight: 1 }])), ['configured', 1, 'x'])
   })
 })
