@@ -34,6 +34,7 @@ export class Monitor {
   /** On the monotonic clock: a statement costs one look at it. */
   #touchedAt: number
   #resting = false
+  #stopped = false
   /** Since when there is no trusted primary, on the monotonic clock; null: there is one. */
   #lostAt: number | null = null
   #demand: Alarm | 'running' | null = null
@@ -83,6 +84,8 @@ export class Monitor {
 
   /** Starts a loop for every node that is to be looked at, and ends the loops of nodes that are gone. */
   follow(topology: Topology): void {
+    // A connection may be lost behind the end.
+    if (this.#stopped) return
     const primary = topology.primary === null ? undefined : topology.nodes.get(topology.primary)
     if (primary !== undefined && primary.suspect === null) this.#lostAt = null
     else this.#lostAt ??= this.#clock.mono()
@@ -201,6 +204,7 @@ export class Monitor {
   }
 
   stop(): void {
+    this.#stopped = true
     this.#sample?.cancel()
     if (this.#demand !== null && this.#demand !== 'running') this.#demand.cancel()
     for (const loop of this.#loops.values()) this.#end(loop)
