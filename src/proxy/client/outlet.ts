@@ -7,29 +7,24 @@ import type { ServerConnection } from '../server/connection.js'
 import { shared } from '../server/reported.js'
 import { parameterStatus } from '../wire/write.js'
 
-const ODD = ['standard_conforming_strings', 'client_encoding'] as const
-
 export class Outlet {
   readonly #socket: Duplex
   #told: ReadonlyMap<string, string>
   #compared: ReadonlyMap<string, string> | null = null
   #isStopped = false
   #isOver = false
+  /** The client's literals do not end where the lexer thinks they do: for this setting. */
+  illegible: string | null
   sent = 0
 
   constructor(socket: Duplex, told: ReadonlyMap<string, string>) {
     this.#socket = socket
     this.#told = told
+    this.illegible = illegibleIn(told)
   }
 
   get told(): ReadonlyMap<string, string> {
     return this.#told
-  }
-
-  /** The client's literals do not end where the lexer thinks they do: for this setting. */
-  get illegible(): string | null {
-    for (const name of ODD) if (!isLegible(name, this.#told.get(name))) return name
-    return null
   }
 
   /** `from`: the connection that the bytes come from, if they come from one. */
@@ -59,6 +54,7 @@ export class Outlet {
     const value = name === 'in_hot_standby' ? 'off' : given
     if (this.#told.get(name) === value) return
     this.#told = shared(new Map(this.#told).set(name, value))
+    this.illegible = illegibleIn(this.#told)
     this.write(parameterStatus(name, value), null)
   }
 
@@ -72,4 +68,9 @@ export class Outlet {
   end(): void {
     this.#isOver = true
   }
+}
+
+function illegibleIn(told: ReadonlyMap<string, string>): string | null {
+  for (const [name, value] of told) if (!isLegible(name, value)) return name
+  return null
 }

@@ -3,21 +3,14 @@
 
 import assert from 'node:assert/strict'
 import net from 'node:net'
+import { startup } from '../../../src/proxy/wire/write.js'
 import { type Cluster, startCluster } from '../../support/cluster.js'
 import { type Random, seeded } from '../../support/grammar.js'
+import { message } from '../../support/messages.js'
 import { endProxies, proxyOn, type Served } from '../../support/proxies.js'
 
 const SEED = Number(process.env.PGHERD_TEST_SEED ?? 20261130)
 const ROUNDS = Number(process.env.PGHERD_TEST_FRAMES ?? 200)
-
-function message(letter: string, body: string): Buffer {
-  const bytes = Buffer.from(body, 'latin1')
-  const made = Buffer.alloc(5 + bytes.length)
-  made.write(letter, 'latin1')
-  made.writeInt32BE(4 + bytes.length, 1)
-  made.set(bytes, 5)
-  return made
-}
 
 const TEXTS = [
   'select 1',
@@ -76,11 +69,7 @@ function heard(bytes: Buffer): string[] {
   return found
 }
 
-const STARTUP = (() => {
-  const made = Buffer.from('\0\0\0\0\0\x03\0\0user\0app\0database\0app\0\0', 'latin1')
-  made.writeInt32BE(made.length, 0)
-  return made
-})()
+const STARTUP = startup(new Map(Object.entries({ user: 'app', database: 'app' })))
 
 /** Says the chunks one after another; resolves with what was heard up to the answer of the last query, or to its end. */
 function said(port: number, host: string, chunks: readonly Buffer[]): Promise<string[]> {

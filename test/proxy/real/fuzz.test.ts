@@ -3,28 +3,17 @@
 
 import assert from 'node:assert/strict'
 import net from 'node:net'
+import { startup } from '../../../src/proxy/wire/write.js'
 import { type Cluster, startCluster } from '../../support/cluster.js'
 import { seeded } from '../../support/grammar.js'
+import { message } from '../../support/messages.js'
 import { eventually } from '../../support/pools.js'
 import { endProxies, proxyOn, type Served } from '../../support/proxies.js'
 
 const SEED = Number(process.env.PGHERD_TEST_SEED ?? 20261130)
 const ROUNDS = Number(process.env.PGHERD_TEST_FRAMES ?? 300)
 
-function message(letter: string, body: string): Buffer {
-  const bytes = Buffer.from(body, 'latin1')
-  const made = Buffer.alloc(5 + bytes.length)
-  made.write(letter, 'latin1')
-  made.writeInt32BE(4 + bytes.length, 1)
-  made.set(bytes, 5)
-  return made
-}
-
-const STARTUP = (() => {
-  const made = Buffer.from('\0\0\0\0\0\x03\0\0user\0app\0database\0app\0\0', 'latin1')
-  made.writeInt32BE(made.length, 0)
-  return made
-})()
+const STARTUP = startup(new Map(Object.entries({ user: 'app', database: 'app' })))
 
 const UNITS: readonly Buffer[] = [
   message('Q', 'select 1\0'),

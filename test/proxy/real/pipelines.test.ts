@@ -4,18 +4,12 @@
 import assert from 'node:assert/strict'
 import net from 'node:net'
 import postgres from 'postgres'
+import { startup } from '../../../src/proxy/wire/write.js'
 import { type Cluster, startCluster } from '../../support/cluster.js'
+import { message } from '../../support/messages.js'
 import { endProxies, proxyOn, type Served } from '../../support/proxies.js'
 
-function message(letter: string, body: string): Buffer {
-  const bytes = Buffer.from(body, 'latin1')
-  const made = Buffer.alloc(5 + bytes.length)
-  made.write(letter, 'latin1')
-  made.writeInt32BE(4 + bytes.length, 1)
-  made.set(bytes, 5)
-  return made
-}
-
+const STARTUP = startup(new Map(Object.entries({ user: 'app', database: 'app' })))
 const SYNC = message('S', '')
 const parse = (name: string, text: string) => message('P', `${name}\0${text}\0\0\0`)
 const bind = (name: string) => message('B', `\0${name}\0\0\0\0\0\0\0`)
@@ -79,10 +73,8 @@ describe('pipelines through the proxy', () => {
 
   /** Sends all at once behind a login; gives the letters of what comes, errors with their SQLSTATE, up to so many Z. */
   function talk(sent: Buffer, readies: number): Promise<string> {
-    const startup = Buffer.from('\0\0\0\0\0\x03\0\0user\0app\0database\0app\0\0', 'latin1')
-    startup.writeInt32BE(startup.length, 0)
     return new Promise((resolve, reject) => {
-      const socket = net.connect(served.port, '127.0.0.1', () => socket.write(startup))
+      const socket = net.connect(served.port, '127.0.0.1', () => socket.write(STARTUP))
       let all = Buffer.alloc(0)
       let isIn = false
       const late = setTimeout(() => reject(new Error(`only ${letters(all)} came`)), 8000)
@@ -224,14 +216,12 @@ describe('pipelines through the proxy', () => {
   it('all of them again, byte by byte', async () => {
     const client = net.connect(served.port, '127.0.0.1')
     client.on('error', () => {})
-    const startup = Buffer.from('\0\0\0\0\0\x03\0\0user\0app\0database\0app\0\0', 'latin1')
-    startup.writeInt32BE(startup.length, 0)
     let said = ''
     client.on('data', (bytes: Buffer) => {
       said += bytes.toString('latin1')
     })
     const bytes = Buffer.concat([
-      startup,
+      STARTUP,
       parse('z', 'select 7 as seven'),
       bind('z'),
       EXECUTE,
